@@ -1,0 +1,75 @@
+"""ticketsearch: searches for lottery tickets and meters what the search costs.
+
+Everything a user or a plug-in author needs can be imported from here. Names are loaded when first used, so
+``import ticketsearch`` costs nothing and listing strategies never loads PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ticketsearch.errors import BudgetExhausted, TicketsearchError
+    from ticketsearch.leaderboard import build as build_leaderboard
+    from ticketsearch.problem import MaskProblem
+    from ticketsearch.recipe import Recipe
+    from ticketsearch.results import Result
+    from ticketsearch.runner import run
+    from ticketsearch.scores import Score, Snapshot
+    from ticketsearch.strategy import Strategy
+    from ticketsearch.tasks import DataSource, Split, Task, load_task
+    from ticketsearch.tickets import SavedTicket, Ticket, Weights, load_ticket
+
+_HOME = {
+    "BudgetExhausted": "errors",
+    "DataSource": "tasks",
+    "MaskProblem": "problem",
+    "Recipe": "recipe",
+    "Result": "results",
+    "SavedTicket": "tickets",
+    "Score": "scores",
+    "Snapshot": "scores",
+    "Split": "tasks",
+    "Strategy": "strategy",
+    "Task": "tasks",
+    "Ticket": "tickets",
+    "TicketsearchError": "errors",
+    "Weights": "tickets",
+    "load_task": "tasks",
+    "load_ticket": "tickets",
+    "run": "runner",
+}
+
+__all__ = [
+    "BudgetExhausted",
+    "DataSource",
+    "MaskProblem",
+    "Recipe",
+    "Result",
+    "SavedTicket",
+    "Score",
+    "Snapshot",
+    "Split",
+    "Strategy",
+    "Task",
+    "Ticket",
+    "TicketsearchError",
+    "Weights",
+    "build_leaderboard",
+    "load_task",
+    "load_ticket",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "build_leaderboard":
+        return import_module("ticketsearch.leaderboard").build
+    if name in _HOME:
+        return getattr(import_module(f"ticketsearch.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'ticketsearch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""``python -m ticketsearch``."""
+
+from ticketsearch.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""Confirmation: what a ticket is worth. Full training, fresh data orders, the test split, an account of its own.
+
+References for the same seed stand beside it: the dense network, random masks with the ticket's per-layer counts,
+and one-shot magnitude pruning. All of them start from the run's initial weights and see the same data orders.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ticketsearch.cost import Cost, Meter
+from ticketsearch.engine import Engine, Job, Measures, batch_indices
+from ticketsearch.masks import random_like, top_n
+from ticketsearch.pricing import Pricing
+from ticketsearch.results import Confirmation, CostRecord
+from ticketsearch.seeds import stream
+from ticketsearch.tasks import Task
+from ticketsearch.tickets import Ticket, Weights
+
+Tick = Callable[[str, float], None]
+"""Told what is going on and the fraction done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Confirmed:
+    """The record, and the weights after each training, ``(k, D)`` and ``(k, R)``."""
+
+    record: Confirmation
+    trained: Weights
+
+
+def confirm_with_references(
+    engine: Engine, task: Task, ticket: Ticket, initial: Weights, seed: int, orders: int, tick: Tick
+) -> tuple[Confirmed, dict[str, Confirmation]]:
+    """Train and test a ticket and its references.
+
+    Args:
+        engine: runs the trainings.
+        task: recipe, data, test split.
+        ticket: with or without weights of its own.
+        initial: the run's initial weights.
+        seed: the run's seed: it fixes the data orders and the random masks.
+        orders: k, trainings of each network.
+        tick: progress.
+
+    Returns:
+        The ticket's confirmation, and those of ``dense``, ``random`` and ``magnitude``.
+    """
+    space = engine.layout.space
+
+    def run(what: str, tickets: Sequence[Ticket]) -> Confirmed:
+        return confirm(engine, task, tickets, initial, seed, what, tick)
+
+    confirmed = run("ticket", [ticket] * orders)
+    dense = run("dense", [Ticket(np.ones(space.size, dtype=bool))] * orders)
+    magnitude = Ticket(top_n(np.abs(dense.trained.vector[0]), int(np.count_nonzero(ticket.mask))))
+    rng = stream(seed, "reference", "random")
+    random = [Ticket(random_like(ticket.mask, space, rng)) for _ in range(orders)]
+    references = {
+        "dense": dense.record,
+        "random": run("random", random).record,
+        "magnitude": run("magnitude", [magnitude] * orders).record,
+    }
+    return confirmed, references
+
+
+def confirm(
+    engine: Engine,
+    task: Task,
+    tickets: Sequence[Ticket],
+    initial: Weights,
+    seed: int,
+    what: str,
+    tick: Tick,
+) -> Confirmed:
+    """Train tickets of one start step, the i-th with the i-th data order, and test them.
+
+    The same orders serve every ticket of a run, so that differences between tickets are not differences of luck.
+    """
+    meter = Meter(len(task.train.labels))
+    recipe, first = task.recipe, tickets[0].step
+    orders = [
+        batch_indices(meter.train_size, recipe.batch_size, recipe.steps, stream(seed, "confirm", index))[first:]
+        for index in range(len(tickets))
+    ]
+    weights = [ticket.weights or initial for ticket in tickets]
+    start = Weights(np.stack([w.vector for w in weights]), np.stack([w.rest for w in weights]))
+    job = Job(np.stack([ticket.mask for ticket in tickets]), start, recipe, np.stack(orders), first)
+    meter.charge(_cost(engine, task, job))
+    stops = tuple(sorted({*range(task.steps_per_epoch, job.steps, task.steps_per_epoch), job.steps} - {0}))
+    with meter.engine():
+        trained = Weights(np.where(job.masks, start.vector, np.float32(0)), start.rest)
+        for done, (population, _) in enumerate(engine.train(job, stops), start=1):
+            trained = population
+            tick(what, done / len(stops))
+        test, validation = engine.measure(trained, task.test), engine.measure(trained, task.validation)
+    meter.lap(strategy=False)
+    return Confirmed(_record(test, validation, job, meter), trained)
+
+
+def _record(test: Measures, validation: Measures, job: Job, meter: Meter) -> Confirmation:
+    accuracies = test.accuracy.tolist()
+    return Confirmation(
+        test_accuracy=statistics.fmean(accuracies),
+        validation_accuracy=float(validation.accuracy.mean()),
+        spread=statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        test_accuracies=accuracies,
+        validation_accuracies=validation.accuracy.tolist(),
+        steps=job.steps,
+        diverged=int(np.count_nonzero(~np.isfinite(test.loss))),
+        cost=CostRecord.model_validate(meter.spent.as_dict(meter.train_size)),
+    )
+
+
+def _cost(engine: Engine, task: Task, job: Job) -> Cost:
+    pricing = Pricing(engine.layout.space)
+    train, forward = job.steps * task.recipe.batch_size, len(task.test.labels) + len(task.validation.labels)
+    prices = (pricing.training(mask, train) + pricing.forward(mask, forward) for mask in job.masks)
+    return sum(prices, Cost(trainings=len(job.masks)))

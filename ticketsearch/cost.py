@@ -1,0 +1,163 @@
+"""What compute costs, what it may cost, and the meter in between.
+
+The currency of a budget is the epoch of the dense network: one pass of training over the training
+split. A forward-only example costs a third of a training example (one forward pass against one forward
+and two backward products), so all budget arithmetic is done in integer *thirds* of a training example
+and a budget can be exhausted to the last example, but never overdrawn.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+
+from ticketsearch.errors import BudgetExhausted, InvalidValue
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A vector of costs; adds and subtracts componentwise.
+
+    Attributes:
+        train_examples: examples passed forward and backward.
+        forward_examples: examples passed forward only.
+        dense_flops: floating-point operations if every weight were computed with.
+        sparse_flops: floating-point operations the kept weights need.
+        trainings: networks whose training was begun.
+        wall_s: seconds of wall time.
+        cpu_s: CPU seconds of the process, all threads.
+        engine_s: wall seconds inside the engine.
+        strategy_s: wall seconds in the strategy's own code.
+    """
+
+    train_examples: int = 0
+    forward_examples: int = 0
+    dense_flops: int = 0
+    sparse_flops: int = 0
+    trainings: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    engine_s: float = 0.0
+    strategy_s: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)})
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(Cost)})
+
+    def seconds(self) -> Cost:
+        """The clocks alone."""
+        return Cost(wall_s=self.wall_s, cpu_s=self.cpu_s, engine_s=self.engine_s, strategy_s=self.strategy_s)
+
+    def shared(self, parts: int) -> Cost:
+        """An equal part of the clocks; counts are not divisible and stay out."""
+        return Cost(
+            wall_s=self.wall_s / parts,
+            cpu_s=self.cpu_s / parts,
+            engine_s=self.engine_s / parts,
+            strategy_s=self.strategy_s / parts,
+        )
+
+    @property
+    def thirds(self) -> int:
+        """Budget units: thirds of a training example."""
+        return 3 * self.train_examples + self.forward_examples
+
+    def epochs(self, train_size: int) -> float:
+        """The budget's currency: epochs of the dense network over ``train_size`` examples."""
+        return self.thirds / (3 * train_size)
+
+    def as_dict(self, train_size: int) -> dict[str, float | int]:
+        """The fields and ``epochs``, for JSON."""
+        return {"epochs": self.epochs(train_size), **asdict(self)}
+
+
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(ep|step)s?\s*", re.IGNORECASE)
+
+
+def parse_epochs(text: str, what: str = "budget") -> float:
+    """``"200ep"`` -> 200.0. Only epochs: a budget in steps would depend on the batch size."""
+    match = _DURATION.fullmatch(text)
+    if not match or match[2].lower() != "ep":
+        raise InvalidValue(f"{what} {text!r} is not a number of epochs; write it like '200ep'")
+    value = float(match[1])
+    if not (math.isfinite(value) and 0 < value <= 1e9):
+        raise InvalidValue(f"{what} {text!r} must be more than 0ep and at most 1e9ep")
+    return value
+
+
+def parse_steps(duration: int | str, steps_per_epoch: int, what: str = "duration") -> int:
+    """A duration in optimiser steps: ``250``, ``"250step"`` or ``"2ep"`` (rounded to whole steps)."""
+    if isinstance(duration, bool) or not isinstance(duration, int | str):
+        raise InvalidValue(f"{what} {duration!r} is not a duration; write '2ep', '250step' or 250")
+    if isinstance(duration, int):
+        steps: float = duration
+    elif duration.strip().isdigit():
+        steps = int(duration)
+    else:
+        match = _DURATION.fullmatch(duration)
+        if not match:
+            raise InvalidValue(f"{what} {duration!r} is not a duration; write '2ep' or '250step'")
+        steps = float(match[1]) * (steps_per_epoch if match[2].lower() == "ep" else 1)
+    if not 0 <= steps <= 1e12:
+        raise InvalidValue(f"{what} {duration!r} must not be negative")
+    return round(steps)
+
+
+class Meter:
+    """An account: a limit, what is spent, and the clocks; charge, then run.
+
+    Args:
+        train_size: examples in one epoch.
+        budget_epochs: the limit; ``None`` for an account that only counts.
+    """
+
+    def __init__(self, train_size: int, budget_epochs: float | None = None) -> None:
+        self.train_size = train_size
+        self.limit_thirds = None if budget_epochs is None else math.floor(budget_epochs * 3 * train_size)
+        self.spent = Cost()
+        self.start()
+
+    @property
+    def remaining_thirds(self) -> float:
+        """Budget units left (infinite on an account that only counts)."""
+        return math.inf if self.limit_thirds is None else self.limit_thirds - self.spent.thirds
+
+    @property
+    def remaining_epochs(self) -> float:
+        """Epochs left."""
+        return self.remaining_thirds / (3 * self.train_size)
+
+    def charge(self, cost: Cost) -> None:
+        """Book ``cost``, or raise :class:`BudgetExhausted` and book nothing."""
+        if cost.thirds > self.remaining_thirds:
+            raise BudgetExhausted(
+                f"the next piece of work costs {cost.epochs(self.train_size):.4g}ep, "
+                f"{self.remaining_epochs:.4g}ep of the budget are left"
+            )
+        self.spent = self.spent + cost
+
+    def start(self) -> None:
+        """Start the clocks of a search, in the strategy's code."""
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def lap(self, *, strategy: bool) -> None:
+        """Book the seconds since the last lap, also as the strategy's own if it was at work."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        elapsed = wall - self._wall
+        self.spent = self.spent + Cost(wall_s=elapsed, cpu_s=cpu - self._cpu, strategy_s=elapsed if strategy else 0.0)
+        self._wall, self._cpu = wall, cpu
+
+    @contextmanager
+    def engine(self) -> Iterator[None]:
+        """Book the wall seconds of a block as the engine's."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent = self.spent + Cost(engine_s=time.perf_counter() - begin)

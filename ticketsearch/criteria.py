@@ -1,0 +1,114 @@
+"""A score per weight; a mask keeps the highest.
+
+The nine criteria are those of Zhou et al., "Deconstructing lottery tickets" (arXiv:1905.01067, section 3), with
+w_i the initial and w_f the final weight; their alpha is 1. SNIP (arXiv:1810.02340) needs a gradient instead
+of a training. What a criterion needs is asked of the problem, metered, and asked only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.errors import UnknownName
+from ticketsearch.masks import MaskSpace
+from ticketsearch.recipe import Recipe
+from ticketsearch.tickets import Weights
+
+Formula = Callable[[FloatArray, FloatArray], FloatArray]
+
+FORMULAS: dict[str, Formula] = {
+    "large_final": lambda _, w_f: np.abs(w_f),
+    "small_final": lambda _, w_f: -np.abs(w_f),
+    "large_init": lambda w_i, _: np.abs(w_i),
+    "small_init": lambda w_i, _: -np.abs(w_i),
+    "large_init_large_final": lambda w_i, w_f: np.minimum(np.abs(w_f), np.abs(w_i)),
+    "small_init_small_final": lambda w_i, w_f: -np.maximum(np.abs(w_f), np.abs(w_i)),
+    "magnitude_increase": lambda w_i, w_f: np.abs(w_f) - np.abs(w_i),
+    "movement": lambda w_i, w_f: np.abs(w_f - w_i),
+}
+NAMES = (*FORMULAS, "random", "snip")
+"""Every criterion by name."""
+UNTRAINED = frozenset({"large_init", "small_init", "random", "snip"})
+"""Criteria that need no trained weights."""
+
+
+def check_criterion(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        UnknownName: no criterion of that name.
+    """
+    if name not in NAMES:
+        raise UnknownName("criterion", name, NAMES)
+    return name
+
+
+class _Snapshot(Protocol):
+    @property
+    def weights(self) -> Weights: ...
+
+
+class Source(Protocol):
+    """What criteria ask of a problem; :class:`ticketsearch.MaskProblem` has it."""
+
+    space: MaskSpace
+    recipe: Recipe
+
+    def initial_weights(self) -> Weights: ...  # noqa: D102
+    def rng(self, name: str) -> np.random.Generator: ...  # noqa: D102
+    def steps_for(self, trainings: int, *, reserve: float = 0.0) -> int: ...  # noqa: D102
+    def train(self, *, recipe: Recipe | None = None) -> Iterator[_Snapshot]: ...  # noqa: D102
+    def gradients(self, mask: BoolArray | None, examples: int) -> FloatArray: ...  # noqa: D102
+
+
+@dataclass
+class CriterionScores:
+    """Scores of one problem's weights under any criterion; trains the dense network once if one needs it.
+
+    Attributes:
+        problem: pays for the training and the gradient.
+        reserve: fraction of the budget a dense training must leave; the full recipe is used if it fits.
+        snip_examples: training examples of SNIP's gradient; SNIP's own choice is one mini-batch.
+    """
+
+    problem: Source
+    reserve: float = 0.5
+    snip_examples: int = 1000
+    _final: FloatArray | None = field(default=None, init=False)
+
+    def __call__(self, name: str) -> FloatArray:
+        """``(D,)`` scores of one criterion.
+
+        Raises:
+            UnknownName: no such criterion.
+        """
+        check_criterion(name)
+        initial = self.problem.initial_weights().vector
+        if name == "random":
+            return self.problem.rng("criterion").random(initial.size, dtype=np.float32)
+        if name == "snip":
+            examples = min(self.snip_examples, self.problem.recipe.batch_size * 10)
+            saliency: FloatArray = np.abs(self.problem.gradients(None, examples) * initial)
+            return saliency
+        return FORMULAS[name](initial, initial if name in UNTRAINED else self._trained())
+
+    def _trained(self) -> FloatArray:
+        if self._final is None:
+            recipe = self.problem.recipe.lasting(self.problem.steps_for(1, reserve=self.reserve))
+            for snapshot in self.problem.train(recipe=recipe):
+                self._final = snapshot.weights.vector
+        assert self._final is not None
+        return self._final
+
+    def ranks(self, names: Sequence[str]) -> ScoreArray:
+        """``(C, D)`` scores as ranks in [0, 1], so that criteria of different units can be mixed."""
+        ranks = np.empty((len(names), self.problem.space.size))
+        for row, name in enumerate(names):
+            order: IntArray = np.argsort(self(name), kind="stable")
+            ranks[row, order] = np.linspace(0, 1, order.size)
+        return ranks

@@ -1,0 +1,121 @@
+"""The engine interface: what a job is, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.errors import InvalidValue, UnknownName
+from ticketsearch.recipe import Recipe
+from ticketsearch.tickets import Weights
+
+if TYPE_CHECKING:
+    from ticketsearch.tasks import Split, Task
+    from ticketsearch.tasks.layout import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Train P masked networks on the same batches.
+
+    Attributes:
+        masks: ``(P, D)``, True = kept. Pruned weights are zero throughout.
+        start: start weights, ``(D,)`` and ``(R,)``, or one row per mask.
+        recipe: optimiser and schedule.
+        batches: example indices, ``(S, B)``, one row per step; or ``(P, S, B)``, a data order per mask.
+        first_step: position of the first row in the recipe's schedule.
+    """
+
+    masks: BoolArray
+    start: Weights
+    recipe: Recipe
+    batches: IntArray
+    first_step: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of each network."""
+        return int(self.batches.shape[-2])
+
+    def only(self, rows: slice) -> Job:
+        """The same job for some of the masks."""
+        vector, rest = self.start.vector, self.start.rest
+        start = Weights(vector[rows] if vector.ndim == 2 else vector, rest[rows] if rest.ndim == 2 else rest)
+        batches = self.batches[rows] if self.batches.ndim == 3 else self.batches
+        return Job(self.masks[rows], start, self.recipe, batches, self.first_step)
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """Accuracy and mean cross-entropy of P networks, ``(P,)`` each; NaN loss marks a network that diverged."""
+
+    accuracy: ScoreArray
+    loss: ScoreArray
+
+
+class Engine(Protocol):
+    """Trains and measures. Results for a mask do not depend on the other masks of a job."""
+
+    name: str
+    layout: Layout
+
+    def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
+        """Train, yielding the population after each of ``stops`` (ascending step counts, from 1 to ``job.steps``).
+
+        Yields:
+            Weights ``(P, D)``, ``(P, R)`` and the mean training loss ``(P,)`` since the stop before.
+            Stop iterating and no further step is computed.
+        """
+        ...
+
+    def evaluate(self, job: Job, split: Split) -> Measures:
+        """Train and measure on a split, returning no weights: the searchers' verb, the one made fast."""
+        ...
+
+    def measure(self, weights: Weights, split: Split) -> Measures:
+        """Measure ``(P, D)``, ``(P, R)`` weights as they are."""
+        ...
+
+    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        """Gradient ``(D,)`` of the mean training loss over examples ``(N,)`` at weights ``(D,)``, ``(R,)``."""
+        ...
+
+
+def batch_indices(train_size: int, batch_size: int, steps: int, rng: np.random.Generator) -> IntArray:
+    """``(steps, batch_size)``: a fresh permutation per epoch, cut into whole batches."""
+    per_epoch = train_size // batch_size
+    epochs = [
+        rng.permutation(train_size)[: per_epoch * batch_size].reshape(per_epoch, batch_size)
+        for _ in range(-(-steps // per_epoch))
+    ]
+    return np.concatenate(epochs)[:steps] if epochs else np.zeros((0, batch_size), dtype=np.int64)
+
+
+def make_engine(task: Task, device: str = "cpu", workers: int | None = None) -> Engine:
+    """The engine for a task on a device.
+
+    Args:
+        task: network and training split.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        workers: threads on a CPU; default one per core this process may use.
+
+    Raises:
+        UnknownName, InvalidValue: no such device, or not on this machine.
+    """
+    import torch
+
+    from ticketsearch.engine.dense import DenseEngine
+
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise UnknownName("device", device, ["cpu", "cuda", "cuda:0", "mps"])
+    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    if int(index or 0) >= present:
+        raise InvalidValue(
+            f"device {device!r} is not on this machine ({present} {kind} device(s) found); use --device cpu"
+        )
+    return DenseEngine(task, torch.device(device), workers)

@@ -1,0 +1,229 @@
+"""The dense engine: PyTorch, any network, any device, a whole chunk of masks in each operation.
+
+Networks of a chunk are stacked, ``(P, *shape)`` for every parameter, and run through
+``torch.func.vmap``; updates are written out because pruned weights must stay exactly zero, which
+``torch.optim`` does not promise once momentum and weight decay are at work. Chunks have a fixed
+size, set by a memory bound and never by the number of threads, so results do not depend on it. On a CPU
+each chunk runs on one thread and chunks run side by side: OpenMP inside small products only loses.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
+
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.optimizers import make_optimizer
+from ticketsearch.errors import InvalidValue
+from ticketsearch.tasks import Split, Task
+from ticketsearch.tasks.layout import layout_of, unflatten
+from ticketsearch.tickets import Weights
+
+CHUNK_BYTES = 256 * 2**20
+MAX_CHUNK = 8
+MEASURE_EXAMPLES = 1000
+
+
+class DenseEngine:
+    """See the module; made by :func:`ticketsearch.engine.make_engine`."""
+
+    name = "dense"
+
+    def __init__(self, task: Task, device: torch.device, workers: int | None = None) -> None:
+        self._device = device
+        self._task = task
+        network = task.build(seed=0)
+        self.layout = layout_of(network, task.train.inputs[:1])
+        self._shapes = {layer.name: layer.shape for layer in self.layout.space.layers}
+        self._workers = 1 if device.type != "cpu" else workers or len(os.sched_getaffinity(0))
+        # functional_call swaps parameters inside the module it is given: one module per thread.
+        self._modules: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
+        for _ in range(self._workers):
+            self._modules.put(task.build(seed=0).to(device))
+        self._train = _to(task.train, device)
+        self._pool = ThreadPoolExecutor(self._workers, initializer=torch.set_num_threads, initargs=(1,))
+        self.chunk = self._chunk_size()
+
+    def _chunk_size(self) -> int:
+        """How many networks fit the memory bound: parameters, gradients, optimiser state, activations."""
+        space = self.layout.space
+        parameters = 6 * (space.size + sum(int(np.prod(s)) for s in self.layout.rest_shapes.values()))
+        positions = sum(layer.uses * layer.shape[0] for layer in space.layers)
+        examples = max(self._task.recipe.batch_size, MEASURE_EXAMPLES // 2)
+        per_network = 4 * (parameters + 3 * examples * positions)
+        return max(1, min(MAX_CHUNK, CHUNK_BYTES // per_network))
+
+    @contextmanager
+    def _module(self, *, training: bool) -> Iterator[nn.Module]:
+        module = self._modules.get()
+        try:
+            yield module.train(training)
+        finally:
+            self._modules.put(module)
+
+    def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
+        """Implements :meth:`ticketsearch.engine.Engine.train`."""
+        chunks = [_Population(self, job.only(rows)) for rows in self._chunks(len(job.masks))]
+        before = 0
+        for stop in stops:
+            losses = list(self._pool.map(lambda chunk, a=before, b=stop: chunk.advance(a, b), chunks))
+            weights = [chunk.weights() for chunk in chunks]
+            before = stop
+            yield (
+                Weights(np.concatenate([w.vector for w in weights]), np.concatenate([w.rest for w in weights])),
+                np.concatenate(losses),
+            )
+
+    def evaluate(self, job: Job, split: Split) -> Measures:
+        """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
+        target = _to(split, self._device)
+
+        def run(rows: slice) -> Measures:
+            population = _Population(self, job.only(rows))
+            population.advance(0, job.steps)
+            return population.measure(target)
+
+        return _join(list(self._pool.map(run, self._chunks(len(job.masks)))))
+
+    def measure(self, weights: Weights, split: Split) -> Measures:
+        """Implements :meth:`ticketsearch.engine.Engine.measure`."""
+        target = _to(split, self._device)
+
+        def run(rows: slice) -> Measures:
+            parameters = self._tensors(weights.vector[rows], self._shapes)
+            rest = self._tensors(weights.rest[rows], self.layout.rest_shapes)
+            return self._measure(parameters | rest, target)
+
+        return _join(list(self._pool.map(run, self._chunks(len(weights.vector)))))
+
+    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
+        return self._pool.submit(self._gradients, weights, indices).result()
+
+    def _gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        parameters = self._tensors(weights.vector[None], self._shapes)
+        rest = self._tensors(weights.rest[None], self.layout.rest_shapes)
+        for parameter in parameters.values():
+            parameter.requires_grad_()
+        chosen = torch.from_numpy(indices).to(self._device)
+        with self._module(training=True) as module:
+            loss = self._loss(module, parameters | rest, self._train.inputs[chosen], self._train.labels[chosen])
+            grads = torch.autograd.grad(loss.sum(), list(parameters.values()))
+        return np.concatenate([g.reshape(-1).cpu().numpy() for g in grads])
+
+    def _chunks(self, population: int) -> list[slice]:
+        return [slice(i, min(i + self.chunk, population)) for i in range(0, population, self.chunk)]
+
+    def _tensors(self, rows: FloatArray | BoolArray, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+        """``(P, N)`` array -> name -> ``(P, *shape)`` tensors of their own."""
+        stacked = torch.from_numpy(np.array(rows)).to(self._device)  # a copy: rows may be a read-only broadcast
+        return {name: part.clone() for name, part in unflatten(stacked, shapes).items()}
+
+    def _forward(self, module: nn.Module, state: dict[str, Tensor], inputs: Tensor, *, per_network: bool) -> Tensor:
+        """``(P, B, C)`` outputs; inputs ``(B, ...)`` shared, or ``(P, B, ...)``."""
+
+        def one(own: dict[str, Tensor], x: Tensor) -> Tensor:
+            output: Tensor = torch.func.functional_call(module, own, (x,))
+            return output
+
+        outputs: Tensor = torch.func.vmap(one, in_dims=(0, 0 if per_network else None))(state, inputs)
+        return outputs
+
+    def _loss(self, module: nn.Module, state: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy per network, ``(P,)``; labels ``(B,)`` shared, or ``(P, B)``."""
+        try:
+            outputs = self._forward(module, state, inputs, per_network=labels.ndim == 2)  # (P, B, C)
+        except RuntimeError as error:
+            if "randomness" not in str(error):
+                raise
+            raise InvalidValue(
+                f"task {self._task.name!r}: the network draws random numbers while it runs (dropout?); scores would "
+                "not be reproducible, remove it from the network"
+            ) from error
+        targets = labels.expand(len(outputs), -1)
+        return F.cross_entropy(outputs.transpose(1, 2), targets, reduction="none").mean(1)
+
+    def _measure(self, state: dict[str, Tensor], split: Split) -> Measures:
+        correct = loss = torch.zeros((), dtype=torch.float64)
+        with self._module(training=False) as module, torch.no_grad():
+            for first in range(0, len(split.labels), MEASURE_EXAMPLES):
+                labels = split.labels[first : first + MEASURE_EXAMPLES]
+                inputs = split.inputs[first : first + MEASURE_EXAMPLES]
+                outputs = self._forward(module, state, inputs, per_network=False)
+                loss = loss + self._sum_loss(outputs, labels)
+                correct = correct + (outputs.argmax(2) == labels).double().sum(1).cpu()
+        total = len(split.labels)
+        return Measures((correct / total).numpy(), (loss / total).numpy())
+
+    @staticmethod
+    def _sum_loss(outputs: Tensor, labels: Tensor) -> Tensor:
+        targets = labels.expand(len(outputs), -1)
+        return F.cross_entropy(outputs.transpose(1, 2), targets, reduction="none").double().sum(1).cpu()
+
+
+class _Population:
+    """One chunk in training: stacked parameters, pruned positions, optimiser state."""
+
+    def __init__(self, engine: DenseEngine, job: Job) -> None:
+        self._engine, self._job = engine, job
+        masks = engine._tensors(job.masks, engine._shapes)
+        population = len(job.masks)
+        self._pruned = {name: ~mask for name, mask in masks.items()}
+        vector = np.broadcast_to(job.start.vector, (population, job.masks.shape[1]))
+        rest = np.broadcast_to(job.start.rest, (population, job.start.rest.shape[-1]))
+        self.state = engine._tensors(vector, engine._shapes) | engine._tensors(rest, engine.layout.rest_shapes)
+        for name, pruned in self._pruned.items():
+            self.state[name].masked_fill_(pruned, 0)
+        self._trained = [*engine._shapes, *(n for n in engine.layout.rest_shapes if n in engine.layout.trained_rest)]
+        self._optimizer = make_optimizer(job.recipe, [self.state[name] for name in self._trained])
+        self._batches = torch.from_numpy(job.batches).to(engine._device)
+
+    def advance(self, first: int, last: int) -> ScoreArray:
+        """Take steps ``first`` to ``last``; the mean training loss of each network, ``(P,)``."""
+        data, batches = self._engine._train, self._batches
+        tensors = [self.state[name] for name in self._trained]
+        total = torch.zeros(len(self._job.masks), dtype=torch.float64)
+        with self._engine._module(training=True) as module:
+            for step in range(first, last):
+                chosen = batches[..., step, :]  # (B,) or (P, B)
+                for tensor in tensors:
+                    tensor.requires_grad_()
+                loss = self._engine._loss(module, self.state, data.inputs[chosen], data.labels[chosen])  # (P,)
+                grads = torch.autograd.grad(loss.sum(), tensors)
+                total += loss.detach().double().cpu()
+                for tensor in tensors:
+                    tensor.requires_grad_(False)
+                for name, grad in zip(self._trained, grads, strict=True):
+                    if name in self._pruned:
+                        grad.masked_fill_(self._pruned[name], 0)  # not a product: 0 * NaN is NaN
+                self._optimizer.step(
+                    tensors, list(grads), self._job.recipe.learning_rate_at(self._job.first_step + step)
+                )
+        return (total / max(1, last - first)).numpy()
+
+    def measure(self, split: Split) -> Measures:
+        return self._engine._measure(self.state, split)
+
+    def weights(self) -> Weights:
+        def flat(names: Iterator[str]) -> FloatArray:
+            parts = [self.state[name].reshape(len(self._job.masks), -1).cpu().numpy() for name in names]
+            return np.concatenate(parts, axis=1) if parts else np.zeros((len(self._job.masks), 0), dtype=np.float32)
+
+        return Weights(flat(iter(self._engine._shapes)), flat(iter(self._engine.layout.rest_shapes)))
+
+
+def _to(split: Split, device: torch.device) -> Split:
+    return Split(split.inputs.to(device), split.labels.to(device))
+
+
+def _join(parts: list[Measures]) -> Measures:
+    return Measures(np.concatenate([p.accuracy for p in parts]), np.concatenate([p.loss for p in parts]))

@@ -1,0 +1,73 @@
+"""SGD and Adam on stacked parameters, as ``torch.optim`` defines them, updated in place.
+
+A weight whose gradient, state and value are zero stays zero under both: SGD adds
+``weight_decay * 0 + momentum * 0``, Adam moves by ``0 / (0 + epsilon)``. So masking the gradient is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ticketsearch.recipe import Recipe
+
+
+class Optimizer(Protocol):
+    """Holds state; changes parameters in place."""
+
+    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor], learning_rate: float) -> None:
+        """One update; ``grads`` may be overwritten."""
+        ...
+
+
+class SGD:
+    """``torch.optim.SGD``: momentum without dampening, Nesterov, coupled weight decay."""
+
+    def __init__(self, recipe: Recipe, parameters: Sequence[Tensor]) -> None:
+        self._recipe = recipe
+        self._velocity = [torch.zeros_like(p) for p in parameters] if recipe.momentum else []
+
+    @torch.no_grad()
+    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor], learning_rate: float) -> None:
+        """Implements :meth:`Optimizer.step`."""
+        recipe = self._recipe
+        for index, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
+            if recipe.weight_decay:
+                grad.add_(parameter, alpha=recipe.weight_decay)
+            update = grad
+            if recipe.momentum:
+                velocity = self._velocity[index].mul_(recipe.momentum).add_(grad)
+                update = grad.add_(velocity, alpha=recipe.momentum) if recipe.nesterov else velocity
+            parameter.sub_(update, alpha=learning_rate)
+
+
+class Adam:
+    """``torch.optim.Adam`` (Kingma & Ba, arXiv:1412.6980) with coupled weight decay."""
+
+    def __init__(self, recipe: Recipe, parameters: Sequence[Tensor]) -> None:
+        self._recipe = recipe
+        self._step = 0
+        self._mean = [torch.zeros_like(p) for p in parameters]
+        self._square = [torch.zeros_like(p) for p in parameters]
+
+    @torch.no_grad()
+    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor], learning_rate: float) -> None:
+        """Implements :meth:`Optimizer.step`."""
+        self._step += 1
+        beta1, beta2 = self._recipe.betas
+        correction1, correction2 = 1 - beta1**self._step, 1 - beta2**self._step
+        for parameter, grad, mean, square in zip(parameters, grads, self._mean, self._square, strict=True):
+            if self._recipe.weight_decay:
+                grad.add_(parameter, alpha=self._recipe.weight_decay)
+            mean.lerp_(grad, 1 - beta1)
+            square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+            denominator = square.sqrt().div_(correction2**0.5).add_(self._recipe.epsilon)
+            parameter.addcdiv_(mean, denominator, value=-learning_rate / correction1)
+
+
+def make_optimizer(recipe: Recipe, parameters: Sequence[Tensor]) -> Optimizer:
+    """The optimiser a recipe names."""
+    return SGD(recipe, parameters) if recipe.optimizer == "sgd" else Adam(recipe, parameters)

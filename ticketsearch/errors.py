@@ -1,0 +1,76 @@
+"""The exception tree: what went wrong decides the exit status and who has to act.
+
+::
+
+    TicketsearchError
+    ├── UsageError            the input is wrong; exit 2
+    │   ├── UnknownName       no strategy, task, option or device of that name
+    │   ├── InvalidValue      a value outside its range, or one that does not parse
+    │   ├── MissingData       a data set is not where it was looked for
+    │   └── NotARun           a folder is there, but no run is in it
+    ├── PluginError           a strategy or task could not be loaded; exit 1
+    ├── StrategyError         a strategy broke its contract, or found nothing; exit 1
+    ├── CorruptRun            a run folder contradicts itself or the code that resumes it; exit 1
+    └── BudgetExhausted       the search is over; raised into strategies, caught by the host
+        └── SearchStalled     the strategy only asks for what it already knows
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TicketsearchError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(TicketsearchError):
+    """The input is wrong and the message says how to mend it."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name nobody registered; the message lists the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.name = name
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names) or 'none'}"
+        super().__init__(f"unknown {kind} {name!r}; {remedy}{' ' + hint if hint else ''}")
+
+
+class InvalidValue(UsageError):
+    """A value that does not parse or lies outside its range."""
+
+
+class MissingData(UsageError):
+    """A data set is not where it was looked for."""
+
+
+class NotARun(UsageError):
+    """A folder exists but holds no run."""
+
+
+class PluginError(TicketsearchError):
+    """A strategy or a task could not be loaded; names the distribution."""
+
+
+class StrategyError(TicketsearchError):
+    """A strategy broke its contract or ended without a ticket."""
+
+
+class CorruptRun(TicketsearchError):
+    """A run folder contradicts itself or the code that resumes it."""
+
+
+class BudgetExhausted(TicketsearchError):
+    """The next piece of work does not fit into the budget. Strategies need not catch it."""
+
+
+class SearchStalled(BudgetExhausted):
+    """Many calls in a row asked only for scores already known: the search can go nowhere."""

@@ -1,0 +1,71 @@
+"""A ledger being written or replayed: the session's place in the record.
+
+While the ledger still holds trials that this session has not reached, each question must be the one
+recorded there; once past its end, trials are appended. The strategy cannot tell the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ticketsearch.cost import Cost
+from ticketsearch.errors import CorruptRun
+from ticketsearch.ledger import Kind, Ledger, Question, Trial
+from ticketsearch.scores import Score
+
+
+class Journal:
+    """The trials of this session, from the first, replayed ones included."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.length = 0
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the next trial is on record."""
+        return self.length < len(self._ledger)
+
+    def replay(self, question: Question) -> Trial:
+        """The next recorded trial, which must answer this question.
+
+        Raises:
+            CorruptRun: it answers another one.
+        """
+        if not self.replaying:
+            raise CorruptRun(f"the ledger ends within a batch, before trial {self.length}")
+        trial = self._ledger[self.length]
+        if trial.question != question:
+            raise CorruptRun(
+                f"trial {self.length} was {trial.question} when first run and is {question} now: the strategy or a "
+                "library changed, or it draws random numbers outside problem.rng; move the folder away to start anew"
+            )
+        self.length += 1
+        return trial
+
+    def record(self, questions: Sequence[Question], scores: Sequence[Score | None], costs: Sequence[Cost]) -> None:
+        """Append trials, all or none; ``costs`` are the run's costs before the first and after each one."""
+        trials = [
+            _trial(self.length + index, question, score, costs[index], costs[index + 1])
+            for index, (question, score) in enumerate(zip(questions, scores, strict=True))
+        ]
+        self._ledger.append(trials)
+        self.length += len(trials)
+
+
+def _trial(number: int, question: Question, score: Score | None, before: Cost, after: Cost) -> Trial:
+    kind: Kind
+    kind, mask, fidelity = question
+    measured = score is not None and not score.failed
+    return Trial(
+        number=number,
+        kind=kind,
+        mask=mask,
+        fidelity=fidelity,
+        state="failed" if score is not None and score.failed else "complete",
+        score=score.value if score is not None and measured else None,
+        loss=score.loss if score is not None and measured else None,
+        reason=score.reason if score is not None else "",
+        before=before,
+        after=after,
+    )

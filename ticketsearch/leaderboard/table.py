@@ -1,0 +1,151 @@
+"""Runs grouped by task and sparsity, one row for each strategy and its settings, averaged over seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ticketsearch.errors import CorruptRun, NotARun
+from ticketsearch.results import RESULT, Result, read_result, run_folders
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and half the width of its 95 % interval (Student's t); ``None`` for a single seed."""
+
+    mean: float
+    half_width: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Estimate from at least one value."""
+        mean = statistics.fmean(values)
+        if len(values) < 2:
+            return cls(mean, None)
+        return cls(mean, _t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values)))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy with one set of parameters under one budget.
+
+    Attributes:
+        strategy: its name.
+        settings: the parameters in which rows of this strategy differ; empty if there is only one row.
+        budget: allowed search cost in epochs.
+        seeds: seeds averaged over, sorted.
+        test_accuracy: confirmed test accuracy.
+        dense, random, magnitude: the references' test accuracies.
+        epochs: search cost actually spent.
+        sparse_flops, dense_flops: search cost, counting kept weights and all weights.
+        wall_s: wall seconds of the search.
+        trials: metered calls.
+        runs: folders.
+    """
+
+    strategy: str
+    settings: dict[str, Any]
+    budget: float
+    seeds: list[int]
+    test_accuracy: Estimate
+    dense: Estimate
+    random: Estimate
+    magnitude: Estimate
+    epochs: Estimate
+    sparse_flops: Estimate
+    dense_flops: Estimate
+    wall_s: Estimate
+    trials: Estimate
+    runs: list[str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """All rows of one task at one sparsity, best confirmed accuracy first."""
+
+    task: str
+    sparsity: float
+    rows: list[Row]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def load_results(out: str | Path) -> tuple[list[Result], list[str]]:
+    """Every finished run under ``out``, and a line for each one that cannot be read.
+
+    Raises:
+        NotARun: no such folder, or no run in it is finished.
+    """
+    results, problems, unfinished = [], [], 0
+    for folder in run_folders(out):
+        if not (folder / RESULT).is_file():
+            unfinished += 1
+            continue
+        try:
+            results.append(read_result(folder))
+        except CorruptRun as error:
+            problems.append(str(error))
+    if not results and not problems:
+        raise NotARun(f"{out} holds no finished run" + (f" ({unfinished} unfinished)" if unfinished else ""))
+    return results, problems
+
+
+def build(results: Iterable[Result]) -> list[Group]:
+    """Group, average and sort."""
+    groups: dict[tuple[str, float], dict[tuple[str, float, str], list[Result]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        settings = json.dumps(result.parameters | {"fidelity": result.fidelity}, sort_keys=True)
+        groups[result.task, result.sparsity][result.strategy, result.budget, settings].append(result)
+    return [_group(task, sparsity, list(rows.values())) for (task, sparsity), rows in sorted(groups.items())]
+
+
+def _group(task: str, sparsity: float, members: list[list[Result]]) -> Group:
+    rows = []
+    for runs in members:
+        others = [other[0] for other in members if other[0].strategy == runs[0].strategy]
+        rows.append(_row(runs, _differing(runs[0], others)))
+    return Group(task, sparsity, sorted(rows, key=lambda row: -row.test_accuracy.mean))
+
+
+def _differing(result: Result, others: list[Result]) -> dict[str, Any]:
+    own = result.parameters | {"fidelity": result.fidelity}
+    theirs = [other.parameters | {"fidelity": other.fidelity} for other in others]
+    return {key: value for key, value in own.items() if any(other.get(key) != value for other in theirs)}
+
+
+def _row(runs: list[Result], settings: dict[str, Any]) -> Row:
+    runs = sorted(runs, key=lambda result: result.seed)
+
+    def over(value: Callable[[Result], float]) -> Estimate:
+        return Estimate.of([value(result) for result in runs])
+
+    return Row(
+        strategy=runs[0].strategy,
+        settings=settings,
+        budget=runs[0].budget,
+        seeds=sorted({result.seed for result in runs}),
+        test_accuracy=over(lambda r: r.test_accuracy),
+        dense=over(lambda r: r.dense_test_accuracy),
+        random=over(lambda r: r.random_test_accuracy),
+        magnitude=over(lambda r: r.magnitude_test_accuracy),
+        epochs=over(lambda r: r.cost.epochs),
+        sparse_flops=over(lambda r: r.cost.sparse_flops),
+        dense_flops=over(lambda r: r.cost.dense_flops),
+        wall_s=over(lambda r: r.cost.wall_s),
+        trials=over(lambda r: r.trials),
+        runs=[result.run for result in runs],
+    )
+
+
+def _t_quantile(freedom: int) -> float:
+    from scipy.special import stdtrit  # the distribution alone, without the weight of scipy.stats
+
+    return float(stdtrit(freedom, 0.975))

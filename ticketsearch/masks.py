@@ -1,0 +1,224 @@
+"""Mask spaces and masks: D prunable weights as one vector, exact counts, packed bits.
+
+A mask is a boolean array of shape ``(D,)``, a population ``(P, D)``; True = kept. *Sparsity is the
+fraction pruned.* Every function that keeps weights keeps exactly as many as asked, and breaks ties
+by the lower index, so that two machines agree on every bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ticketsearch.arrays import BoolArray, ByteArray, IntArray, ScoreArray
+from ticketsearch.errors import InvalidValue
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One prunable tensor: its name, shape, first position in the vector, and uses of a weight per example."""
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+    uses: int = 1
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return int(np.prod(self.shape))
+
+    @property
+    def span(self) -> slice:
+        """Where the layer lies in the vector."""
+        return slice(self.offset, self.offset + self.size)
+
+
+@dataclass(frozen=True)
+class MaskSpace:
+    """The prunable weights of a network, layer after layer, as one vector of ``size`` bits."""
+
+    layers: tuple[Layer, ...]
+
+    @classmethod
+    def from_shapes(cls, shapes: dict[str, tuple[int, ...]], uses: dict[str, int] | None = None) -> MaskSpace:
+        """Lay tensors out one after another, in the order given."""
+        layers, offset = [], 0
+        for name, shape in shapes.items():
+            layers.append(Layer(name, tuple(shape), offset, (uses or {}).get(name, 1)))
+            offset += layers[-1].size
+        return cls(tuple(layers))
+
+    @cached_property
+    def size(self) -> int:
+        """D, the number of prunable weights."""
+        return sum(layer.size for layer in self.layers)
+
+    @cached_property
+    def sizes(self) -> IntArray:
+        """Weights per layer, ``(L,)``."""
+        return np.array([layer.size for layer in self.layers], dtype=np.int64)
+
+    def split(self, vector: npt.NDArray[np.generic]) -> Iterator[tuple[Layer, npt.NDArray[np.generic]]]:
+        """Views of ``(..., D)`` as ``(..., *layer.shape)``, layer by layer."""
+        for layer in self.layers:
+            yield layer, vector[..., layer.span].reshape(*vector.shape[:-1], *layer.shape)
+
+    def counts(self, masks: BoolArray) -> IntArray:
+        """Kept weights per layer, ``(..., D) -> (..., L)``."""
+        if masks.ndim > 1:
+            return np.stack([self.counts(mask) for mask in masks])
+        return np.array([np.count_nonzero(masks[layer.span]) for layer in self.layers], dtype=np.int64)
+
+    def n_kept(self, sparsity: float) -> int:
+        """How many weights a mask of this sparsity keeps; every layer must be able to keep one.
+
+        Raises:
+            InvalidValue: sparsity outside [0, 1), or so high that a layer would be empty at equal density.
+        """
+        if not 0 <= sparsity < 1:
+            raise InvalidValue(f"sparsity {sparsity} is outside [0, 1); it is the fraction pruned, 0.9 keeps a tenth")
+        smallest = min(self.layers, key=lambda layer: layer.size)
+        if round((1 - sparsity) * smallest.size) < 1:
+            limit = 1 - 1 / smallest.size
+            raise InvalidValue(
+                f"sparsity {sparsity} leaves layer {smallest.name!r} ({smallest.size} weights) empty; "
+                f"at most {limit:.6g} keeps one of its weights"
+            )
+        return self.size - round(sparsity * self.size)
+
+    def flops_per_example(self, mask: BoolArray | None = None) -> int:
+        """Multiply-adds x 2 of one forward pass through the prunable layers: all weights, or a mask's kept ones."""
+        counts = self.sizes if mask is None else self.counts(mask)
+        return 2 * sum(layer.uses * int(n) for layer, n in zip(self.layers, counts, strict=True))
+
+
+def top_n(scores: npt.NDArray[np.floating], n: int) -> BoolArray:
+    """Keep the ``n`` highest of ``(D,)`` scores: exactly n; of equal scores the lower index; NaN is lowest."""
+    if not 0 <= n <= scores.size:
+        raise InvalidValue(f"cannot keep {n} of {scores.size} weights")
+    if n == 0:
+        return np.zeros(scores.size, dtype=bool)
+    ordered = np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf) if np.isnan(scores).any() else scores
+    threshold = np.partition(ordered, scores.size - n)[scores.size - n]
+    mask: BoolArray = ordered > threshold
+    ties = np.flatnonzero(ordered == threshold)
+    mask[ties[: n - int(mask.sum())]] = True
+    return mask
+
+
+def top_per_layer(scores: npt.NDArray[np.floating], counts: Sequence[int] | IntArray, space: MaskSpace) -> BoolArray:
+    """Keep the ``counts[l]`` highest scores of each layer: ``(D,)``, ``(L,)`` -> ``(D,)``."""
+    return np.concatenate(
+        [top_n(scores[layer.span], int(n)) for layer, n in zip(space.layers, counts, strict=True)], dtype=bool
+    )
+
+
+def random_mask(space: MaskSpace, n: int, rng: np.random.Generator) -> BoolArray:
+    """Exactly ``n`` of D weights, uniformly."""
+    mask = np.zeros(space.size, dtype=bool)
+    mask[rng.choice(space.size, n, replace=False, shuffle=False)] = True
+    return mask
+
+
+def random_masks(space: MaskSpace, sparsity: float, population: int, rng: np.random.Generator) -> BoolArray:
+    """``(P, D)`` uniformly random masks of one sparsity."""
+    n = space.n_kept(sparsity)
+    return np.stack([random_mask(space, n, rng) for _ in range(population)])
+
+
+def random_like(mask: BoolArray, space: MaskSpace, rng: np.random.Generator) -> BoolArray:
+    """A random mask with the same number of kept weights in every layer: the control of sparse training."""
+    return np.concatenate([rng.permutation(mask[layer.span]) for layer in space.layers], dtype=bool)
+
+
+def swap(mask: BoolArray, n_swaps: int, rng: np.random.Generator) -> BoolArray:
+    """A neighbour: ``n_swaps`` kept weights pruned and as many pruned ones kept. The count stays exact.
+
+    Positions are drawn by rejection: no list of all kept or pruned weights is made, so a swap costs
+    a copy of the mask and not a scan of it.
+    """
+    kept_total = int(np.count_nonzero(mask))
+    n_swaps = min(n_swaps, kept_total, mask.size - kept_total)
+    child = mask.copy()
+    child[_draw(mask, True, kept_total, n_swaps, rng)] = False
+    child[_draw(mask, False, mask.size - kept_total, n_swaps, rng)] = True
+    return child
+
+
+def _draw(mask: BoolArray, value: bool, available: int, n: int, rng: np.random.Generator) -> IntArray:
+    """``n`` distinct positions where ``mask == value``, uniformly."""
+    if n * 4 > available:  # a large share of them: list them once instead
+        return rng.choice(np.flatnonzero(mask == value), n, replace=False, shuffle=False)
+    chosen: dict[int, None] = {}
+    while len(chosen) < n:
+        tries = rng.integers(mask.size, size=2 + 2 * (n - len(chosen)) * mask.size // available)
+        chosen.update(dict.fromkeys(tries[mask[tries] == value].tolist()))
+    return np.fromiter(chosen, dtype=np.int64, count=len(chosen))[:n]
+
+
+def pack(masks: BoolArray) -> ByteArray:
+    """``(..., D) -> (..., ceil(D/8))`` bytes."""
+    return np.packbits(masks, axis=-1)
+
+
+def unpack(packed: ByteArray, size: int) -> BoolArray:
+    """The inverse of :func:`pack`."""
+    return np.unpackbits(packed, axis=-1, count=size).view(bool)
+
+
+def digest(mask: BoolArray) -> str:
+    """Identity of a mask: 16 hexadecimal digits of BLAKE2b over its size and packed bits."""
+    return hashlib.blake2b(mask.size.to_bytes(8, "little") + pack(mask).tobytes(), digest_size=8).hexdigest()
+
+
+def hamming(a: BoolArray, b: BoolArray, *, normalised: bool = False) -> float:
+    """Fraction of differing bits; normalised: over 2 rho (1 - rho), the expectation for two random masks."""
+    distance = float(np.count_nonzero(a != b)) / a.size
+    if not normalised:
+        return distance
+    density = (np.count_nonzero(a) + np.count_nonzero(b)) / (2 * a.size)
+    expected = 2 * density * (1 - density)
+    return distance / expected if expected else 0.0
+
+
+def apportion(shares: ScoreArray, total: int, sizes: IntArray, minimum: int = 1) -> IntArray:
+    """Integers ``(L,)`` near ``shares`` that sum to ``total``, between ``minimum`` and ``sizes`` (largest remainder).
+
+    Raises:
+        InvalidValue: no such integers exist.
+    """
+    low = np.minimum(minimum, sizes)
+    if not int(low.sum()) <= total <= int(sizes.sum()):
+        raise InvalidValue(
+            f"cannot keep {total} weights in {sizes.size} layers of {sizes.tolist()} with at least {minimum} in each"
+        )
+    counts = np.clip(np.floor(shares), low, sizes).astype(np.int64)
+    while (gap := total - int(counts.sum())) != 0:
+        step = 1 if gap > 0 else -1
+        movable = (counts < sizes) if gap > 0 else (counts > low)
+        need = np.where(movable, (shares - counts) * step, -np.inf)
+        order = np.argsort(-need, kind="stable")[: min(abs(gap), int(movable.sum()))]
+        counts[order] += step
+    return counts
+
+
+def fill_densities(weights: ScoreArray, total: int, sizes: IntArray) -> ScoreArray:
+    """Kept weights per layer with densities proportional to ``weights``, none above 1, summing to ``total``.
+
+    Layers that would exceed density 1 are filled and the rest is solved again, as ERK does.
+    """
+    full = np.zeros(sizes.size, dtype=bool)
+    while True:
+        free = total - int(sizes[full].sum())
+        scale = free / max(float((weights * sizes)[~full].sum()), 1e-300)
+        densities = np.where(full, 1.0, scale * weights)
+        over = densities > 1 + 1e-12
+        if not over.any() or full.all():
+            return np.minimum(densities, 1.0) * sizes
+        full |= over

@@ -1,0 +1,80 @@
+"""How a network is trained: optimiser, learning-rate schedule, batch size, number of steps.
+
+The definitions are PyTorch's (coupled weight decay, ``torch.optim.SGD`` and ``Adam``), so that every
+engine can be checked against ``torch.optim``. A schedule is a pure function of the step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ticketsearch.errors import InvalidValue
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Optimiser, schedule, batch and steps.
+
+    Attributes:
+        steps: optimiser steps of a full training.
+        batch_size: examples per step.
+        learning_rate: peak learning rate.
+        optimizer: ``"sgd"`` or ``"adam"``.
+        momentum: of SGD.
+        nesterov: Nesterov's momentum, of SGD.
+        weight_decay: L2 coefficient, added to the gradient.
+        betas: of Adam.
+        epsilon: of Adam.
+        schedule: ``"constant"``, ``"cosine"`` (to zero at the last step), ``"linear"`` (to zero) or
+            ``"step"`` (times 0.1 at 1/2 and at 3/4 of the steps).
+        warmup_steps: linear rise from zero at the beginning.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "steps": self.steps >= 0,
+            "batch_size": self.batch_size >= 1,
+            "learning_rate": math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            "optimizer": self.optimizer in ("sgd", "adam"),
+            "momentum": 0 <= self.momentum < 1,
+            "nesterov": not self.nesterov or self.momentum > 0,
+            "weight_decay": math.isfinite(self.weight_decay) and self.weight_decay >= 0,
+            "betas": all(0 <= beta < 1 for beta in self.betas),
+            "epsilon": self.epsilon > 0,
+            "schedule": self.schedule in ("constant", "cosine", "linear", "step"),
+            "warmup_steps": self.warmup_steps >= 0,
+        }
+        for name, good in checks.items():
+            if not good:
+                raise InvalidValue(f"recipe: {name} = {getattr(self, name)!r} is out of range")
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of the step that follows ``step`` finished ones."""
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        done = step / self.steps if self.steps else 0.0
+        factor = {
+            "constant": 1.0,
+            "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+            "linear": 1 - done,
+            "step": 0.1 ** ((done >= 0.5) + (done >= 0.75)),
+        }[self.schedule]
+        return self.learning_rate * warm * factor
+
+    def lasting(self, steps: int) -> Recipe:
+        """The same recipe over another number of steps: the whole schedule, warm-up included, is squeezed into them."""
+        warmup = round(self.warmup_steps * steps / self.steps) if self.steps else 0
+        return replace(self, steps=steps, warmup_steps=warmup)

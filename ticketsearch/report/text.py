@@ -1,0 +1,141 @@
+"""Tables: the summary of one run and the leaderboard of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group as Renderables
+from rich.table import Table
+from rich.text import Text
+
+from ticketsearch.leaderboard import Group, Row
+from ticketsearch.leaderboard.table import Estimate
+from ticketsearch.results import Confirmation, CostRecord, Result
+
+COLUMNS = (
+    "strategy",
+    "seeds",
+    "test accuracy %",
+    "random %",
+    "magnitude %",
+    "dense %",
+    "search cost ep",
+    "kept-weight GFLOP",
+    "wall s",
+    "trials",
+)
+
+
+def percent(accuracy: Estimate) -> str:
+    """``61.3 ± 0.8``, in percent."""
+    spread = "" if accuracy.half_width is None else f" ± {100 * accuracy.half_width:.1f}"
+    return f"{100 * accuracy.mean:.1f}{spread}"
+
+
+def cells(row: Row) -> list[str]:
+    """The texts of a leaderboard row, in the order of ``COLUMNS``."""
+    return [
+        label(row),
+        str(len(row.seeds)),
+        percent(row.test_accuracy),
+        percent(row.random),
+        percent(row.magnitude),
+        percent(row.dense),
+        f"{row.epochs.mean:.5g} of {row.budget:g}",
+        f"{row.sparse_flops.mean / 1e9:.4g}",
+        f"{row.wall_s.mean:.1f}",
+        f"{row.trials.mean:.0f}",
+    ]
+
+
+def label(row: Row) -> str:
+    """Strategy, and the settings that tell it from its neighbours."""
+    settings = ", ".join(f"{key}={value}" for key, value in row.settings.items())
+    return f"{row.strategy} ({settings})" if settings else row.strategy
+
+
+def title(group: Group) -> str:
+    """What a group is about."""
+    return f"{group.task} at sparsity {group.sparsity:g}"
+
+
+NOTE = (
+    "Confirmed test accuracy: mean over seeds ± half of the 95 % t interval (none for one seed). random: masks with "
+    "the same per-layer counts; magnitude: one-shot; dense: the whole network. Cost is the search alone."
+)
+
+
+def leaderboard(groups: Sequence[Group]) -> Renderables:
+    """For a terminal."""
+    parts: list[Table | Text] = []
+    for group in groups:
+        table = Table(title=title(group), title_justify="left", title_style="bold")
+        for index, column in enumerate(COLUMNS):
+            table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
+        for row in group.rows:
+            table.add_row(*cells(row))
+        parts.append(table)
+    return Renderables(*parts, Text(NOTE, style="dim"))
+
+
+def markdown(groups: Sequence[Group]) -> str:
+    """GitHub-flavoured tables."""
+    lines: list[str] = []
+    for group in groups:
+        lines += [f"### {title(group)}", "", "| " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * 9 + "|"]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in group.rows]
+        lines.append("")
+    return "\n".join([*lines, NOTE])
+
+
+def summary(result: Result) -> Renderables:
+    """One run: accuracy beside its references, what is kept, what it cost."""
+    accuracy = Table(title=f"{result.strategy} on {result.task}, seed {result.seed}", title_justify="left")
+    for column in ("network", "weights", "test accuracy %", "validation %", "trained, ep"):
+        accuracy.add_column(column, justify="left" if column == "network" else "right")
+    epochs_of = _trained_epochs
+    accuracy.add_row(
+        "[bold]ticket[/]", f"{result.n_kept:,}", _spread(result.confirmation), _validation(result.confirmation),
+        epochs_of(result.confirmation),
+    )  # fmt: skip
+    names = {"dense": "dense network", "random": "random mask, same counts", "magnitude": "one-shot magnitude"}
+    for key, record in result.references.items():
+        weights = result.n_weights if key == "dense" else result.n_kept
+        accuracy.add_row(names.get(key, key), f"{weights:,}", _spread(record), _validation(record), epochs_of(record))
+    layers = Table(title=f"kept weights, sparsity {result.sparsity:g}", title_justify="left")
+    for column in ("layer", "shape", "kept", "density"):
+        layers.add_column(column, justify="left" if column == "layer" else "right")
+    for layer in result.layers:
+        layers.add_row(layer.name, "x".join(map(str, layer.shape)), f"{layer.kept:,}", f"{layer.density:.4f}")
+    return Renderables(accuracy, layers, Text(_cost_lines(result)))
+
+
+def _spread(record: Confirmation) -> str:
+    text = f"{100 * record.test_accuracy:.2f} ± {100 * record.spread:.2f}"
+    return f"{text} ({record.diverged} diverged)" if record.diverged else text
+
+
+def _validation(record: Confirmation) -> str:
+    return f"{100 * record.validation_accuracy:.2f}"
+
+
+def _trained_epochs(record: Confirmation) -> str:
+    return f"{record.cost.epochs:.4g}"
+
+
+def _cost_lines(result: Result) -> str:
+    cost: CostRecord = result.cost
+    score = "none" if result.search_score is None else f"{100 * result.search_score:.2f} %"
+    return "\n".join(
+        [
+            f"search cost   {cost.epochs:.5g} of {result.budget:g} ep: {cost.train_examples:,} training and "
+            f"{cost.forward_examples:,} forward examples, {cost.trainings} trainings, {result.trials} trials"
+            + (f" ({result.failed_trials} failed)" if result.failed_trials else ""),
+            f"              {cost.sparse_flops / 1e9:.4g} GFLOP on kept weights, {cost.dense_flops / 1e9:.4g} if "
+            f"dense; {cost.wall_s:.1f} s wall, {cost.cpu_s:.1f} s CPU, {cost.strategy_s:.2f} s in the strategy",
+            f"search score  {score} (best short training; not a result)",
+            f"± is the standard deviation over {len(result.confirmation.test_accuracies)} data orders of one seed; "
+            "several seeds: ticketsearch report",
+            f"mask {result.mask_digest}   engine {result.engine} on {result.device}   {result.run}",
+        ]
+    )

@@ -1,0 +1,142 @@
+"""What a finished run leaves behind for reports: ``result.json``, typed. Never imports torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ticketsearch.errors import CorruptRun, NotARun
+from ticketsearch.files import write_atomically
+
+SPEC, LEDGER, TICKET, RESULT = "spec.json", "ledger.sqlite", "ticket.safetensors", "result.json"
+MARKER = ".ticketsearch"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+class CostRecord(_Record):
+    """A cost vector; see :class:`ticketsearch.cost.Cost`. ``epochs`` is the budget's currency."""
+
+    epochs: float
+    train_examples: int
+    forward_examples: int
+    dense_flops: int
+    sparse_flops: int
+    trainings: int
+    wall_s: float
+    cpu_s: float
+    engine_s: float
+    strategy_s: float
+
+
+class Confirmation(_Record):
+    """Full trainings of one ticket with fresh data orders, and what they scored.
+
+    ``test_accuracy`` and ``validation_accuracy`` are means, ``*_accuracies`` the single values, ``spread`` the
+    sample standard deviation of the test accuracies (zero for a single one), ``diverged`` how many trainings did.
+    """
+
+    test_accuracy: float
+    validation_accuracy: float
+    spread: float
+    test_accuracies: list[float]
+    validation_accuracies: list[float]
+    steps: int
+    diverged: int
+    cost: CostRecord
+
+
+class LayerRecord(_Record):
+    """One prunable tensor and what the ticket keeps of it."""
+
+    name: str
+    shape: list[int]
+    kept: int
+    density: float
+
+
+class Result(_Record):
+    """One finished run.
+
+    ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
+    short-training score, which is never a result.
+    """
+
+    strategy: str
+    parameters: dict[str, Any]
+    distribution: str
+    task: str
+    seed: int
+    sparsity: float
+    budget: float
+    fidelity: int
+    n_kept: int
+    n_weights: int
+    validation_accuracy: float
+    test_accuracy: float
+    dense_test_accuracy: float
+    random_test_accuracy: float
+    magnitude_test_accuracy: float
+    search_score: float | None
+    cost: CostRecord
+    confirmation: Confirmation
+    references: dict[str, Confirmation]
+    layers: list[LayerRecord]
+    mask_digest: str
+    trials: int
+    failed_trials: int
+    stopped: str
+    engine: str
+    device: str
+    versions: dict[str, str]
+    ticket: str
+    run: str
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write ``result.json``, the last file of a run: it is what makes the run finished."""
+    write_atomically(folder / RESULT, (result.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_result(folder: Path) -> Result:
+    """Read a finished run.
+
+    Raises:
+        NotARun: no result there.
+        CorruptRun: a result that does not parse.
+    """
+    path = folder / RESULT
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise NotARun(f"{folder} holds no finished run ({error.strerror})") from error
+    try:
+        result = Result.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CorruptRun(f"{path} is damaged: {where}: {first['msg']}") from error
+    return result.model_copy(update={"run": str(folder), "ticket": str(folder / TICKET)})
+
+
+def run_folders(out: str | os.PathLike[str]) -> Iterator[Path]:
+    """Folders of runs, finished or not, in ``out``; or ``out`` itself if it is one. Sorted by name.
+
+    Raises:
+        NotARun: no such folder.
+    """
+    root = Path(out)
+    if not root.is_dir():
+        raise NotARun(f"{root} is not a folder of runs; name the folder given to --out")
+    if (root / SPEC).is_file():
+        yield root
+        return
+    for folder in sorted(root.iterdir()):
+        if (folder / SPEC).is_file():
+            yield folder

@@ -1,0 +1,361 @@
+"""One run: a task, a strategy, a budget and a seed, from the search to the confirmed ticket in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+
+from ticketsearch import plugins
+from ticketsearch.confirm import Confirmed, confirm_with_references
+from ticketsearch.cost import Meter, parse_epochs, parse_steps
+from ticketsearch.engine import Engine, make_engine
+from ticketsearch.errors import BudgetExhausted, InvalidValue, NotARun, StrategyError
+from ticketsearch.files import write_atomically
+from ticketsearch.ledger import Ledger
+from ticketsearch.masks import digest
+from ticketsearch.problem import MaskProblem
+from ticketsearch.results import (
+    LEDGER,
+    MARKER,
+    RESULT,
+    SPEC,
+    TICKET,
+    Confirmation,
+    CostRecord,
+    LayerRecord,
+    Result,
+    read_result,
+    write_result,
+)
+from ticketsearch.strategy import Strategy, checked_strategy, make_strategy, parameters_of
+from ticketsearch.tasks import DataSource, Task, load_task
+from ticketsearch.tasks.layout import read_weights
+from ticketsearch.tickets import Ticket, Weights, save_ticket
+
+DEFAULT_TASK = "mnist1d-mlp"
+DEFAULT_BUDGET = "500ep"
+
+
+class Progress(Protocol):
+    """Watches a run."""
+
+    def search(self, problem: MaskProblem) -> None:
+        """Called after each recorded batch of trials."""
+        ...
+
+    def confirm(self, what: str, fraction: float) -> None:
+        """Called during confirmation with the network being trained and the fraction done."""
+        ...
+
+
+class _Silent:
+    def search(self, problem: MaskProblem) -> None:
+        pass
+
+    def confirm(self, what: str, fraction: float) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that decides a run's outcome; its digest names the folder."""
+
+    strategy: str
+    distribution: str
+    parameters: dict[str, Any]
+    task: str
+    task_fingerprint: str
+    sparsity: float
+    budget: float
+    fidelity: int
+    seed: int
+    orders: int
+    engine: str
+    device: str
+
+    @property
+    def folder_name(self) -> str:
+        """Readable, unique, safe on any file system."""
+        identity = hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=6).hexdigest()
+        words = f"{self.task}-{self.strategy}-{self.sparsity:g}-seed{self.seed}"
+        return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', words)[:120]}-{identity}"
+
+
+def run(
+    strategy: str | Strategy,
+    task: str | Task = DEFAULT_TASK,
+    *,
+    sparsity: float = 0.9,
+    budget: str = DEFAULT_BUDGET,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] = "runs",
+    device: str = "cpu",
+    orders: int = 3,
+    fidelity: int | str | None = None,
+    source: DataSource | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Search for a ticket, confirm it, and keep both in a folder; a finished run is read back, not repeated.
+
+    Args:
+        strategy: a registered name, or an instance.
+        task: a registered name, ``"package.module:function"``, or a :class:`ticketsearch.Task`.
+        sparsity: fraction of the prunable weights to prune, in [0, 1).
+        budget: what the search may spend, in epochs of the dense network, ``"500ep"``.
+        seed: fixes initial weights, data orders and every random choice.
+        settings: hyperparameters of a strategy given by name.
+        out: folder of run folders.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        orders: full trainings, each with a data order of its own, in the confirmation.
+        fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
+        source: where data sets lie.
+        progress: watches.
+
+    Returns:
+        The result, as in ``result.json``.
+
+    Raises:
+        UsageError: the arguments are wrong; nothing was computed.
+        StrategyError: the strategy broke its contract or found nothing.
+    """
+    limit = parse_epochs(budget)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InvalidValue(f"seed {seed!r} is not an integer from 0 to 2**63 - 1")
+    if not 1 <= orders <= 1000:
+        raise InvalidValue(f"orders {orders!r} is not between 1 and 1000")
+    name, distribution, searcher = _resolve(strategy, settings or {})
+    out_folder = _checked_out(Path(out))
+    loaded = task if isinstance(task, Task) else load_task(task, source)
+    engine = make_engine(loaded, device)
+    engine.layout.space.n_kept(sparsity)
+    steps = loaded.fidelity if fidelity is None else parse_steps(fidelity, loaded.steps_per_epoch, "fidelity")
+    spec = Spec(
+        strategy=name,
+        distribution=distribution,
+        parameters=parameters_of(searcher),
+        task=loaded.name,
+        task_fingerprint=loaded.fingerprint,
+        sparsity=float(sparsity),
+        budget=limit,
+        fidelity=steps,
+        seed=seed,
+        orders=orders,
+        engine=engine.name,
+        device=device,
+    )
+    folder = out_folder / spec.folder_name
+    if (folder / RESULT).is_file():
+        return read_result(folder)
+    return _Run(spec, searcher, loaded, engine, folder, progress or _Silent()).execute()
+
+
+def _resolve(strategy: str | Strategy, settings: Mapping[str, Any]) -> tuple[str, str, Strategy]:
+    if isinstance(strategy, str):
+        plugin = plugins.find(plugins.STRATEGIES, strategy)
+        return plugin.name, plugin.distribution, make_strategy(strategy, settings)
+    if settings:
+        raise InvalidValue("settings belong to a strategy given by name; an instance has its own")
+    return type(strategy).__name__, type(strategy).__module__, checked_strategy(strategy)
+
+
+def _checked_out(out: Path) -> Path:
+    """``out``, if run folders may be made in it: it is new, empty, or holds runs already."""
+    if not out.exists():
+        return out
+    if not out.is_dir():
+        raise NotARun(f"--out {out} is a file; name a folder")
+    if (out / SPEC).is_file():
+        raise NotARun(f"--out {out} is a run itself; name the folder above it")
+    with os.scandir(out) as entries:
+        names = [entry.name for entry in entries]
+    if names and MARKER not in names and not any((out / name / SPEC).is_file() for name in names):
+        raise NotARun(f"--out {out} exists, is not empty and holds no runs; name a new or an empty folder")
+    return out
+
+
+class _Run:
+    """The steps of one run, in order."""
+
+    def __init__(
+        self, spec: Spec, strategy: Strategy, task: Task, engine: Engine, folder: Path, progress: Progress
+    ) -> None:
+        self._spec, self._strategy, self._task, self._engine = spec, strategy, task, engine
+        self._folder, self._progress = folder, progress
+        self._initial = read_weights(task.build(spec.seed), engine.layout)
+        self._meter = Meter(len(task.train.labels), spec.budget)
+
+    def execute(self) -> Result:
+        self._prepare_folder()
+        with Ledger(self._folder / LEDGER) as ledger:
+            if len(ledger):  # resumed: the seconds of the session before were spent too
+                spent = ledger[-1].after
+                self._meter.spent = spent.seconds()
+            problem = self._problem(ledger)
+            self._check_budget(problem)
+            ticket, stopped = self._search(problem)
+            failed = sum(trial.state == "failed" for trial in ledger)
+        weights = ticket.weights or self._initial
+        ticket = Ticket(ticket.mask, Weights(np.where(ticket.mask, weights.vector, 0), weights.rest), ticket.step)
+        confirmed, references = confirm_with_references(
+            self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders, self._progress.confirm
+        )
+        trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
+        layout = self._engine.layout
+        save_ticket(self._folder / TICKET, ticket, layout.space, trained, layout.rest_shapes)
+        result = self._result(problem, ticket, stopped, failed, confirmed, references)
+        write_result(self._folder, result)
+        return result
+
+    def _prepare_folder(self) -> None:
+        if self._folder.exists() and not (self._folder / SPEC).is_file() and any(self._folder.iterdir()):
+            raise NotARun(f"{self._folder} exists, is not empty and is not a run; move it away or choose another --out")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder.parent / MARKER).touch()
+        write_atomically(self._folder / SPEC, (json.dumps(asdict(self._spec), indent=1) + "\n").encode())
+
+    def _problem(self, ledger: Ledger) -> MaskProblem:
+        return MaskProblem(
+            self._engine,
+            validation=self._task.validation,
+            recipe=self._task.recipe,
+            fidelity=self._spec.fidelity,
+            initial=self._initial,
+            sparsity=self._spec.sparsity,
+            meter=self._meter,
+            ledger=ledger,
+            seed=self._spec.seed,
+            progress=self._progress.search,
+        )
+
+    def _check_budget(self, problem: MaskProblem) -> None:
+        need = problem.evaluation_cost()
+        if need > self._spec.budget:
+            raise InvalidValue(
+                f"budget {self._spec.budget:g}ep is too small for one evaluation of {self._spec.fidelity} steps and a "
+                f"validation, which costs {need:.4g}ep"
+            )
+
+    def _search(self, problem: MaskProblem) -> tuple[Ticket, str]:
+        """The ticket, and why the search ended."""
+        ticket, stopped = None, "returned"
+        self._meter.start()
+        with _first_interrupt_finishes_batch(problem):
+            try:
+                ticket = self._strategy.search(problem)
+            except BudgetExhausted as error:
+                stopped = f"{type(error).__name__}: {error}"
+        self._meter.lap(strategy=True)
+        if ticket is None:
+            if problem.incumbent is None:
+                raise StrategyError(
+                    f"strategy {self._spec.strategy!r} ended without a ticket and without one scored mask ({stopped})"
+                )
+            return Ticket(problem.incumbent.mask), stopped
+        return self._checked(ticket, problem), stopped
+
+    def _checked(self, ticket: Ticket, problem: MaskProblem) -> Ticket:
+        where = f"strategy {self._spec.strategy!r} returned"
+        if not isinstance(ticket, Ticket):
+            raise StrategyError(f"{where} {type(ticket).__name__}; search must return a Ticket or None")
+        mask = np.asarray(ticket.mask)
+        if mask.dtype != np.bool_ or mask.shape != (problem.space.size,):
+            raise StrategyError(f"{where} a mask of {mask.dtype} {mask.shape}; needed: bool ({problem.space.size},)")
+        kept = int(np.count_nonzero(mask))
+        if kept != problem.n_kept:
+            raise StrategyError(f"{where} a mask that keeps {kept} weights; sparsity asks for {problem.n_kept}")
+        if not 0 <= ticket.step <= self._task.recipe.steps:
+            raise StrategyError(f"{where} a ticket of step {ticket.step}; the recipe has {self._task.recipe.steps}")
+        weights = ticket.weights
+        if weights is not None and (
+            weights.vector.shape != self._initial.vector.shape or weights.rest.shape != self._initial.rest.shape
+        ):
+            raise StrategyError(f"{where} start weights of shapes {weights.vector.shape}, {weights.rest.shape}")
+        return ticket
+
+    def _result(
+        self,
+        problem: MaskProblem,
+        ticket: Ticket,
+        stopped: str,
+        failed: int,
+        confirmed: Confirmed,
+        references: dict[str, Confirmation],
+    ) -> Result:
+        spec, record, space = self._spec, confirmed.record, problem.space
+        return Result(
+            strategy=spec.strategy,
+            parameters=spec.parameters,
+            distribution=spec.distribution,
+            task=spec.task,
+            seed=spec.seed,
+            sparsity=spec.sparsity,
+            budget=spec.budget,
+            fidelity=spec.fidelity,
+            n_kept=problem.n_kept,
+            n_weights=space.size,
+            validation_accuracy=record.validation_accuracy,
+            test_accuracy=record.test_accuracy,
+            dense_test_accuracy=references["dense"].test_accuracy,
+            random_test_accuracy=references["random"].test_accuracy,
+            magnitude_test_accuracy=references["magnitude"].test_accuracy,
+            search_score=problem.incumbent.score.value if problem.incumbent else None,
+            cost=CostRecord.model_validate(self._meter.spent.as_dict(self._meter.train_size)),
+            confirmation=record,
+            references=references,
+            layers=[
+                LayerRecord(name=layer.name, shape=list(layer.shape), kept=int(n), density=int(n) / layer.size)
+                for layer, n in zip(space.layers, space.counts(ticket.mask), strict=True)
+            ],
+            mask_digest=digest(ticket.mask),
+            trials=problem.trials,
+            failed_trials=failed,
+            stopped=stopped,
+            engine=spec.engine,
+            device=spec.device,
+            versions=_versions(spec.distribution),
+            ticket=str(self._folder / TICKET),
+            run=str(self._folder),
+        )
+
+
+def _versions(distribution: str) -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("ticketsearch", "torch", "numpy", distribution):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # a strategy given as an instance has no distribution
+            continue
+    return versions
+
+
+@contextmanager
+def _first_interrupt_finishes_batch(problem: MaskProblem) -> Iterator[None]:
+    """First Ctrl-C: finish and record the batch, then stop. Second: at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        problem.interrupt()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

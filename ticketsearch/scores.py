@@ -1,0 +1,74 @@
+"""What problems hand back to strategies: scores, snapshots, the incumbent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ticketsearch.arrays import BoolArray
+from ticketsearch.tickets import Weights
+
+FAILED = -math.inf
+
+
+@dataclass(frozen=True, order=True)
+class Score:
+    """The result of one short training; comparable, higher is better, a failed one is lowest.
+
+    Attributes:
+        value: validation accuracy in [0, 1]; ``-inf`` if the training failed. ``float(score)`` is the same.
+        tie: minus the validation loss: of two equal accuracies the lower loss is better.
+        reason: why it failed; empty otherwise.
+    """
+
+    value: float
+    tie: float
+    reason: str = ""
+
+    @classmethod
+    def of(cls, accuracy: float | None, loss: float | None, reason: str = "") -> Score:
+        """A score from what was measured; a loss that is not finite is a failure, whatever the accuracy."""
+        if not reason and (accuracy is None or loss is None or not math.isfinite(loss)):
+            reason = f"diverged: the validation loss is {loss}"
+        if reason or accuracy is None or loss is None:
+            return cls(FAILED, FAILED, reason)
+        return cls(accuracy, -loss)
+
+    def __float__(self) -> float:
+        return self.value
+
+    @property
+    def failed(self) -> bool:
+        """Whether the training diverged."""
+        return bool(self.reason)
+
+    @property
+    def loss(self) -> float:
+        """Mean validation cross-entropy; ``inf`` if the training failed."""
+        return -self.tie
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A training network as it stands after some steps.
+
+    Attributes:
+        step: the recipe's step reached.
+        weights: vector ``(D,)`` and rest ``(R,)``; pruned weights are zero.
+        train_loss: mean training loss since the last snapshot.
+        score: validation score; ``None`` unless asked for with ``validate``.
+    """
+
+    step: int
+    weights: Weights
+    train_loss: float
+    score: Score | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Incumbent:
+    """The best mask evaluated so far, at the highest fidelity used."""
+
+    mask: BoolArray
+    score: Score
+    fidelity: int

@@ -1,0 +1,131 @@
+"""Iterative magnitude pruning: train, prune the smallest survivors, rewind, repeat.
+
+Source: Frankle & Carbin (arXiv:1803.03635); rewinding to step k > 0: Frankle et al. (arXiv:1912.05671). The last
+round's cut is solved so that the ticket keeps exactly the number asked for; the papers stop near it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.optimize import brentq
+
+from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
+from ticketsearch.cost import parse_steps
+from ticketsearch.criteria import FORMULAS, CriterionScores
+from ticketsearch.errors import InvalidValue
+from ticketsearch.masks import MaskSpace, apportion, top_n, top_per_layer
+from ticketsearch.problem import MaskProblem
+from ticketsearch.strategies.options import CriterionOption, Fraction
+from ticketsearch.tickets import Ticket, Weights
+
+
+@dataclass(frozen=True)
+class IterativeMagnitudePruning(CriterionOption):
+    """Prune a little in each of several trainings.
+
+    Attributes:
+        criterion: what survives: ``large_final`` is magnitude; see :mod:`ticketsearch.criteria`.
+        rounds: number of trainings, all pruning the same fraction of the survivors; by default what ``rate`` needs.
+        rate: fraction of the survivors pruned in a round, when ``rounds`` is not given.
+        scope: ``global``: one threshold for all layers; ``layer``: the same rate in each.
+        output_rate: under ``scope=layer``, the output layer's rate as a fraction of the others'.
+        rewind: the step survivors return to: 0, ``"500step"``, ``"1ep"``.
+        round_steps: length of a round, ``"10ep"``; by default the full recipe, or an equal share of the budget.
+    """
+
+    rounds: Annotated[int, Field(ge=1)] | None = None
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    scope: Literal["global", "layer"] = "global"
+    output_rate: Fraction = 0.5
+    rewind: int | str = 0
+    round_steps: int | str | None = None
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        """Spends one training for each round."""
+        plan = self.plan(problem.space, problem.n_kept)
+        steps = self._round_steps(problem, len(plan))
+        recipe = problem.recipe.lasting(steps)
+        rewind = parse_steps(self.rewind, problem.steps_per_epoch, "rewind")
+        if rewind >= steps:
+            raise InvalidValue(f"rewind {self.rewind!r} is not before the end of a round of {steps} steps")
+        mask = np.ones(problem.space.size, dtype=bool)
+        start, first = problem.initial_weights(), 0
+        for counts in plan:
+            final = start
+            for snapshot in problem.train(mask, start=start, recipe=recipe, first_step=first, at=(rewind,)):
+                if snapshot.step == rewind and first == 0:
+                    start = snapshot.weights
+                final = snapshot.weights
+            first = rewind
+            mask = self._prune(problem, mask, final, counts)
+        return Ticket(mask, start, rewind)
+
+    def _round_steps(self, problem: MaskProblem, rounds: int) -> int:
+        if self.round_steps is None:
+            return problem.steps_for(max(1, rounds))
+        steps = parse_steps(self.round_steps, problem.steps_per_epoch, "round_steps")
+        need = rounds * steps / problem.steps_per_epoch
+        if steps < 1 or need > problem.remaining:
+            raise InvalidValue(
+                f"{rounds} rounds of round_steps {self.round_steps!r} need {need:.4g}ep; "
+                f"the budget is {problem.remaining:.4g}ep"
+            )
+        return steps
+
+    def _prune(self, problem: MaskProblem, mask: BoolArray, final: Weights, counts: IntArray) -> BoolArray:
+        if self.criterion in FORMULAS:
+            scores = FORMULAS[self.criterion](problem.initial_weights().vector, final.vector)
+        else:
+            scores = CriterionScores(problem)(self.criterion)
+        surviving = np.where(mask, scores, -np.inf)
+        if self.scope == "global":
+            return top_n(surviving, int(counts.sum()))
+        return top_per_layer(surviving, counts, problem.space)
+
+    def plan(self, space: MaskSpace, n_kept: int) -> list[IntArray]:
+        """Kept weights per layer after each round, ``(L,)`` each; under ``global`` only their sum is used."""
+        if n_kept == space.size:
+            return []
+        relative = np.ones(len(space.layers))  # a layer's rate, relative to the rate
+        if self.scope == "layer" and len(relative) > 1:
+            relative[-1] = self.output_rate
+        if self.rounds is not None:
+            densities = _equal_rounds(space, n_kept, relative, self.rounds)
+        else:
+            densities = _rounds_at_rate(space, n_kept, relative, self.rate)
+        totals = [round(float((space.sizes * density).sum())) for density in densities[:-1]] + [n_kept]
+        return [
+            apportion(space.sizes * density, max(total, n_kept), space.sizes)
+            for density, total in zip(densities, totals, strict=True)
+        ]
+
+
+def _equal_rounds(space: MaskSpace, n_kept: int, relative: ScoreArray, rounds: int) -> list[ScoreArray]:
+    """Densities after 1..rounds rounds at the one rate that ends at ``n_kept`` weights."""
+
+    def excess(rate: float) -> float:
+        return float((space.sizes * (1 - rate * relative) ** rounds).sum()) - n_kept
+
+    rate = brentq(excess, 0.0, 1.0, xtol=1e-15) if excess(1.0) < 0 else 1.0
+    return [(1 - rate * relative) ** done for done in range(1, rounds + 1)]
+
+
+def _rounds_at_rate(space: MaskSpace, n_kept: int, relative: ScoreArray, rate: float) -> list[ScoreArray]:
+    """Densities after each round at a fixed rate; the last round's rate is lowered to end at ``n_kept`` weights."""
+    densities: list[ScoreArray] = []
+    density = np.ones(relative.size)
+    while True:
+        following = density * (1 - rate * relative)
+        if float((space.sizes * following).sum()) <= n_kept + 0.5:
+            alive = space.sizes * density
+            last = (float(alive.sum()) - n_kept) / float((alive * relative).sum())
+            return [*densities, density * (1 - last * relative)]
+        densities.append(following)
+        density = following
+        if len(densities) > math.ceil(math.log(space.size) / -math.log1p(-rate * float(relative.min()))) + 1:
+            raise InvalidValue(f"rate {rate} does not reach {n_kept} weights")

@@ -1,0 +1,38 @@
+"""One-shot magnitude pruning: train the dense network once, keep the largest weights, reset to the start.
+
+Source: Frankle & Carbin, "The lottery ticket hypothesis" (arXiv:1803.03635), section 2, "one-shot pruning".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ticketsearch.criteria import CriterionScores
+from ticketsearch.masks import apportion, fill_densities, top_n, top_per_layer
+from ticketsearch.problem import MaskProblem
+from ticketsearch.strategies.options import CriterionOption
+from ticketsearch.tickets import Ticket
+
+
+@dataclass(frozen=True)
+class Magnitude(CriterionOption):
+    """Prune once, by a criterion of the trained weights.
+
+    Attributes:
+        criterion: what is kept: ``large_final`` is magnitude; see :mod:`ticketsearch.criteria`.
+        scope: ``global``: one threshold for all layers; ``layer``: the same density in each.
+    """
+
+    scope: Literal["global", "layer"] = "global"
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        """Spends one training of the full recipe, or what the budget has of it."""
+        scores = CriterionScores(problem, reserve=0.0)(self.criterion)
+        if self.scope == "global":
+            return Ticket(top_n(scores, problem.n_kept))
+        sizes = problem.space.sizes
+        shares = fill_densities(np.ones(sizes.size), problem.n_kept, sizes)
+        return Ticket(top_per_layer(scores, apportion(shares, problem.n_kept, sizes), problem.space))

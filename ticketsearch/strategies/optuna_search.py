@@ -1,0 +1,93 @@
+"""Optuna's samplers over a low-dimensional encoding of masks (Akiba et al., arXiv:1907.10902).
+
+Asked in batches, because a batch is trained in one go. One parameter per weight is ruled out: TPE models every
+parameter of every trial, CMA-ES a full covariance, both hopeless at 10^4 dimensions and more.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ticketsearch.errors import InvalidValue
+from ticketsearch.problem import MaskProblem
+from ticketsearch.strategies.options import EncodingName, EncodingOptions
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class OptunaSearch(EncodingOptions):
+    """Let a model of past trials propose the next ones.
+
+    Attributes:
+        encoding: ``criterion-mixture``, ``layer-density`` or ``seeded``; see :mod:`ticketsearch.encodings`.
+        criterion: scores used by ``layer-density`` and ``seeded``.
+        criteria: what ``criterion-mixture`` mixes.
+        radius: reach of ``seeded``.
+        sampler: ``tpe`` (tree-structured Parzen estimators) or ``cmaes`` (CMA-ES).
+        batch: trials asked for together.
+    """
+
+    encoding: EncodingName = "layer-density"
+    sampler: Literal["tpe", "cmaes"] = "tpe"
+    batch: Annotated[int, Field(ge=1)] = 12
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.encoding == "swap":
+            raise InvalidValue(
+                "optuna cannot use encoding 'swap': one parameter per weight is beyond its samplers; "
+                "use layer-density, criterion-mixture or seeded"
+            )
+
+    def search(self, problem: MaskProblem) -> None:
+        """The host keeps the incumbent."""
+        import optuna
+
+        encoding = self.make_encoding(problem)
+        assert encoding.dimensions is not None  # only swap has none, and it was refused
+        unit: dict[str, optuna.distributions.BaseDistribution] = {
+            f"x{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(encoding.dimensions)
+        }
+        with _quiet():
+            study = optuna.create_study(direction="maximize", sampler=self._sampler(problem))
+            while True:
+                trials = [study.ask(unit) for _ in range(self.batch)]
+                genomes = [np.array([trial.params[name] for name in unit]) for trial in trials]
+                scores = problem.evaluate([encoding.decode(genome) for genome in genomes])
+                for trial, score in zip(trials, scores, strict=True):
+                    if score.failed:
+                        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                    else:
+                        study.tell(trial, score.value)
+
+    def _sampler(self, problem: MaskProblem) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        seed = int(problem.rng("optuna").integers(2**31))
+        if self.sampler == "cmaes":
+            return optuna.samplers.CmaEsSampler(seed=seed, popsize=self.batch, warn_independent_sampling=False)
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's log lines and experimental warnings; both settings are left as found."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

@@ -1,0 +1,78 @@
+"""Simulated annealing over masks: several chains, so that each step is one batch of evaluations.
+
+Source: Kirkpatrick, Gelatt & Vecchi (Science 220, 1983). The start temperature is calibrated from sampled moves
+(Ben-Ameur, Comput. Optim. Appl. 29, 2004, in its first-order form): a typical worsening move is accepted with a
+given probability. Cooling is geometric in the fraction of the budget spent, so any budget is annealed to the end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from ticketsearch.arrays import BoolArray, ScoreArray
+from ticketsearch.encodings import Genome
+from ticketsearch.problem import MaskProblem
+from ticketsearch.strategies.options import EncodingOptions, Fraction
+
+
+@dataclass(frozen=True)
+class SimulatedAnnealing(EncodingOptions):
+    """Walk from mask to neighbouring mask, ever more reluctant to get worse.
+
+    Attributes:
+        encoding: ``swap``, ``layer-density``, ``criterion-mixture`` or ``seeded``; see :mod:`ticketsearch.encodings`.
+        criterion: scores used by ``layer-density`` and ``seeded``.
+        criteria: what ``criterion-mixture`` mixes.
+        radius: reach of ``seeded``.
+        chains: independent walks, evaluated together.
+        acceptance: probability of accepting a typical worsening move at the start.
+        cooling: end temperature over start temperature.
+        move: size of a move at the start: the fraction of kept weights swapped, or the step in the unit cube.
+        final_move: size of a move at the end.
+    """
+
+    chains: Annotated[int, Field(ge=1)] = 12
+    acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    cooling: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    move: Fraction = 0.1
+    final_move: Fraction = 0.005
+
+    def search(self, problem: MaskProblem) -> None:
+        """The host keeps the incumbent."""
+        rng = problem.rng("sa")
+        encoding = self.make_encoding(problem)
+
+        def scores_of(genomes: list[Genome]) -> ScoreArray:
+            return np.array([s.value for s in problem.evaluate([encoding.decode(genome) for genome in genomes])])
+
+        states = [encoding.sample(rng) for _ in range(self.chains)]
+        energies = scores_of(states)
+        begun, start_temperature = problem.spent_fraction, None
+        while True:
+            progress = (problem.spent_fraction - begun) / max(1e-12, 1 - begun)
+            size = self.move * (self.final_move / self.move) ** progress
+            moved = [encoding.mutate(state, size, rng) for state in states]
+            found = scores_of(moved)
+            if start_temperature is None:
+                start_temperature = self._calibrate(found - energies)
+            accepted = _metropolis(found, energies, start_temperature * self.cooling**progress, rng)
+            states = [new if ok else old for new, old, ok in zip(moved, states, accepted, strict=True)]
+            energies = np.where(accepted, found, energies)
+
+    def _calibrate(self, changes: ScoreArray) -> float:
+        """The temperature at which the mean change, if it worsens, is accepted with probability ``acceptance``."""
+        finite = np.abs(changes[np.isfinite(changes)])
+        typical = float(finite.mean()) if finite.size and finite.any() else 1e-3
+        return typical / -math.log(self.acceptance)
+
+
+def _metropolis(found: ScoreArray, energies: ScoreArray, temperature: float, rng: np.random.Generator) -> BoolArray:
+    """Accept what is no worse, and what is worse by d with probability ``exp(-d / T)``; never a failed score."""
+    worse = np.where(np.isfinite(energies), np.maximum(energies - found, 0.0), 0.0)
+    accepted: BoolArray = np.isfinite(found) & (rng.random(found.size) < np.exp(-worse / temperature))
+    return accepted

@@ -1,0 +1,69 @@
+"""What a strategy is, and making one from a name and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from ticketsearch import plugins
+from ticketsearch.errors import InvalidValue, PluginError, UnknownName
+from ticketsearch.problem import MaskProblem
+from ticketsearch.tickets import Ticket
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A frozen dataclass of hyperparameters with a ``search`` method."""
+
+    def search(self, problem: MaskProblem) -> Ticket | None:
+        """Spend the budget; return a ticket, or ``None`` for the best mask evaluated."""
+        ...
+
+
+def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
+    """Load a registered strategy and set its hyperparameters.
+
+    Args:
+        name: as ``ticketsearch strategies`` lists it.
+        settings: hyperparameter -> value; strings are read as the hyperparameter's type.
+
+    Raises:
+        UnknownName: no such strategy or hyperparameter.
+        InvalidValue: a value of the wrong type or outside its range.
+        PluginError: what is registered is not a strategy.
+    """
+    cls = plugins.load(plugins.STRATEGIES, name)
+    if not (isinstance(cls, type) and is_dataclass(cls) and callable(getattr(cls, "search", None))):
+        raise PluginError(f"strategy {name!r}: {cls!r} is not a dataclass with a search(problem) method")
+    return _validated(name, cls, settings)
+
+
+def checked_strategy(strategy: Strategy) -> Strategy:
+    """A strategy built in Python, its values validated as those of the command line are."""
+    if not is_dataclass(strategy) or isinstance(strategy, type):
+        raise PluginError(f"{strategy!r} is not an instance of a dataclass with a search(problem) method")
+    return _validated(type(strategy).__name__, type(strategy), parameters_of(strategy))
+
+
+def _validated(name: str, cls: type, settings: Mapping[str, Any]) -> Strategy:
+    known = [field.name for field in fields(cls) if field.init]
+    for key in settings:
+        if key not in known:
+            raise UnknownName(f"parameter of strategy {name!r}", key, known)
+    try:
+        strategy: Strategy = TypeAdapter(cls).validate_python(dict(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else "parameters"
+        raise InvalidValue(f"strategy {name!r}: {key} = {settings.get(key)!r}: {first['msg'].lower()}") from error
+    return strategy
+
+
+def parameters_of(strategy: Strategy) -> dict[str, Any]:
+    """Hyperparameter -> JSON value, defaults included."""
+    parameters: dict[str, Any] = to_jsonable_python(asdict(strategy))  # type: ignore[call-overload]
+    return parameters

@@ -1,0 +1,9 @@
+"""What a ticket is searched for: frozen data, a network, a recipe.
+
+A task is a value. Its splits are whole tensors, so training needs no loader; its network is a
+factory, so that every run can draw fresh initial weights from its own seed.
+"""
+
+from ticketsearch.tasks.task import DataSource, Split, Task, load_task
+
+__all__ = ["DataSource", "Split", "Task", "load_task"]

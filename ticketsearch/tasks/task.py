@@ -1,0 +1,185 @@
+"""The Task value, where its data comes from, and finding one by name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import platformdirs
+import torch
+from torch import Tensor, nn
+
+from ticketsearch import plugins
+from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, UnknownName
+from ticketsearch.recipe import Recipe
+from ticketsearch.seeds import derive, fenced_globals
+
+
+class Split(NamedTuple):
+    """Inputs ``(N, ...)`` float32 and labels ``(N,)`` int64."""
+
+    inputs: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where data sets lie, and whether they may be fetched.
+
+    Attributes:
+        root: folder of downloaded data sets; ``None`` = ``TICKETSEARCH_DATA``, else ``data`` in the cache.
+        download: allow torchvision to download what is missing.
+        cache: folder of generated data; ``None`` = ``TICKETSEARCH_CACHE``, else the user's cache folder.
+    """
+
+    root: Path | None = None
+    download: bool = False
+    cache: Path | None = None
+
+    @property
+    def cache_folder(self) -> Path:
+        """Folder of generated data."""
+        return self.cache or Path(os.environ.get("TICKETSEARCH_CACHE") or platformdirs.user_cache_dir("ticketsearch"))
+
+    @property
+    def data_folder(self) -> Path:
+        """Folder of downloaded data sets."""
+        return self.root or Path(os.environ.get("TICKETSEARCH_DATA") or self.cache_folder / "data")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Frozen data, network, recipe and the evaluator's fidelity; classification, scored by accuracy.
+
+    Attributes:
+        name: the name in reports.
+        network: makes a fresh ``torch.nn.Module``; may draw its initial weights from PyTorch's global generator,
+            which the host seeds and restores around the call.
+        train: ``(inputs, labels)`` to train on.
+        validation: what scores are measured on.
+        test: touched by confirmation alone.
+        recipe: the full training.
+        fidelity: steps of the evaluator's short training.
+    """
+
+    name: str
+    network: Callable[[], nn.Module]
+    train: Split
+    validation: Split
+    test: Split
+    recipe: Recipe
+    fidelity: int
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            object.__setattr__(self, name, self._checked(name, getattr(self, name)))
+        if self.recipe.batch_size > len(self.train.labels):
+            raise InvalidValue(f"{self._where} batch_size {self.recipe.batch_size} exceeds the training split")
+        if self.fidelity < 0:
+            raise InvalidValue(f"{self._where} fidelity {self.fidelity} must not be negative")
+
+    @property
+    def _where(self) -> str:
+        return f"task {self.name!r}:"
+
+    def _checked(self, name: str, pair: Any) -> Split:
+        try:
+            inputs, labels = (torch.as_tensor(part) for part in pair)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidValue(f"{self._where} {name} must be a pair (inputs, labels): {error}") from error
+        if len(inputs) != len(labels) or len(labels) == 0 or labels.ndim != 1 or labels.is_floating_point():
+            raise InvalidValue(
+                f"{self._where} {name} needs inputs (N, ...) and integer labels (N,), N > 0; "
+                f"got {tuple(inputs.shape)} and {tuple(labels.shape)} {labels.dtype}"
+            )
+        if not inputs.is_floating_point() or not bool(torch.isfinite(inputs).all()):
+            raise InvalidValue(f"{self._where} {name} inputs must be finite floating-point numbers")
+        return Split(inputs.float().contiguous(), labels.long().contiguous())
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in the training split; what is left over is dropped, and drawn anew each epoch."""
+        return len(self.train.labels) // self.recipe.batch_size
+
+    def build(self, seed: int) -> nn.Module:
+        """A fresh network whose initial weights depend on the seed alone.
+
+        Raises:
+            PluginError: the factory failed.
+        """
+        with fenced_globals(derive(seed, "initial weights")):
+            try:
+                network = self.network()
+            except Exception as error:
+                raise PluginError(f"{self._where} building the network failed: {error!r}") from error
+        if not isinstance(network, nn.Module):
+            raise PluginError(f"{self._where} network() returned {type(network).__name__}, not a torch.nn.Module")
+        return network
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of data, recipe, fidelity and the network's printed architecture."""
+        state = hashlib.blake2b(digest_size=8)
+        for split in (self.train, self.validation, self.test):
+            for tensor in split:
+                state.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+                state.update(tensor.cpu().numpy().data)
+        state.update(repr(self.build(seed=0)).encode())
+        state.update(repr((sorted(asdict(self.recipe).items()), self.fidelity)).encode())
+        return state.hexdigest()
+
+
+def load_task(name: str, source: DataSource | None = None) -> Task:
+    """A registered task by name, or a user's own by ``package.module:function``.
+
+    Raises:
+        UnknownName: no such task.
+        PluginError: it cannot be imported, or does not return a Task.
+    """
+    registered = {f"{plugin.distribution}:{plugin.name}" for plugin in plugins.available(plugins.TASKS)}
+    if ":" in name and name not in registered:
+        factory = _import_user_function(name)
+    else:
+        factory = plugins.load(plugins.TASKS, name)
+    try:
+        parameters = inspect.signature(factory).parameters
+        task = factory(source or DataSource()) if parameters else factory()
+    except TicketsearchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"task {name!r} failed to build: {type(error).__name__}: {error}") from error
+    if not isinstance(task, Task):
+        raise PluginError(f"task {name!r} returned {type(task).__name__}; it must return a ticketsearch.Task")
+    return task
+
+
+def _import_user_function(name: str) -> Callable[..., object]:
+    module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
+        raise InvalidValue(f"task {name!r} is not of the form package.module:function")
+    here = os.getcwd()
+    sys.path.insert(0, here)  # the folder the command runs in, as `python -m` does
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise UnknownName("module", module_name, [], f"(looked in {here} and the installed packages)") from error
+        raise PluginError(f"task {name!r} failed to import: {error}") from error
+    except Exception as error:
+        raise PluginError(f"task {name!r} failed to import: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(here)
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UnknownName(f"function in {module_name}", attribute, known)
+    found: Callable[..., object] = factory
+    return found
