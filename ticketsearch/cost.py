@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 
 from ticketsearch.errors import BudgetExhausted, InvalidValue
 
@@ -105,7 +106,7 @@ def parse_steps(duration: int | str, steps_per_epoch: int, what: str = "duration
             raise InvalidValue(f"{what} {duration!r} is not a duration; write '2ep' or '250step'")
         steps = float(match[1]) * (steps_per_epoch if match[2].lower() == "ep" else 1)
     if not 0 <= steps <= 1e12:
-        raise InvalidValue(f"{what} {duration!r} must not be negative")
+        raise InvalidValue(f"{what} {duration!r} must be from 0 to 1e12 steps")
     return round(steps)
 
 
@@ -119,7 +120,8 @@ class Meter:
 
     def __init__(self, train_size: int, budget_epochs: float | None = None) -> None:
         self.train_size = train_size
-        self.limit_thirds = None if budget_epochs is None else math.floor(budget_epochs * 3 * train_size)
+        # As written, not as rounded to binary: 0.7ep of 10 examples are 21 thirds, and 0.7 * 30 is less.
+        self.limit_thirds = None if budget_epochs is None else math.floor(Fraction(str(budget_epochs)) * 3 * train_size)
         self.spent = Cost()
         self.start()
 
