@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ticketsearch import DataSource, MaskProblem, Recipe, Split, Task, Weights
 from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
 from ticketsearch.cost import Meter
-from ticketsearch.engine import Engine, Job, Measures, make_engine
+from ticketsearch.engine import Engine, Job, Measures
+from ticketsearch.engine.dense import DenseEngine
 from ticketsearch.ledger import Ledger
 from ticketsearch.tasks.layout import Layout, read_weights
 from ticketsearch.tasks.networks import mlp
@@ -73,6 +74,14 @@ def dropout_network() -> nn.Module:
     return nn.Sequential(nn.Linear(INPUTS, 6), nn.Dropout(0.5), nn.Linear(6, CLASSES))
 
 
+def dense_engine(task: Task, workers: int | None = None) -> Engine:
+    return DenseEngine(task, torch.device("cpu"), workers)
+
+
+ENGINES: dict[str, Callable[..., Engine]] = {"dense": dense_engine}
+"""Name -> maker (task, workers); every test of the engine contract runs on each."""
+
+
 class WrappedEngine:
     """An engine that counts calls, and reports a NaN loss for the masks ``fails`` chooses."""
 
@@ -115,7 +124,7 @@ def make_problem(
     progress: Callable[[MaskProblem], None] | None = None,
 ) -> MaskProblem:
     task = task or make_task()
-    engine = engine or make_engine(task)
+    engine = engine or dense_engine(task)
     return MaskProblem(
         engine,
         validation=task.validation,
