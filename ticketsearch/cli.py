@@ -32,7 +32,7 @@ def run(
     strategy: Annotated[str, typer.Option(help="Name of a strategy; see 'ticketsearch strategies'.")],
     task: Annotated[str, typer.Option(help="Name of a task, or package.module:function.")] = "mnist1d-mlp",
     sparsity: Annotated[float, typer.Option(help="Fraction of the weights to prune, in [0, 1).")] = 0.9,
-    budget: Annotated[str, typer.Option(help="What the search may spend, in epochs of the dense network.")] = "500ep",
+    budget: Annotated[str, typer.Option(help="What the search may spend, in epochs of the dense network.")] = "2000ep",
     seed: Annotated[int, typer.Option(help="Fixes every random choice.")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")
@@ -43,6 +43,7 @@ def run(
     orders: Annotated[int, typer.Option(help="Full trainings of the ticket, each with its own data order.")] = 3,
     out: Out = Path("runs"),
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    engine: Annotated[str, typer.Option(help="sparse, dense or auto: sparse for perceptrons on a CPU.")] = "auto",
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of data sets; default TICKETSEARCH_DATA or the cache.")
     ] = None,
@@ -70,6 +71,7 @@ def run(
             settings=parsed,
             out=out,
             device=device,
+            engine=engine,
             orders=orders,
             fidelity=fidelity,
             source=DataSource(data_root, download),

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray
-from ticketsearch.cost import Cost, Meter, parse_steps
+from ticketsearch.cost import Cost, Meter, at_least, parse_steps
 from ticketsearch.engine import Engine, Job, batch_indices
-from ticketsearch.errors import BudgetExhausted, InvalidValue, SearchStalled, StrategyError
+from ticketsearch.errors import BudgetExhausted, InvalidValue, SearchStalled, StrategyError, TicketsearchError
 from ticketsearch.journal import Journal
 from ticketsearch.ledger import Ledger, Question
 from ticketsearch.masks import MaskSpace, digest
@@ -131,7 +131,7 @@ class MaskProblem:
             need = trainings * batch / self._meter.train_size / (1 - reserve)
             raise InvalidValue(
                 f"{self.remaining:.4g}ep are too little for {trainings} trainings of at least one step; "
-                f"they need {need:.4g}ep"
+                f"they need {at_least(need)}"
             )
         return steps
 
@@ -206,7 +206,9 @@ class MaskProblem:
         recipe = recipe or self.recipe
         if not 0 <= first_step <= recipe.steps:
             raise StrategyError(f"train: first_step {first_step} is outside the recipe's {recipe.steps} steps")
-        kept = self._one_mask(mask)
+        if recipe.batch_size > self._meter.train_size:
+            raise StrategyError(f"train: batch_size {recipe.batch_size} of {self._meter.train_size} examples")
+        kept, begin = self._one_mask(mask), self._start(start)
         wanted = {recipe.steps} | {step for step in at if first_step < step <= recipe.steps}
         if every is not None:
             stride = parse_steps(every, self.steps_per_epoch, "every")
@@ -218,7 +220,7 @@ class MaskProblem:
         order = batch_indices(
             self._meter.train_size, recipe.batch_size, recipe.steps, stream(self._seed, "train", number)
         )[first_step:]
-        job = Job(kept[None], start or self._initial, recipe, order, first_step)
+        job = Job(kept[None], begin, recipe, order, first_step)
         return self._training(job, sorted(step - first_step for step in wanted if step > first_step), validate)
 
     def gradients(self, mask: BoolArray | None, examples: int, *, start: Weights | None = None) -> FloatArray:
@@ -232,12 +234,11 @@ class MaskProblem:
         with self._verb():
             if not 1 <= examples <= self._meter.train_size:
                 raise StrategyError(f"gradients: {examples} examples of {self._meter.train_size}")
-            kept = self._one_mask(mask)
+            kept, weights = self._one_mask(mask), self._start(start)
             rng = stream(self._seed, "gradients", self._calls["gradients"])
             self._calls["gradients"] += 1
             before = self._meter.spent
             self._meter.charge(self._pricing.training(kept, examples))
-            weights = start or self._initial
             with self._meter.engine():
                 chosen: IntArray = rng.choice(self._meter.train_size, examples, replace=False).astype(np.int64)
                 gradient = self._engine.gradients(Weights(np.where(kept, weights.vector, 0), weights.rest), chosen)
@@ -249,6 +250,11 @@ class MaskProblem:
     def interrupt(self) -> None:
         """Let the batch in progress be finished and recorded, then raise KeyboardInterrupt out of the verb."""
         self._interrupted = True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether :meth:`interrupt` was called."""
+        return self._interrupted
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -287,7 +293,9 @@ class MaskProblem:
         mask, wanted, last = job.masks[0], set(stops), max(stops, default=0)
         ticks = sorted(wanted | set(range(self.steps_per_epoch, last, self.steps_per_epoch)))
         running = self._engine.train(job, tuple(ticks))
-        before, score, done, seen, loss = self._meter.spent, None, 0, 0, 0.0
+        before, done, seen, loss = self._meter.spent, 0, 0, 0.0
+        score: Score | None = None
+        repeatable = False  # whether a resumed run would end this training at the same step
         try:
             for tick in ticks:
                 with self._verb():
@@ -298,7 +306,8 @@ class MaskProblem:
                     loss += float(losses[0]) * (tick - done)
                     done = tick
                     if not np.isfinite(loss):
-                        raise StrategyError(f"training diverged before step {job.first_step + tick}; lower the rate")
+                        score = Score.of(None, None, f"training diverged before step {job.first_step + tick}")
+                        raise StrategyError(f"{score.reason}; lower the rate")
                     if measuring:
                         score = self._measured(weights)
                     self._tell()
@@ -306,8 +315,12 @@ class MaskProblem:
                     own = Weights(weights.vector[0], weights.rest[0])
                     yield Snapshot(job.first_step + tick, own, loss / (tick - seen), score)
                     seen, loss = tick, 0.0
+            repeatable = True
+        except (TicketsearchError, GeneratorExit):
+            repeatable = True
+            raise
         finally:
-            if done and not self._interrupted:
+            if done and repeatable and not self._interrupted:
                 self._record(("train", digest(mask), done), before, score)
 
     def _stretch(self, job: Job, steps: int, *, first: bool, measuring: bool) -> Cost:
@@ -342,7 +355,10 @@ class MaskProblem:
 
     def _population(self, masks: object, *, exact: bool = True) -> BoolArray:
         """``(P, D)`` booleans with the right count, or a StrategyError that says what is wrong."""
-        population: npt.NDArray[np.generic] = np.asarray(masks)
+        try:
+            population: npt.NDArray[np.generic] = np.asarray(masks)
+        except ValueError as error:
+            raise StrategyError(f"masks must be booleans of shape (P, {self.space.size}): {error}") from error
         if population.dtype != np.bool_ or population.ndim != 2 or population.shape[1] != self.space.size:
             raise StrategyError(
                 f"masks must be booleans of shape (P, {self.space.size}), got {population.dtype} {population.shape}"
@@ -350,13 +366,24 @@ class MaskProblem:
         for row, mask in enumerate(population if exact else ()):
             if (kept := int(np.count_nonzero(mask))) != self.n_kept:
                 raise StrategyError(
-                    f"mask {row} keeps {kept} of {self.space.size} weights; sparsity {self.sparsity} keeps {self.n_kept}"
+                    f"mask {row} keeps {kept} of {self.space.size} weights; "
+                    f"sparsity {self.sparsity} keeps {self.n_kept}"
                 )
         return population.astype(bool, copy=False)
 
     def _one_mask(self, mask: BoolArray | None) -> BoolArray:
         """A mask of any count, or the dense network's."""
         return np.ones(self.space.size, dtype=bool) if mask is None else self._population([mask], exact=False)[0]
+
+    def _start(self, start: Weights | None) -> Weights:
+        """Start weights that fit, by default the initial ones."""
+        if start is None:
+            return self._initial
+        shapes = start.vector.shape, start.rest.shape
+        needed = self._initial.vector.shape, self._initial.rest.shape
+        if shapes != needed:
+            raise StrategyError(f"start weights have shapes {shapes}; needed: {needed}")
+        return start
 
     def _evaluation_thirds(self, steps: int) -> int:
         """Budget units of one evaluation, the same for every mask."""

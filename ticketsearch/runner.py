@@ -21,7 +21,7 @@ import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.confirm import Confirmed, confirm_with_references
-from ticketsearch.cost import Meter, parse_epochs, parse_steps
+from ticketsearch.cost import Meter, at_least, parse_epochs, parse_steps
 from ticketsearch.engine import Engine, make_engine
 from ticketsearch.errors import BudgetExhausted, InvalidValue, NotARun, StrategyError
 from ticketsearch.files import write_atomically
@@ -47,7 +47,7 @@ from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import Ticket, Weights, save_ticket
 
 DEFAULT_TASK = "mnist1d-mlp"
-DEFAULT_BUDGET = "500ep"
+DEFAULT_BUDGET = "2000ep"
 
 
 class Progress(Protocol):
@@ -105,6 +105,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] = "runs",
     device: str = "cpu",
+    engine: str = "auto",
     orders: int = 3,
     fidelity: int | str | None = None,
     source: DataSource | None = None,
@@ -121,6 +122,7 @@ def run(
         settings: hyperparameters of a strategy given by name.
         out: folder of run folders.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        engine: ``sparse``, ``dense`` or ``auto``; see :func:`ticketsearch.engine.make_engine`.
         orders: full trainings, each with a data order of its own, in the confirmation.
         fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
         source: where data sets lie.
@@ -141,8 +143,8 @@ def run(
     name, distribution, searcher = _resolve(strategy, settings or {})
     out_folder = _checked_out(Path(out))
     loaded = task if isinstance(task, Task) else load_task(task, source)
-    engine = make_engine(loaded, device)
-    engine.layout.space.n_kept(sparsity)
+    trainer = make_engine(loaded, device, engine)
+    trainer.layout.space.n_kept(sparsity)
     steps = loaded.fidelity if fidelity is None else parse_steps(fidelity, loaded.steps_per_epoch, "fidelity")
     spec = Spec(
         strategy=name,
@@ -155,13 +157,13 @@ def run(
         fidelity=steps,
         seed=seed,
         orders=orders,
-        engine=engine.name,
+        engine=trainer.name,
         device=device,
     )
     folder = out_folder / spec.folder_name
     if (folder / RESULT).is_file():
         return read_result(folder)
-    return _Run(spec, searcher, loaded, engine, folder, progress or _Silent()).execute()
+    return _Run(spec, searcher, loaded, trainer, folder, progress or _Silent()).execute()
 
 
 def _resolve(strategy: str | Strategy, settings: Mapping[str, Any]) -> tuple[str, str, Strategy]:
@@ -247,7 +249,7 @@ class _Run:
         if need > self._spec.budget:
             raise InvalidValue(
                 f"budget {self._spec.budget:g}ep is too small for one evaluation of {self._spec.fidelity} steps and a "
-                f"validation, which costs {need:.4g}ep"
+                f"validation, which costs {at_least(need)}"
             )
 
     def _search(self, problem: MaskProblem) -> tuple[Ticket, str]:
@@ -259,6 +261,11 @@ class _Run:
                 ticket = self._strategy.search(problem)
             except BudgetExhausted as error:
                 stopped = f"{type(error).__name__}: {error}"
+            except BaseException:
+                problem.interrupt()  # trainings it leaves unfinished are no trials: a resumed run makes them anew
+                raise
+            if problem.interrupted:  # after the last verb
+                raise KeyboardInterrupt
         self._meter.lap(strategy=True)
         if ticket is None:
             if problem.incumbent is None:

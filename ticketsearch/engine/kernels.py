@@ -1,0 +1,331 @@
+"""Compiled training of one sparse perceptron: forward, softmax, backward, update, and measuring.
+
+All layers of a network share one set of arrays. *Features* are numbered through all layers behind the input,
+outputs last; feature i owns row i of the activations ``h`` and of the gradients ``d``, ``(F, S)`` with the batch in
+the S lanes. Kept weights are entries of one compressed matrix whose row i feeds feature i:
+
+* ``rows[i] : rows[i + 1]``: entries of feature i; ``sources[j]`` the feature they come from, numbered in its layer;
+* ``columns[i] : columns[i + 1]``: the same entries by source feature i; ``targets[k]``, ``entries[k]`` say where to;
+* ``weights``: the kept weights, then one bias per feature; ``grads`` and the optimiser's state are laid out alike.
+
+Nothing here is larger than the kept weights and the activations, and a step's work is proportional to the
+kept weights. Lanes beyond the batch hold zeros in ``d``, so they add nothing to any gradient.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from ticketsearch.engine.vectors import (
+    LANES,
+    backward_row,
+    block_rows,
+    dense_block,
+    dense_gradient,
+    forward_row,
+    gradient_row,
+    power_of_two,
+)
+
+_block_rows = njit(inline="always")(block_rows)
+RELU, TANH = 0, 1
+SGD, ADAM = 0, 1
+
+
+@njit(inline="always", error_model="numpy")
+def _exp(x):
+    """Exp to float32 accuracy, in operations that vectorise (Cephes' expf: argument reduction, degree 6)."""
+    x = np.float32(-87.0) if x < np.float32(-87.0) else x
+    x = np.float32(88.0) if x > np.float32(88.0) else x
+    whole = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
+    r = x - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    return (p * r * r + r + np.float32(1.0)) * power_of_two(whole)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gather(inputs, batches, lanes, out):
+    """Examples ``(N, I)`` by ``(S, B)`` indices -> feature-major ``(S, I, lanes)``; lanes beyond B are zero."""
+    steps, batch = batches.shape
+    width = inputs.shape[1]
+    for s in range(steps):
+        for f in range(width):
+            out[s, f, batch:lanes] = 0
+        for first in range(0, width, LANES):
+            last = min(first + LANES, width)
+            for b in range(batch):
+                example = batches[s, b]
+                for f in range(first, last):
+                    out[s, f, b] = inputs[example, f]
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
+def _forward(tile, x, widths, rows, sources, weights, activation, h):
+    """Activations of all features; the last layer's are the logits."""
+    lanes = x.shape[1]
+    row_bytes = np.int64(4 * lanes)
+    tile_bytes = 4 * LANES * len(tile)
+    features, entries = rows.size - 1, rows[rows.size - 1]
+    block = _block_rows(len(tile))
+    index, values = np.int64(sources.ctypes.data), np.int64(weights.ctypes.data)
+    first_feature = 0
+    for layer in range(widths.size - 1):
+        source = np.int64(x.ctypes.data) if layer == 0 else np.int64(h[first_feature - widths[layer]].ctypes.data)
+        last_layer = first_feature + widths[layer + 1] == features
+        rectify = activation == RELU and not last_layer
+        inputs, last_feature = widths[layer], first_feature + widths[layer + 1]
+        blocked = first_feature  # features of a dense layer that whole blocks cover
+        if rows[last_feature] - rows[first_feature] == inputs * widths[layer + 1]:
+            blocked += widths[layer + 1] // block * block
+        for offset in range(0, 4 * lanes, tile_bytes):
+            for i in range(first_feature, blocked, block):
+                here = np.int64(h[i].ctypes.data) + offset
+                dense_block(
+                    tile, inputs, values + 4 * rows[i], 4 * inputs, np.int64(4), source + offset, row_bytes,
+                    values + 4 * (entries + i), here, np.int64(1 if rectify else 0), here,
+                )  # fmt: skip
+            for i in range(blocked, last_feature):
+                forward_row(
+                    tile, np.int64(rows[i]), np.int64(rows[i + 1]), index, values, source + offset, row_bytes,
+                    weights[entries + i], rectify, np.int64(h[i].ctypes.data) + offset,
+                )  # fmt: skip
+        if activation == TANH and not last_layer:
+            for i in range(first_feature, first_feature + widths[layer + 1]):
+                for b in range(lanes):
+                    h[i, b] = np.float32(1.0) - np.float32(2.0) / (_exp(np.float32(2.0) * h[i, b]) + np.float32(1.0))
+        first_feature += widths[layer + 1]
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
+def _softmax(z, peak, total, exponentials):
+    """Per lane, over the classes: the maximum, the exponentials below it, and their sum."""
+    classes, lanes = z.shape
+    for b in range(lanes):
+        peak[b] = z[0, b]
+        total[b] = 0
+    for c in range(1, classes):
+        for b in range(lanes):
+            peak[b] = z[c, b] if z[c, b] > peak[b] else peak[b]
+    for c in range(classes):
+        for b in range(lanes):
+            exponentials[c, b] = _exp(z[c, b] - peak[b])
+            total[b] += exponentials[c, b]
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
+def _output_gradient(labels, total, d):
+    """Exponentials in ``d`` become the gradient of the mean cross-entropy at the logits; zero beyond the batch."""
+    classes, lanes = d.shape
+    batch = labels.size
+    scale = np.float32(1.0) / np.float32(batch)
+    for b in range(lanes):
+        total[b] = scale / total[b]
+    for c in range(classes):
+        for b in range(lanes):
+            d[c, b] *= total[b]
+        for b in range(batch, lanes):
+            d[c, b] = 0
+    for b in range(batch):
+        d[labels[b], b] -= scale
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
+def _backward(tile, x, widths, rows, sources, columns, targets, entries, weights, activation, h, d, grads):
+    """Gradients of all kept weights and biases, from the output gradient in the last rows of ``d``."""
+    lanes = x.shape[1]
+    row_bytes = np.int64(4 * lanes)
+    tile_bytes = 4 * LANES * len(tile)
+    n_entries = rows[rows.size - 1]
+    block = _block_rows(len(tile))
+    index, values, out = np.int64(sources.ctypes.data), np.int64(weights.ctypes.data), np.int64(grads.ctypes.data)
+    target_index, order = np.int64(targets.ctypes.data), np.int64(entries.ctypes.data)
+    first_feature = rows.size - 1
+    for layer in range(widths.size - 2, -1, -1):
+        last_feature = first_feature
+        first_feature -= widths[layer + 1]
+        before = first_feature - widths[layer]  # first feature of the layer below, if it is not the input
+        source = np.int64(x.ctypes.data) if layer == 0 else np.int64(h[before].ctypes.data)
+        inputs = widths[layer]
+        full = np.int64(0)  # columns of a dense layer that 4 x 4 blocks cover
+        if rows[last_feature] - rows[first_feature] == inputs * (last_feature - first_feature):
+            full = inputs // 4 * 4
+        squares = first_feature + ((last_feature - first_feature) // 4 * 4 if full else 0)
+        for offset in range(0, 4 * lanes, tile_bytes):
+            for i in range(first_feature, squares, 4):
+                for c in range(0, full, 4):
+                    dense_gradient(
+                        tile, source + offset + c * row_bytes, np.int64(d[i].ctypes.data) + offset, row_bytes,
+                        4 * inputs, offset > 0, out + 4 * (rows[i] + c),
+                    )  # fmt: skip
+            for i in range(first_feature, last_feature):
+                done = full if i < squares else 0
+                bias = gradient_row(
+                    tile, np.int64(rows[i] + done), np.int64(rows[i + 1]), index, source + offset, row_bytes,
+                    np.int64(d[i].ctypes.data) + offset, offset > 0, out,
+                )  # fmt: skip
+                grads[n_entries + i] = bias + grads[n_entries + i] if offset > 0 else bias
+        if layer == 0:
+            break
+        delta = np.int64(d[first_feature].ctypes.data)
+        mode = np.int64(2 if activation == RELU else 3)
+        blocked = before + (inputs // block * block if full else 0)
+        for offset in range(0, 4 * lanes, tile_bytes):
+            for i in range(before, blocked, block):
+                dense_block(
+                    tile, last_feature - first_feature, values + 4 * (rows[first_feature] + i - before), np.int64(4),
+                    4 * inputs, delta + offset, row_bytes, values, np.int64(h[i].ctypes.data) + offset, mode,
+                    np.int64(d[i].ctypes.data) + offset,
+                )  # fmt: skip
+            for i in range(blocked, first_feature):
+                backward_row(
+                    tile, np.int64(columns[i]), np.int64(columns[i + 1]), target_index, order, values, delta + offset,
+                    row_bytes, np.int64(h[i].ctypes.data) + offset, activation == RELU,
+                    np.int64(d[i].ctypes.data) + offset,
+                )  # fmt: skip
+        if activation == TANH:
+            for i in range(before, first_feature):
+                for b in range(lanes):
+                    d[i, b] *= np.float32(1.0) - h[i, b] * h[i, b]
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
+def _update(optimizer, step, rate, momentum, nesterov, decay, beta2, epsilon, weights, grads, alive, first, second):
+    """One step of ``torch.optim.SGD`` or ``Adam`` (``momentum`` is beta1) on all entries and biases."""
+    n = weights.size
+    for k in range(alive.size):  # empty unless something is frozen; a product would turn NaN times 0 into NaN
+        grads[k] = grads[k] if alive[k] else np.float32(0.0)
+    if optimizer == SGD:
+        for k in range(n):
+            g = grads[k] + decay * weights[k]
+            first[k] = momentum * first[k] + g
+            weights[k] -= rate * (g + momentum * first[k] if nesterov else first[k])
+    else:
+        size = np.float32(rate / (1.0 - math.pow(momentum, step)))
+        root = np.float32(math.sqrt(1.0 - math.pow(beta2, step)))
+        for k in range(n):
+            g = grads[k] + decay * weights[k]
+            first[k] += (np.float32(1.0) - momentum) * (g - first[k])
+            second[k] = beta2 * second[k] + (np.float32(1.0) - beta2) * g * g
+            weights[k] -= size * first[k] / (np.sqrt(second[k]) / root + epsilon)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def train(
+    tile, x, labels, rates, widths, rows, sources, columns, targets, entries, weights, alive,
+    activation, optimizer, done, momentum, nesterov, decay, beta2, epsilon, first, second, measure,
+):  # fmt: skip
+    """Train one network on consecutive batches; its arrays are updated in place.
+
+    Args:
+        tile: T zeros; T vectors make a tile of a row.
+        x: inputs ``(S, I, lanes)``, from :func:`gather`.
+        labels: ``(S, B)``.
+        rates: learning rates ``(S,)``.
+        widths: units of each layer, input first.
+        rows, sources, columns, targets, entries, weights: the network; see the module.
+        alive: like ``weights``, false where a value stays zero; empty if all are trained.
+        activation: ``RELU`` or ``TANH``.
+        optimizer: ``SGD`` or ``ADAM``.
+        done: steps the optimiser has taken before.
+        momentum, nesterov, decay, beta2, epsilon: the optimiser's constants; ``momentum`` is Adam's beta1.
+        first, second: the optimiser's state, like ``weights``; ``second`` is empty under SGD.
+        measure: whether to compute the training loss.
+
+    Returns:
+        The sum over steps of the mean training loss; 0 unless ``measure``.
+    """
+    features, lanes = rows.size - 1, x.shape[2]
+    h = np.zeros((features, lanes), dtype=np.float32)
+    d = np.zeros((features, lanes), dtype=np.float32)
+    grads = np.zeros(weights.size, dtype=np.float32)
+    peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
+    output = features - widths[widths.size - 1]
+    loss = 0.0
+    for s in range(rates.size):
+        _forward(tile, x[s], widths, rows, sources, weights, activation, h)
+        _softmax(h[output:], peak, total, d[output:])
+        if measure:
+            mean = 0.0
+            for b in range(labels.shape[1]):
+                mean += math.log(total[b]) + peak[b] - h[output + labels[s, b], b]
+            loss += mean / labels.shape[1]
+        _output_gradient(labels[s], total, d[output:])
+        _backward(tile, x[s], widths, rows, sources, columns, targets, entries, weights, activation, h, d, grads)
+        _update(
+            optimizer, done + s + 1, rates[s], momentum, nesterov, decay, beta2, epsilon, weights, grads, alive,
+            first, second,
+        )  # fmt: skip
+    return loss
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def evaluate(tile, x, labels, widths, rows, sources, weights, activation):
+    """Accuracy and mean cross-entropy over blocks ``(K, I, lanes)``; labels ``(N,)`` fill the lanes in order."""
+    features, lanes = rows.size - 1, x.shape[2]
+    h = np.zeros((features, lanes), dtype=np.float32)
+    peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
+    classes = widths[widths.size - 1]
+    exponentials = np.empty((classes, lanes), dtype=np.float32)
+    output = features - classes
+    correct, loss = 0, 0.0
+    for block in range(x.shape[0]):
+        _forward(tile, x[block], widths, rows, sources, weights, activation, h)
+        z = h[output:]
+        _softmax(z, peak, total, exponentials)
+        for b in range(min(lanes, labels.size - block * lanes)):
+            label = labels[block * lanes + b]
+            loss += math.log(total[b]) + peak[b] - z[label, b]
+            best = 0
+            for c in range(1, classes):
+                if z[c, b] > z[best, b]:
+                    best = c
+            correct += best == label
+    return correct / labels.size, loss / labels.size
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def compress(mask, start, biases, widths, rows, sources, columns, targets, entries, weights):
+    """Fill a network's arrays from a mask ``(D,)``, start weights ``(D,)`` and biases ``(F,)``; see the module."""
+    entry, feature, position, below = 0, 0, 0, 0
+    rows[0] = 0
+    columns[0] = 0
+    for layer in range(widths.size - 1):
+        first = feature
+        for _ in range(widths[layer + 1]):
+            for c in range(widths[layer]):
+                if mask[position]:
+                    sources[entry] = c
+                    weights[entry] = start[position]
+                    entry += 1
+                position += 1
+            feature += 1
+            rows[feature] = entry
+        if layer > 0:
+            _transpose(rows, sources, columns, targets, entries, first, feature, below, widths[layer])
+            below += widths[layer]
+    weights[entry:] = biases
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
+def _transpose(rows, sources, columns, targets, entries, first, last, below, inputs):
+    """Entries of features [first, last) by source feature, in order; sources are features [below, below + inputs)."""
+    counts = np.zeros(inputs + 1, dtype=np.int64)
+    for j in range(rows[first], rows[last]):
+        counts[sources[j] + 1] += 1
+    for c in range(inputs):
+        counts[c + 1] += counts[c]
+        columns[below + c + 1] = columns[below] + counts[c + 1]
+    for i in range(first, last):
+        for j in range(rows[i], rows[i + 1]):
+            slot = columns[below] + counts[sources[j]]
+            targets[slot] = i - first
+            entries[slot] = j
+            counts[sources[j]] += 1

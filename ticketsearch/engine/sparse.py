@@ -1,0 +1,307 @@
+"""The sparse engine: perceptrons on a CPU, at a cost proportional to the kept weights.
+
+Each mask is a task of its own for a pool of threads (the kernels hold no lock), so its result does not depend on
+what else is trained, in which order or on how many threads, to the last bit; and a thread that a busy
+machine slows down simply takes fewer masks. Batches are gathered once, feature-major, for all masks that share them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.engine import kernels
+from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.vectors import LANES
+from ticketsearch.errors import InvalidValue
+from ticketsearch.masks import MaskSpace
+from ticketsearch.recipe import Recipe
+from ticketsearch.tasks import Split, Task
+from ticketsearch.tasks.layout import Layout, layout_of
+from ticketsearch.tickets import Weights
+
+BLOCK_BYTES = 64 * 2**20
+"""Bound on the gathered batches held at a time."""
+DENSE_FROM = 0.5
+"""Density from which a layer is computed densely, its pruned weights held at zero: the measured break-even."""
+MAX_TILE = 8
+"""Most vectors whose accumulators fit the registers of a row."""
+Int32Array = npt.NDArray[np.int32]
+Batches = tuple[FloatArray, IntArray]
+"""Gathered inputs ``(S, I, lanes)`` and labels ``(S, B)``."""
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """A multilayer perceptron as the kernels see it.
+
+    Attributes:
+        widths: units of each layer, input first, ``(L + 1,)``.
+        activation: ``kernels.RELU`` or ``kernels.TANH``.
+        has_bias: for each layer.
+    """
+
+    widths: IntArray
+    activation: int
+    has_bias: tuple[bool, ...]
+
+    @property
+    def features(self) -> int:
+        """Units behind the input."""
+        return int(self.widths[1:].sum())
+
+
+def perceptron_of(network: nn.Module) -> Perceptron | None:
+    """The perceptron a network is, or ``None``: a Sequential of [Flatten,] Linear, (ReLU | Tanh, Linear)*."""
+    if type(network) is not nn.Sequential:
+        return None
+    modules = [module for module in network if not isinstance(module, nn.Identity)]
+    if modules and isinstance(modules[0], nn.Flatten) and (modules[0].start_dim, modules[0].end_dim) == (1, -1):
+        modules = modules[1:]
+    linears, activations = modules[::2], {type(module) for module in modules[1::2]}
+    if len(modules) % 2 == 0 or not all(type(module) is nn.Linear for module in linears):
+        return None
+    if len(activations) > 1 or not activations <= {nn.ReLU, nn.Tanh}:
+        return None
+    layers = [module for module in linears if isinstance(module, nn.Linear)]
+    if any(before.out_features != after.in_features for before, after in pairwise(layers)):
+        return None
+    return Perceptron(
+        widths=np.array([layers[0].in_features, *(layer.out_features for layer in layers)], dtype=np.int64),
+        activation=kernels.TANH if nn.Tanh in activations else kernels.RELU,
+        has_bias=tuple(layer.bias is not None for layer in layers),
+    )
+
+
+class SparseEngine:
+    """See the module; made by :func:`ticketsearch.engine.make_engine`.
+
+    Raises:
+        InvalidValue: the network is not a perceptron.
+    """
+
+    name = "sparse"
+
+    def __init__(self, task: Task, workers: int | None = None) -> None:
+        network = task.build(seed=0)
+        shape = perceptron_of(network)
+        if shape is None:
+            raise InvalidValue(
+                f"the sparse engine trains multilayer perceptrons (Sequential of Linear and ReLU or Tanh), and the "
+                f"network of task {task.name!r} is not one; use --engine dense"
+            )
+        self.layout: Layout = layout_of(network, task.train.inputs[:1])
+        self.perceptron = shape
+        self.with_bias: BoolArray = np.repeat(shape.has_bias, shape.widths[1:])  # (F,)
+        vectors = -(-task.recipe.batch_size // LANES)
+        self.tile = (0,) * -(-vectors // -(-vectors // MAX_TILE))
+        self._inputs, self._labels = _flat(task.train)
+        self._pool = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)))
+        self._split: tuple[Split, Batches] | None = None
+        _compile(self)
+
+    def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
+        """Implements :meth:`ticketsearch.engine.Engine.train`."""
+        networks = self._networks(job)
+        before = 0
+        for stop in stops:
+            losses = self._advance(job, networks, before, stop, measure=True)
+            yield self._weights(job, networks), losses / max(1, stop - before)
+            before = stop
+
+    def evaluate(self, job: Job, split: Split) -> Measures:
+        """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
+        measured_on = self._blocks_of(split)
+        if job.batches.ndim == 2 and job.steps <= self._block_steps(job):  # a network lives for one task only
+            batches = self._gather(job.batches)
+
+            def run(row: int) -> tuple[float, float]:
+                network = _Network(self, job, row)
+                network.advance(*batches, 0, measure=False)
+                return network.evaluate(*measured_on)
+
+            return _measures(self._pool.map(run, range(len(job.masks))))
+        networks = self._networks(job)
+        self._advance(job, networks, 0, job.steps, measure=False)
+        return _measures(self._pool.map(lambda network: network.evaluate(*measured_on), networks))
+
+    def measure(self, weights: Weights, split: Split) -> Measures:
+        """Implements :meth:`ticketsearch.engine.Engine.measure`."""
+        nothing = np.zeros((0, self._lanes(1)), dtype=np.int64)
+        return self.evaluate(Job(weights.vector != 0, weights, Recipe(0, 1, 1.0), nothing), split)
+
+    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
+        dense = np.ones((1, self.layout.space.size), dtype=bool)
+        job = Job(dense, weights, Recipe(1, len(indices), 1.0), indices[None])
+        [network] = self._networks(job)
+        self._advance(job, [network], 0, 1, measure=False)
+        return network.first[: dense.size].copy()  # SGD's velocity after one step is the gradient itself
+
+    def _networks(self, job: Job) -> list[_Network]:
+        return list(self._pool.map(lambda row: _Network(self, job, row), range(len(job.masks))))
+
+    def _advance(self, job: Job, networks: list[_Network], first: int, last: int, *, measure: bool) -> ScoreArray:
+        """Train on steps ``[first, last)``, block after block; the summed training losses, ``(P,)``."""
+        losses = np.zeros(len(networks))
+        stride = self._block_steps(job)
+        for begin in range(first, last, stride):
+            rows = slice(begin, min(begin + stride, last))
+            shared = self._gather(job.batches[rows]) if job.batches.ndim == 2 else None
+
+            def run(row: int, begin: int = begin, rows: slice = rows, shared: Batches | None = shared) -> float:
+                return networks[row].advance(*(shared or self._gather(job.batches[row, rows])), begin, measure=measure)
+
+            losses += np.array(list(self._pool.map(run, range(len(networks)))))
+        return losses
+
+    def _weights(self, job: Job, networks: list[_Network]) -> Weights:
+        vector = np.zeros(job.masks.shape, dtype=np.float32)
+        for row, network in enumerate(networks):
+            vector[row, network.stored] = network.weights[: network.n_stored]
+        biases = np.stack([network.weights[network.n_stored :] for network in networks])  # (P, F)
+        return Weights(vector, biases[:, self.with_bias])
+
+    def _lanes(self, batch: int) -> int:
+        """Lanes of a row that holds a batch: whole tiles."""
+        width = LANES * len(self.tile)
+        return -(-batch // width) * width
+
+    def _block_steps(self, job: Job) -> int:
+        return max(1, BLOCK_BYTES // (4 * int(self._inputs.shape[1]) * self._lanes(job.batches.shape[-1])))
+
+    def _gather(self, batches: IntArray) -> Batches:
+        """Batches ``(S, B)`` of training examples."""
+        lanes = self._lanes(batches.shape[1])
+        x = _aligned(len(batches), self._inputs.shape[1], lanes)
+        kernels.gather(self._inputs, np.ascontiguousarray(batches), lanes, x)
+        return x, self._labels[batches]
+
+    def _blocks_of(self, split: Split) -> Batches:
+        """A split for measuring, ``(K, I, lanes)`` and ``(N,)``; the last one used is kept."""
+        if self._split is None or self._split[0] is not split:
+            inputs, labels = _flat(split)
+            lanes = self._lanes(1)
+            blocks = np.arange(-(-len(labels) // lanes) * lanes).reshape(-1, lanes) % len(labels)
+            x = _aligned(len(blocks), inputs.shape[1], lanes)
+            kernels.gather(inputs, blocks, lanes, x)
+            self._split = split, (x, labels)
+        return self._split[1]
+
+
+class _Network:
+    """One masked network in training: the arrays of :mod:`ticketsearch.engine.kernels`."""
+
+    def __init__(self, engine: SparseEngine, job: Job, row: int) -> None:
+        mask, shape = job.masks[row], engine.perceptron
+        vector = job.start.vector[row] if job.start.vector.ndim == 2 else job.start.vector
+        rest = job.start.rest[row] if job.start.rest.ndim == 2 else job.start.rest
+        self._engine, self._job = engine, job
+        stored = _stored(mask, engine.layout.space)
+        self.stored = stored
+        self.n_stored = int(np.count_nonzero(stored))
+        hidden = int(shape.widths[1:-1].sum())
+        transposed = int(np.count_nonzero(stored[shape.widths[0] * shape.widths[1] :]))
+        alive = np.concatenate([mask[stored], engine.with_bias])
+        self._alive: BoolArray = alive[:0] if alive.all() else alive
+        biases = np.zeros(shape.features, dtype=np.float32)
+        biases[engine.with_bias] = rest
+        self._rows = np.zeros(shape.features + 1, dtype=np.int64)
+        self._sources: Int32Array = np.zeros(self.n_stored, dtype=np.int32)
+        self._columns = np.zeros(hidden + 1, dtype=np.int64)
+        self._targets: Int32Array = np.zeros(transposed, dtype=np.int32)
+        self._entries: Int32Array = np.zeros(transposed, dtype=np.int32)
+        self.weights: FloatArray = np.empty(self.n_stored + shape.features, dtype=np.float32)
+        kernels.compress(
+            stored, np.where(mask, vector, np.float32(0)), biases, shape.widths, self._rows, self._sources,
+            self._columns, self._targets, self._entries, self.weights,
+        )  # fmt: skip
+        self.first: FloatArray = np.zeros_like(self.weights)
+        adam = job.recipe.optimizer == "adam"
+        self._second: FloatArray = np.zeros_like(self.weights) if adam else self.weights[:0].copy()
+
+    def advance(self, x: FloatArray, labels: IntArray, begin: int, *, measure: bool) -> float:
+        """Train on gathered batches, the first of which is the job's step ``begin``; the summed training loss."""
+        engine, recipe = self._engine, self._job.recipe
+        first_step = self._job.first_step + begin
+        rates = np.array([recipe.learning_rate_at(first_step + step) for step in range(len(x))], dtype=np.float32)
+        adam = recipe.optimizer == "adam"
+        loss: float = kernels.train(
+            engine.tile, x, labels, rates, engine.perceptron.widths, self._rows, self._sources, self._columns,
+            self._targets, self._entries, self.weights, self._alive, engine.perceptron.activation,
+            kernels.ADAM if adam else kernels.SGD, begin, np.float32(recipe.betas[0] if adam else recipe.momentum),
+            recipe.nesterov, np.float32(recipe.weight_decay), np.float32(recipe.betas[1]), np.float32(recipe.epsilon),
+            self.first, self._second, measure,
+        )  # fmt: skip
+        return loss
+
+    def evaluate(self, x: FloatArray, labels: IntArray) -> tuple[float, float]:
+        """Accuracy and loss on the blocks of a split."""
+        engine = self._engine
+        result: tuple[float, float] = kernels.evaluate(
+            engine.tile, x, labels, engine.perceptron.widths, self._rows, self._sources, self.weights,
+            engine.perceptron.activation,
+        )  # fmt: skip
+        return result
+
+
+def _aligned(*shape: int) -> FloatArray:
+    """An empty array that begins on a cache line, so that no vector of a row straddles two."""
+    size, line = math.prod(shape), 4 * LANES
+    raw = np.empty(4 * size + line, dtype=np.uint8)
+    first = -raw.ctypes.data % line
+    return raw[first : first + 4 * size].view(np.float32).reshape(shape)
+
+
+def _stored(mask: BoolArray, space: MaskSpace) -> BoolArray:
+    """What is computed with: the kept weights, and all weights of layers dense enough for the dense kernels."""
+    dense = [layer.span for layer in space.layers if np.count_nonzero(mask[layer.span]) >= DENSE_FROM * layer.size]
+    if not dense:
+        return mask
+    stored = mask.copy()
+    for span in dense:
+        stored[span] = True
+    return stored
+
+
+def _flat(split: Split) -> tuple[FloatArray, IntArray]:
+    """A split as arrays ``(N, I)``, ``(N,)``; views where possible."""
+    return split.inputs.reshape(len(split.labels), -1).contiguous().cpu().numpy(), split.labels.cpu().numpy()
+
+
+def _measures(pairs: Iterable[tuple[float, float]]) -> Measures:
+    accuracies, losses = np.array(list(pairs)).reshape(-1, 2).T
+    return Measures(accuracies, losses)
+
+
+def _compile(engine: SparseEngine) -> None:
+    """Compile the kernels for this tile, or load them from the cache; say so if it takes a while."""
+
+    def announce() -> None:
+        print("ticketsearch: compiling the sparse engine, once; later runs load it from a cache", file=sys.stderr)
+
+    timer = threading.Timer(1.0, announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        batch = np.zeros((1, 1), dtype=np.int64)
+        nothing = Weights(
+            np.zeros(engine.layout.space.size, dtype=np.float32),
+            np.zeros(int(engine.with_bias.sum()), dtype=np.float32),
+        )
+        job = Job(np.zeros((1, engine.layout.space.size), dtype=bool), nothing, Recipe(1, 1, 1.0), batch)
+        engine.evaluate(job, Split(torch.zeros(1, int(engine.perceptron.widths[0])), torch.zeros(1, dtype=torch.long)))
+    finally:
+        timer.cancel()
