@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticketsearch.cost import Cost, Meter, parse_epochs, parse_steps
+from ticketsearch.cost import Cost, Meter, at_least, parse_epochs, parse_steps
 from ticketsearch.errors import BudgetExhausted, InvalidValue
 
 costs = st.builds(Cost, train_examples=st.integers(0, 500), forward_examples=st.integers(0, 500))
@@ -111,3 +111,10 @@ def test_clocks_tell_the_strategy_from_the_engine() -> None:
     assert 0 < own == meter.spent.strategy_s
     assert 0 < meter.spent.engine_s <= meter.spent.wall_s
     assert meter.spent.thirds == 0
+
+
+@given(st.floats(1e-6, 1e9))
+def test_advice_is_rounded_up_and_can_be_typed_back(epochs: float) -> None:
+    text = at_least(epochs)
+    assert epochs * (1 - 1e-12) <= parse_epochs(text) <= epochs * 1.0011
+    assert len(text) <= 11

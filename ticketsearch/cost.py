@@ -110,6 +110,12 @@ def parse_steps(duration: int | str, steps_per_epoch: int, what: str = "duration
     return round(steps)
 
 
+def at_least(epochs: float) -> str:
+    """A positive number of epochs as text, rounded up to four digits: what it advises is enough."""
+    scale = 10.0 ** (3 - math.floor(math.log10(epochs)))
+    return f"{math.ceil(epochs * scale) / scale:.4g}ep"
+
+
 class Meter:
     """An account: a limit, what is spent, and the clocks; charge, then run.
 

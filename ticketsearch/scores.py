@@ -27,8 +27,8 @@ class Score:
 
     @classmethod
     def of(cls, accuracy: float | None, loss: float | None, reason: str = "") -> Score:
-        """A score from what was measured; a loss that is not finite is a failure, whatever the accuracy."""
-        if not reason and (accuracy is None or loss is None or not math.isfinite(loss)):
+        """A score from what was measured; a loss or an accuracy that is not finite is a failure."""
+        if not reason and (accuracy is None or loss is None or not math.isfinite(loss + accuracy)):
             reason = f"diverged: the validation loss is {loss}"
         if reason or accuracy is None or loss is None:
             return cls(FAILED, FAILED, reason)
