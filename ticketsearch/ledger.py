@@ -90,7 +90,7 @@ class Ledger:
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(_SCHEMA)
             self._recorded = list(self._read())
-        except (sqlite3.DatabaseError, json.JSONDecodeError, TypeError) as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             self._connection.close()
             raise CorruptRun(
                 f"{path} is not a readable ledger ({error}); move the folder away to start anew"

@@ -1,0 +1,206 @@
+"""The ledger, and replaying it through the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from ticketsearch import MaskProblem
+from ticketsearch.cost import Cost
+from ticketsearch.errors import BudgetExhausted, CorruptRun
+from ticketsearch.journal import Journal
+from ticketsearch.ledger import Ledger, Trial
+from ticketsearch.scores import Score
+
+
+def trial(number: int, mask: str = "m") -> Trial:
+    before, after = Cost(train_examples=number, wall_s=0.1 * number), Cost(train_examples=number + 1, wall_s=0.3)
+    return Trial(number, "evaluate", f"{mask}{number}", 10, "complete", 0.1 + number / 3, 1 / 7, "", before, after)
+
+
+def wrapped() -> tiny.WrappedEngine:
+    return tiny.WrappedEngine(tiny.dense_engine(tiny.make_task()), lambda mask: bool(mask[:3].any()))
+
+
+def some_search(problem: MaskProblem, extra: int = 0) -> list[Score]:
+    masks = tiny.masks_of(problem, 14)
+    scores = problem.evaluate(masks[:6])
+    problem.gradients(None, 30)
+    for snapshot in problem.train(masks[0], every="1ep", validate=True):
+        scores += problem.evaluate(masks[6:8])
+        if snapshot.step == 20:
+            break
+    return scores + problem.evaluate(masks[8 : 12 + extra])
+
+
+def test_trials_come_back_from_the_file_as_they_went_in(tmp_path: Path) -> None:
+    trials = [trial(0), replace(trial(1), state="failed", score=None, loss=None, reason="because")]
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.append(trials[:1])
+        ledger.append(trials[1:])
+        assert list(ledger) == trials
+    with Ledger(tmp_path / "ledger") as again:
+        assert list(again) == trials
+        assert len(again) == 2
+        assert again[1] == trials[1]
+
+
+def test_appending_is_all_or_none(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.append([trial(0)])
+        with pytest.raises(sqlite3.IntegrityError):
+            ledger.append([trial(1), trial(2), trial(0)])
+        assert len(ledger) == 1
+        ledger.append([trial(1)])
+    with Ledger(tmp_path / "ledger") as again:
+        assert list(again) == [trial(0), trial(1)]
+
+
+@pytest.mark.parametrize("where", [0, 30, 3000])
+def test_a_damaged_file_is_a_corrupt_run(tmp_path: Path, where: int) -> None:
+    path = tmp_path / "ledger"
+    with Ledger(path) as ledger:
+        ledger.append([trial(number) for number in range(20)])
+    content = bytearray(path.read_bytes())
+    content[where : where + 900] = b"\xff" * 900
+    path.write_bytes(content)
+    with pytest.raises(CorruptRun, match="move the folder away"):
+        Ledger(path)
+
+
+def test_a_file_that_is_no_database_is_a_corrupt_run(tmp_path: Path) -> None:
+    (tmp_path / "ledger").write_text("hello " * 100)
+    with pytest.raises(CorruptRun, match="not a readable ledger"):
+        Ledger(tmp_path / "ledger")
+
+
+def test_a_database_of_another_shape_is_a_corrupt_run(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ledger") as connection:
+        connection.execute("CREATE TABLE trials (number INTEGER, other TEXT)")
+        connection.execute("INSERT INTO trials VALUES (0, 'x')")
+    connection.close()
+    with pytest.raises(CorruptRun):
+        Ledger(tmp_path / "ledger")
+
+
+@pytest.mark.parametrize("column", ["before", "after"])
+def test_a_cost_that_does_not_parse_is_a_corrupt_run(tmp_path: Path, column: str) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.append([trial(0)])
+    for bad in ("{", "[]", '{"epochs": 1}', "7"):
+        with sqlite3.connect(tmp_path / "ledger") as connection:
+            connection.execute(f"UPDATE trials SET {column} = ?", (bad,))
+        connection.close()
+        with pytest.raises(CorruptRun):
+            Ledger(tmp_path / "ledger")
+
+
+def test_trials_missing_in_the_middle_are_a_corrupt_run(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.append([trial(0), trial(1), trial(2)])
+    with sqlite3.connect(tmp_path / "ledger") as connection:
+        connection.execute("DELETE FROM trials WHERE number = 1")
+    connection.close()
+    with pytest.raises(CorruptRun, match="lacks trials in the middle"):
+        Ledger(tmp_path / "ledger")
+
+
+def test_replay_gives_the_same_scores_and_costs_and_evaluates_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        problem = tiny.make_problem(40, engine=wrapped(), ledger=ledger)
+        first = some_search(problem)
+        recorded, incumbent, spent = list(ledger), problem.incumbent, problem.spent
+    assert any(score.failed for score in first)
+    engine = wrapped()
+    with Ledger(tmp_path / "ledger") as ledger:
+        problem = tiny.make_problem(40, engine=engine, ledger=ledger)
+        assert some_search(problem) == first
+        assert list(ledger) == recorded
+        assert "evaluate" not in engine.calls
+        assert (problem.spent - problem.spent.seconds()) == (spent - spent.seconds())
+        assert incumbent is not None
+        assert problem.incumbent is not None
+        assert np.array_equal(problem.incumbent.mask, incumbent.mask)
+        assert problem.incumbent.score == incumbent.score
+
+
+def test_a_search_that_asks_more_than_was_recorded_goes_on_where_the_record_ends(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        some_search(tiny.make_problem(40, ledger=ledger))
+        before = len(ledger)
+    engine = tiny.WrappedEngine(tiny.dense_engine(tiny.make_task()))
+    with Ledger(tmp_path / "ledger") as ledger:
+        problem = tiny.make_problem(40, engine=engine, ledger=ledger)
+        some_search(problem)
+        problem.evaluate(tiny.masks_of(problem, 14)[12:])
+        assert engine.calls.count("evaluate") == 1
+        assert len(ledger) == before + 2
+    whole = Ledger()
+    other = tiny.make_problem(40, ledger=whole)
+    some_search(other)
+    other.evaluate(tiny.masks_of(other, 14)[12:])
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert [(t.question, t.score, t.loss) for t in ledger] == [(t.question, t.score, t.loss) for t in whole]
+
+
+def test_a_search_that_asks_something_else_is_a_corrupt_run() -> None:
+    ledger = Ledger()
+    problem = tiny.make_problem(ledger=ledger)
+    problem.evaluate(tiny.masks_of(problem, 3))
+    again = tiny.make_problem(ledger=ledger)
+    with pytest.raises(CorruptRun, match=r"trial 1 was .* and is .* now"):
+        again.evaluate(tiny.masks_of(problem, 4)[[0, 2]])
+    with pytest.raises(CorruptRun, match="trial 0 was"):
+        tiny.make_problem(ledger=ledger).gradients(None, 30)
+    with pytest.raises(CorruptRun, match="trial 0 was"):
+        tiny.make_problem(ledger=ledger).evaluate(tiny.masks_of(problem, 1), fidelity=20)
+
+
+def test_a_record_that_ends_within_a_batch_is_a_corrupt_run() -> None:
+    ledger = Ledger()
+    problem = tiny.make_problem(ledger=ledger)
+    problem.evaluate(tiny.masks_of(problem, 3))
+    with pytest.raises(CorruptRun, match="ends within a batch"):
+        tiny.make_problem(ledger=ledger).evaluate(tiny.masks_of(problem, 4))
+
+
+def test_budgets_end_at_the_same_trial_in_a_replay() -> None:
+    ledger = Ledger()
+    for _ in range(2):
+        problem = tiny.make_problem(5.0, ledger=ledger)
+        with pytest.raises(BudgetExhausted):
+            problem.evaluate(tiny.masks_of(problem, 9))
+        assert problem.trials == len(ledger) == 4
+
+
+def test_a_training_cut_short_by_an_accident_is_no_trial() -> None:
+    ledger = Ledger()
+
+    def full(problem: MaskProblem) -> None:
+        if problem.spent.train_examples > 300:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        list(tiny.make_problem(ledger=ledger, progress=full).train(every="1ep"))
+    assert len(ledger) == 0
+    list(tiny.make_problem(ledger=ledger).train(every="1ep"))
+    assert [t.fidelity for t in ledger] == [60]
+
+
+def test_a_journal_numbers_trials_from_where_it_stands() -> None:
+    ledger = Ledger()
+    journal = Journal(ledger)
+    journal.record([("evaluate", "a", 1), ("train", "b", 2)], [Score.of(0.5, 1.0), None], [Cost(), Cost(), Cost()])
+    journal.record([("gradients", "c", 3)], [Score.of(None, None, "bad")], [Cost(), Cost()])
+    assert [(t.number, t.kind, t.state, t.score, t.reason) for t in ledger] == [
+        (0, "evaluate", "complete", 0.5, ""),
+        (1, "train", "complete", None, ""),
+        (2, "gradients", "failed", None, "bad"),
+    ]
+    assert not journal.replaying
+    assert Journal(ledger).replaying
