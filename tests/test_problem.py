@@ -197,13 +197,14 @@ def test_a_search_that_asks_only_what_it_knows_is_stalled(
     problem: MaskProblem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(problem_module, "FREE_CALLS", 5)
+    monkeypatch.setattr(problem_module, "FREE_MASKS", 9)
     masks = tiny.masks_of(problem, 2)
     for _ in range(6):
         problem.evaluate(masks[:1])
     problem.evaluate(masks)  # something new: the count begins anew
     for _ in range(5):
         problem.evaluate(masks)
-    with pytest.raises(SearchStalled, match="5 calls in a row"):
+    with pytest.raises(SearchStalled, match="last 12 masks"):
         problem.evaluate(masks)
 
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 SLAB = 64
 """Masks recorded together; what a killed run may lose."""
-FREE_CALLS = 1000
-"""Calls in a row that may be answered from memory before the search counts as stalled."""
+FREE_CALLS, FREE_MASKS = 20, 1000
+"""Calls in a row, and masks in them, that may be answered from memory before the search counts as stalled."""
 
 
 class MaskProblem:
@@ -77,7 +77,7 @@ class MaskProblem:
         self._calls = {"train": 0, "gradients": 0}
         self._batches: dict[int, IntArray] = {}
         self._interrupted = False
-        self._free_calls = 0
+        self._free_calls = self._free_masks = 0
 
     # -- free ---------------------------------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class MaskProblem:
 
         Raises:
             BudgetExhausted: not all of the masks are affordable.
-            SearchStalled: a thousand calls in a row asked nothing new.
+            SearchStalled: a thousand masks in a row were known.
             StrategyError: wrong shape, type or number of kept weights.
         """
         with self._verb():
@@ -162,7 +162,7 @@ class MaskProblem:
             keys = [(digest(mask), steps) for mask in population]
             new = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
             rows = sorted(new.values())
-            self._count_call(new=bool(rows))
+            self._count_call(0 if rows else len(keys))
             unit = self._evaluation_thirds(steps)
             affordable = int(min(len(rows), self._meter.remaining_thirds // unit if unit else len(rows)))
             for first in range(0, affordable, SLAB):
@@ -342,10 +342,11 @@ class MaskProblem:
             self._journal.record([question], [score], [before, self._meter.spent])
             self._tell()
 
-    def _count_call(self, *, new: bool) -> None:
-        self._free_calls = 0 if new else self._free_calls + 1
-        if self._free_calls > FREE_CALLS:
-            raise SearchStalled(f"{FREE_CALLS} calls in a row asked only for masks already scored: nothing new to find")
+    def _count_call(self, known: int) -> None:
+        """Count calls that asked only for known masks, and how many; a call with a new one begins anew."""
+        self._free_calls, self._free_masks = (self._free_calls + 1, self._free_masks + known) if known else (0, 0)
+        if self._free_calls > FREE_CALLS and self._free_masks > FREE_MASKS:
+            raise SearchStalled(f"the last {self._free_masks} masks asked for were scored already: nothing new to find")
 
     def _steps(self, fidelity: int | None) -> int:
         steps = self.fidelity if fidelity is None else fidelity

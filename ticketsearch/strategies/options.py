@@ -33,7 +33,7 @@ class EncodingOptions:
     encoding: EncodingName = "swap"
     criterion: str = "large_init"
     criteria: tuple[str, ...] = MIXTURE
-    radius: Annotated[float, Field(gt=0)] = 0.1
+    radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
 
     def __post_init__(self) -> None:
         check_encoding(self.encoding, self.criterion, self.criteria)

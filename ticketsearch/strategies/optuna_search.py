@@ -74,7 +74,8 @@ class OptunaSearch(EncodingOptions):
 
         seed = int(problem.rng("optuna").integers(2**31))
         if self.sampler == "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed, popsize=self.batch, warn_independent_sampling=False)
+            generation = max(4, self.batch)  # with fewer there is no covariance to estimate
+            return optuna.samplers.CmaEsSampler(seed=seed, popsize=generation, warn_independent_sampling=False)
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
 

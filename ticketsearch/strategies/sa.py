@@ -59,20 +59,21 @@ class SimulatedAnnealing(EncodingOptions):
             moved = [encoding.mutate(state, size, rng) for state in states]
             found = scores_of(moved)
             if start_temperature is None:
-                start_temperature = self._calibrate(found - energies)
+                both = np.isfinite(found) & np.isfinite(energies)
+                start_temperature = self._calibrate(found[both] - energies[both])
             accepted = _metropolis(found, energies, start_temperature * self.cooling**progress, rng)
             states = [new if ok else old for new, old, ok in zip(moved, states, accepted, strict=True)]
             energies = np.where(accepted, found, energies)
 
     def _calibrate(self, changes: ScoreArray) -> float:
         """The temperature at which the mean change, if it worsens, is accepted with probability ``acceptance``."""
-        finite = np.abs(changes[np.isfinite(changes)])
-        typical = float(finite.mean()) if finite.size and finite.any() else 1e-3
+        typical = float(np.abs(changes).mean()) if changes.any() else 1e-3
         return typical / -math.log(self.acceptance)
 
 
 def _metropolis(found: ScoreArray, energies: ScoreArray, temperature: float, rng: np.random.Generator) -> BoolArray:
     """Accept what is no worse, and what is worse by d with probability ``exp(-d / T)``; never a failed score."""
-    worse = np.where(np.isfinite(energies), np.maximum(energies - found, 0.0), 0.0)
-    accepted: BoolArray = np.isfinite(found) & (rng.random(found.size) < np.exp(-worse / temperature))
+    sound = np.isfinite(found)
+    loss = np.subtract(energies, found, out=np.zeros(found.size), where=sound & np.isfinite(energies))
+    accepted: BoolArray = sound & (rng.random(found.size) < np.exp(-np.maximum(loss, 0.0) / temperature))
     return accepted
