@@ -6,7 +6,6 @@ round's cut is solved so that the ticket keeps exactly the number asked for; the
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -23,6 +22,8 @@ from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import CriterionOption, Fraction
 from ticketsearch.tickets import Ticket, Weights
 
+MAX_ROUNDS = 10_000
+
 
 @dataclass(frozen=True)
 class IterativeMagnitudePruning(CriterionOption):
@@ -38,7 +39,7 @@ class IterativeMagnitudePruning(CriterionOption):
         round_steps: length of a round, ``"10ep"``; by default the full recipe, or an equal share of the budget.
     """
 
-    rounds: Annotated[int, Field(ge=1)] | None = None
+    rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS)] | None = None
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
     scope: Literal["global", "layer"] = "global"
     output_rate: Fraction = 0.5
@@ -63,7 +64,7 @@ class IterativeMagnitudePruning(CriterionOption):
                 final = snapshot.weights
             first = rewind
             mask = self._prune(problem, mask, final, counts)
-        return Ticket(mask, start, rewind)
+        return Ticket(mask, start, first)
 
     def _round_steps(self, problem: MaskProblem, rounds: int) -> int:
         if self.round_steps is None:
@@ -99,10 +100,11 @@ class IterativeMagnitudePruning(CriterionOption):
         else:
             densities = _rounds_at_rate(space, n_kept, relative, self.rate)
         totals = [round(float((space.sizes * density).sum())) for density in densities[:-1]] + [n_kept]
-        return [
-            apportion(space.sizes * density, max(total, n_kept), space.sizes)
-            for density, total in zip(densities, totals, strict=True)
-        ]
+        plan, alive = [], space.sizes
+        for density, total in zip(densities, totals, strict=True):
+            alive = apportion(space.sizes * density, max(total, n_kept), alive)  # rounding must not regrow a layer
+            plan.append(alive)
+        return plan
 
 
 def _equal_rounds(space: MaskSpace, n_kept: int, relative: ScoreArray, rounds: int) -> list[ScoreArray]:
@@ -127,5 +129,5 @@ def _rounds_at_rate(space: MaskSpace, n_kept: int, relative: ScoreArray, rate: f
             return [*densities, density * (1 - last * relative)]
         densities.append(following)
         density = following
-        if len(densities) > math.ceil(math.log(space.size) / -math.log1p(-rate * float(relative.min()))) + 1:
-            raise InvalidValue(f"rate {rate} does not reach {n_kept} weights")
+        if len(densities) >= MAX_ROUNDS:
+            raise InvalidValue(f"rate {rate} needs more than {MAX_ROUNDS} rounds to reach {n_kept} weights")
