@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -43,6 +44,12 @@ class Job:
     def steps(self) -> int:
         """Optimiser steps of each network."""
         return int(self.batches.shape[-2])
+
+    @cached_property
+    def rates(self) -> FloatArray:
+        """Learning rate of each step, ``(S,)``."""
+        rates = [self.recipe.learning_rate_at(self.first_step + step) for step in range(self.steps)]
+        return np.array(rates, dtype=np.float32)
 
     def only(self, rows: slice) -> Job:
         """The same job for some of the masks."""

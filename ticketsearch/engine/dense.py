@@ -205,9 +205,7 @@ class _Population:
                 for name, grad in zip(self._trained, grads, strict=True):
                     if name in self._pruned:
                         grad.masked_fill_(self._pruned[name], 0)  # not a product: 0 * NaN is NaN
-                self._optimizer.step(
-                    tensors, list(grads), self._job.recipe.learning_rate_at(self._job.first_step + step)
-                )
+                self._optimizer.step(tensors, list(grads), float(self._job.rates[step]))
         return (total / max(1, last - first)).numpy()
 
     def measure(self, split: Split) -> Measures:

@@ -292,8 +292,13 @@ def evaluate(tile, x, labels, widths, rows, sources, weights, activation):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def compress(mask, start, biases, widths, rows, sources, columns, targets, entries, weights):
-    """Fill a network's arrays from a mask ``(D,)``, start weights ``(D,)`` and biases ``(F,)``; see the module."""
+def compress(mask, dense, start, biases, widths, rows, sources, columns, targets, entries, weights, alive):
+    """Fill a network's arrays from a mask ``(D,)``, start weights ``(D,)`` and biases ``(F,)``; see the module.
+
+    Layers marked in ``dense`` ``(L,)`` are stored whole, their pruned weights as zeros; ``alive`` tells the kept
+    entries from them. ``sources``, ``weights`` and ``alive`` need room for one entry more than there are: every
+    position is written and only a kept one moves on, which is faster than a branch nobody can predict.
+    """
     entry, feature, position, below = 0, 0, 0, 0
     rows[0] = 0
     columns[0] = 0
@@ -301,17 +306,19 @@ def compress(mask, start, biases, widths, rows, sources, columns, targets, entri
         first = feature
         for _ in range(widths[layer + 1]):
             for c in range(widths[layer]):
-                if mask[position]:
-                    sources[entry] = c
-                    weights[entry] = start[position]
-                    entry += 1
+                kept = mask[position]
+                sources[entry] = c
+                weights[entry] = start[position] if kept else np.float32(0.0)
+                alive[entry] = kept
+                entry += kept or dense[layer]
                 position += 1
             feature += 1
             rows[feature] = entry
         if layer > 0:
             _transpose(rows, sources, columns, targets, entries, first, feature, below, widths[layer])
             below += widths[layer]
-    weights[entry:] = biases
+    for i in range(biases.size):
+        weights[entry + i] = biases[i]
 
 
 @njit(nogil=True, inline="always", error_model="numpy")

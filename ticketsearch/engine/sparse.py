@@ -26,7 +26,6 @@ from ticketsearch.engine import kernels
 from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.vectors import LANES
 from ticketsearch.errors import InvalidValue
-from ticketsearch.masks import MaskSpace
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
 from ticketsearch.tasks.layout import Layout, layout_of
@@ -168,9 +167,7 @@ class SparseEngine:
         return losses
 
     def _weights(self, job: Job, networks: list[_Network]) -> Weights:
-        vector = np.zeros(job.masks.shape, dtype=np.float32)
-        for row, network in enumerate(networks):
-            vector[row, network.stored] = network.weights[: network.n_stored]
+        vector = np.stack([network.expand(mask) for network, mask in zip(networks, job.masks, strict=True)])
         biases = np.stack([network.weights[network.n_stored :] for network in networks])  # (P, F)
         return Weights(vector, biases[:, self.with_bias])
 
@@ -209,34 +206,48 @@ class _Network:
         vector = job.start.vector[row] if job.start.vector.ndim == 2 else job.start.vector
         rest = job.start.rest[row] if job.start.rest.ndim == 2 else job.start.rest
         self._engine, self._job = engine, job
-        stored = _stored(mask, engine.layout.space)
-        self.stored = stored
-        self.n_stored = int(np.count_nonzero(stored))
-        hidden = int(shape.widths[1:-1].sum())
-        transposed = int(np.count_nonzero(stored[shape.widths[0] * shape.widths[1] :]))
-        alive = np.concatenate([mask[stored], engine.with_bias])
-        self._alive: BoolArray = alive[:0] if alive.all() else alive
-        biases = np.zeros(shape.features, dtype=np.float32)
+        kept, sizes = engine.layout.space.counts(mask), engine.layout.space.sizes
+        self._dense = kept >= DENSE_FROM * sizes  # (L,)
+        stored = np.where(self._dense, sizes, kept)
+        self.n_stored = int(stored.sum())
+        hidden, features, transposed = int(shape.widths[1:-1].sum()), shape.features, int(stored[1:].sum())
+        biases = np.zeros(features, dtype=np.float32)
         biases[engine.with_bias] = rest
-        self._rows = np.zeros(shape.features + 1, dtype=np.int64)
-        self._sources: Int32Array = np.zeros(self.n_stored, dtype=np.int32)
+        self._rows = np.zeros(features + 1, dtype=np.int64)
+        self._sources: Int32Array = np.empty(self.n_stored + 1, dtype=np.int32)
         self._columns = np.zeros(hidden + 1, dtype=np.int64)
-        self._targets: Int32Array = np.zeros(transposed, dtype=np.int32)
-        self._entries: Int32Array = np.zeros(transposed, dtype=np.int32)
-        self.weights: FloatArray = np.empty(self.n_stored + shape.features, dtype=np.float32)
+        self._targets: Int32Array = np.empty(transposed, dtype=np.int32)
+        self._entries: Int32Array = np.empty(transposed, dtype=np.int32)
+        self.weights: FloatArray = np.empty(self.n_stored + features, dtype=np.float32)
+        self._alive: BoolArray = np.empty(self.n_stored + features, dtype=bool)
         kernels.compress(
-            stored, np.where(mask, vector, np.float32(0)), biases, shape.widths, self._rows, self._sources,
-            self._columns, self._targets, self._entries, self.weights,
+            mask, self._dense, np.asarray(vector, dtype=np.float32), biases, shape.widths, self._rows, self._sources,
+            self._columns, self._targets, self._entries, self.weights, self._alive,
         )  # fmt: skip
+        self._alive[self.n_stored :] = engine.with_bias
+        if self._alive.all():
+            self._alive = self._alive[:0]
         self.first: FloatArray = np.zeros_like(self.weights)
         adam = job.recipe.optimizer == "adam"
         self._second: FloatArray = np.zeros_like(self.weights) if adam else self.weights[:0].copy()
 
+    def expand(self, mask: BoolArray) -> FloatArray:
+        """The prunable weights, ``(D,)``, zero where pruned."""
+        vector = np.zeros(mask.size, dtype=np.float32)
+        first = 0
+        for layer, dense in zip(self._engine.layout.space.layers, self._dense, strict=True):
+            count = layer.size if dense else int(np.count_nonzero(mask[layer.span]))
+            values = self.weights[first : first + count]
+            if dense:
+                vector[layer.span] = values
+            else:
+                vector[layer.span][mask[layer.span]] = values
+            first += count
+        return vector
+
     def advance(self, x: FloatArray, labels: IntArray, begin: int, *, measure: bool) -> float:
         """Train on gathered batches, the first of which is the job's step ``begin``; the summed training loss."""
-        engine, recipe = self._engine, self._job.recipe
-        first_step = self._job.first_step + begin
-        rates = np.array([recipe.learning_rate_at(first_step + step) for step in range(len(x))], dtype=np.float32)
+        engine, recipe, rates = self._engine, self._job.recipe, self._job.rates[begin : begin + len(x)]
         adam = recipe.optimizer == "adam"
         loss: float = kernels.train(
             engine.tile, x, labels, rates, engine.perceptron.widths, self._rows, self._sources, self._columns,
@@ -263,17 +274,6 @@ def _aligned(*shape: int) -> FloatArray:
     raw = np.empty(4 * size + line, dtype=np.uint8)
     first = -raw.ctypes.data % line
     return raw[first : first + 4 * size].view(np.float32).reshape(shape)
-
-
-def _stored(mask: BoolArray, space: MaskSpace) -> BoolArray:
-    """What is computed with: the kept weights, and all weights of layers dense enough for the dense kernels."""
-    dense = [layer.span for layer in space.layers if np.count_nonzero(mask[layer.span]) >= DENSE_FROM * layer.size]
-    if not dense:
-        return mask
-    stored = mask.copy()
-    for span in dense:
-        stored[span] = True
-    return stored
 
 
 def _flat(split: Split) -> tuple[FloatArray, IntArray]:
