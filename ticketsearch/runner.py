@@ -226,8 +226,11 @@ class _Run:
     def _prepare_folder(self) -> None:
         if self._folder.exists() and not (self._folder / SPEC).is_file() and any(self._folder.iterdir()):
             raise NotARun(f"{self._folder} exists, is not empty and is not a run; move it away or choose another --out")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder.parent / MARKER).touch()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder.parent / MARKER).touch()
+        except OSError as error:
+            raise NotARun(f"no folder can be made in --out {self._folder.parent}: {error.strerror}") from error
         write_atomically(self._folder / SPEC, (json.dumps(asdict(self._spec), indent=1) + "\n").encode())
 
     def _problem(self, ledger: Ledger) -> MaskProblem:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from ticketsearch import plugins
 from ticketsearch.errors import InvalidValue, PluginError, UnknownName
@@ -64,6 +64,14 @@ def _validated(name: str, cls: type, settings: Mapping[str, Any]) -> Strategy:
 
 
 def parameters_of(strategy: Strategy) -> dict[str, Any]:
-    """Hyperparameter -> JSON value, defaults included."""
-    parameters: dict[str, Any] = to_jsonable_python(asdict(strategy))  # type: ignore[call-overload]
+    """Hyperparameter -> JSON value, defaults included.
+
+    Raises:
+        PluginError: one that JSON cannot hold, so that a run could not be named after it.
+    """
+    values = {field.name: getattr(strategy, field.name) for field in fields(strategy) if field.init}  # type: ignore[arg-type]
+    try:
+        parameters: dict[str, Any] = to_jsonable_python(values)
+    except PydanticSerializationError as error:
+        raise PluginError(f"strategy {type(strategy).__name__}: its parameters must be JSON values: {error}") from error
     return parameters
