@@ -185,7 +185,9 @@ def main() -> NoReturn:
         message = " ".join(str(error).split())
         print(f"ticketsearch: error: {message}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit with 130 of the former
+        if isinstance(stop, SystemExit) and stop.code != 130:
+            raise
         print("ticketsearch: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
