@@ -125,8 +125,10 @@ class DenseEngine:
 
     def _tensors(self, rows: FloatArray | BoolArray, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """``(P, N)`` array -> name -> ``(P, *shape)`` tensors of their own."""
-        stacked = torch.from_numpy(np.array(rows)).to(self._device)  # a copy: rows may be a read-only broadcast
-        return {name: part.clone() for name, part in unflatten(stacked, shapes).items()}
+        # Copied in C order: rows may be a broadcast, and vmap loses in-place updates of strided running statistics.
+        stacked = torch.from_numpy(np.array(rows, order="C")).to(self._device)
+        parts = unflatten(stacked, shapes)
+        return {name: part.clone(memory_format=torch.contiguous_format) for name, part in parts.items()}
 
     def _forward(self, module: nn.Module, state: dict[str, Tensor], inputs: Tensor, *, per_network: bool) -> Tensor:
         """``(P, B, C)`` outputs; inputs ``(B, ...)`` shared, or ``(P, B, ...)``."""
