@@ -15,6 +15,7 @@ from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
 from ticketsearch.cost import Meter
 from ticketsearch.engine import Engine, Job, Measures
 from ticketsearch.engine.dense import DenseEngine
+from ticketsearch.engine.sparse import SparseEngine
 from ticketsearch.ledger import Ledger
 from ticketsearch.tasks.layout import Layout, read_weights
 from ticketsearch.tasks.networks import mlp
@@ -78,7 +79,7 @@ def dense_engine(task: Task, workers: int | None = None) -> Engine:
     return DenseEngine(task, torch.device("cpu"), workers)
 
 
-ENGINES: dict[str, Callable[..., Engine]] = {"dense": dense_engine}
+ENGINES: dict[str, Callable[..., Engine]] = {"dense": dense_engine, "sparse": SparseEngine}
 """Name -> maker (task, workers); every test of the engine contract runs on each."""
 
 
