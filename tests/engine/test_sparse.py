@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_both_engines_agree_at_every_density(recipe: Recipe, density: float) -> 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
 def test_both_engines_agree_on_any_widths(widths: tuple[int, ...], activation: type[nn.Module]) -> None:
     task = tiny.make_task(lambda: perceptron(*widths, activation=activation), SGD)
-    size = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    size = sum(a * b for a, b in pairwise(widths))
     masks = np.stack([rng(1).random(size) < 0.4, np.ones(size, dtype=bool)])
     assert_same(task, masks)
 
@@ -167,7 +168,7 @@ def test_the_engine_is_chosen_from_network_and_device() -> None:
 def test_a_subclass_of_sequential_may_do_anything_and_is_left_to_the_dense_engine() -> None:
     class Doubling(nn.Sequential):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            output: torch.Tensor = 2 * super().forward(inputs)
+            output: torch.Tensor = 2 * super().forward(inputs)  # type: ignore[no-untyped-call]
             return output
 
     assert perceptron_of(Doubling(nn.Linear(4, 2))) is None
