@@ -153,7 +153,9 @@ def save_ticket(
         "trained": trained.vector[ticket.mask],
         "trained_rest": trained.rest,
     }
-    write_atomically(path, save(tensors, metadata=header))
+    # safetensors writes the memory behind an array, whatever its strides.
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    write_atomically(path, save(contiguous, metadata=header))
 
 
 def load_ticket(folder: str | os.PathLike[str]) -> SavedTicket:
@@ -196,10 +198,13 @@ def _assemble(header: dict[str, str], tensors: dict[str, np.ndarray[Any, Any]]) 
     if digest(mask) != header["mask_digest"]:
         raise ValueError("the mask does not match its digest")
     rest_shapes = {name: tuple(shape) for name, shape in json.loads(header["rest"])}
+    rest_size = sum(int(np.prod(shape)) for shape in rest_shapes.values())
 
     def weights(which: str) -> Weights:
         vector = np.zeros(space.size, dtype=np.float32)
         vector[mask] = tensors[which]
+        if tensors[f"{which}_rest"].shape != (rest_size,):
+            raise ValueError(f"{which}_rest has shape {tensors[f'{which}_rest'].shape}, not ({rest_size},)")
         return Weights(vector, tensors[f"{which}_rest"])
 
     return SavedTicket(space, mask, weights("start"), weights("trained"), int(header["step"]), rest_shapes)
