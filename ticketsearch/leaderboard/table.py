@@ -112,7 +112,12 @@ def _group(task: str, sparsity: float, members: list[list[Result]]) -> Group:
     for runs in members:
         others = [other[0] for other in members if other[0].strategy == runs[0].strategy]
         rows.append(_row(runs, _differing(runs[0], others)))
-    return Group(task, sparsity, sorted(rows, key=lambda row: -row.test_accuracy.mean))
+    return Group(task, sparsity, sorted(rows, key=_place))
+
+
+def _place(row: Row) -> tuple[float, str, float, str]:
+    """Best first; the rest decides ties, so that the order of the runs does not."""
+    return -row.test_accuracy.mean, row.strategy, row.budget, json.dumps(row.settings, sort_keys=True)
 
 
 def _differing(result: Result, others: list[Result]) -> dict[str, Any]:

@@ -63,8 +63,8 @@ def _row(row: Row, y: float, x: Callable[[float], float]) -> list[str]:
         shape = f'fill="none" stroke="{colour}" stroke-width="1.6"'
         lines.append(f'<path d="{path}" transform="translate({x(reference.mean):.1f},{y:.1f})" {shape}/>')
     lines.append(
-        f'<path d="M{x(accuracy.mean - half):.1f},{y:.1f} H{x(accuracy.mean + half):.1f}" stroke="#2563eb" '
-        f'stroke-width="3"/>'
+        f'<path d="M{x(max(0.0, accuracy.mean - half)):.1f},{y:.1f} H{x(min(1.0, accuracy.mean + half)):.1f}" '
+        f'stroke="#2563eb" stroke-width="3"/>'
         f'<circle cx="{x(accuracy.mean):.1f}" cy="{y:.1f}" r="5" fill="#2563eb"/>'
     )
     lines.append(_text(RIGHT + 15, y + 4, f"{percent(accuracy)}  (n={len(row.seeds)})"))
@@ -73,7 +73,9 @@ def _row(row: Row, y: float, x: Callable[[float], float]) -> list[str]:
 
 
 def _range(group: Group) -> tuple[float, float]:
-    values = [v for row in group.rows for e in (row.test_accuracy, row.dense, row.random, row.magnitude)
+    """Accuracies to draw, with a margin; the interval of two seeds may reach far outside [0, 1], the picture does not."""
+    estimates = [e for row in group.rows for e in (row.test_accuracy, row.dense, row.random, row.magnitude)]
+    values = [min(max(v, 0.0), 1.0) for e in estimates
               for v in (e.mean - (e.half_width or 0), e.mean + (e.half_width or 0))]  # fmt: skip
     margin = max(0.01, 0.05 * (max(values) - min(values)))
     return min(values) - margin, max(values) + margin
