@@ -2,9 +2,9 @@
 
     python benchmarks/imp.py --data-root DATA --json benchmarks/results/imp.json
 
-Frankle & Carbin's schedule (arXiv:1803.03635): per layer, 20 % of the survivors a round, 10 % in the output layer, back to
-the initial weights, down to 1.9 % of the weights. Both start from the same weights and see the same batches in the same
-order; one thread each, in turn. Printed: test accuracy at each level, and seconds spent in training.
+Frankle & Carbin's schedule (arXiv:1803.03635): per layer, 20 % of the survivors a round, 10 % in the output layer,
+back to the initial weights, down to 1.9 % of the weights. Both start from the same weights and see the same batches in
+the same order; one thread each, in turn. Printed: test accuracy at each level, and seconds spent in training.
 """
 
 from __future__ import annotations

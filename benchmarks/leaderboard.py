@@ -20,6 +20,11 @@ from ticketsearch import leaderboard, plugins
 from ticketsearch.report.svg import write_svg
 from ticketsearch.report.text import markdown
 
+RAW = {
+    *("strategy", "seed", "sparsity", "budget", "cost", "mask_digest"),
+    *("test_accuracy", "validation_accuracy", "search_score"),
+    *("dense_test_accuracy", "random_test_accuracy", "magnitude_test_accuracy"),
+}
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -43,11 +48,7 @@ def main() -> None:
     groups = leaderboard.build(results)
     (RESULTS / "leaderboard.md").write_text(markdown(groups) + "\n", encoding="utf-8")
     write_svg(RESULTS / "leaderboard.svg", groups)
-    raw = [
-        result.model_dump(include={"strategy", "seed", "sparsity", "budget", "test_accuracy", "validation_accuracy",
-        "search_score", "dense_test_accuracy", "random_test_accuracy", "magnitude_test_accuracy", "cost", "mask_digest"})
-        for result in results
-    ]  # fmt: skip
+    raw = [result.model_dump(include=RAW) for result in results]
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     document = {"machine": machine, "versions": results[0].versions, "runs": raw}
     (RESULTS / "leaderboard.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS trials (
 """
 
 
-Kind: TypeAlias = Literal["evaluate", "train", "gradients"]
+Kind: TypeAlias = Literal["evaluate", "train", "gradients", "hessian_gradient", "synaptic_flow"]
 Question: TypeAlias = tuple[Kind, str, int]
 """What was asked, as opposed to what came out: kind, mask digest, fidelity."""
 
@@ -47,9 +47,9 @@ class Trial:
 
     Attributes:
         number: position in the run, from 0.
-        kind: ``evaluate``, ``train`` or ``gradients``.
+        kind: the verb: ``evaluate``, ``train``, ``gradients``, ``hessian_gradient`` or ``synaptic_flow``.
         mask: digest of the mask.
-        fidelity: optimiser steps (of ``evaluate``, ``train``) or examples (of ``gradients``).
+        fidelity: optimiser steps (of ``evaluate``, ``train``) or examples (of the derivatives).
         state: ``complete`` or ``failed``.
         score: validation accuracy; ``None`` where none was measured or the trial failed.
         loss: validation or training loss; ``None`` if not finite.

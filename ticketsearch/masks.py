@@ -132,9 +132,16 @@ def random_masks(space: MaskSpace, sparsity: float, population: int, rng: np.ran
     return np.stack([random_mask(space, n, rng) for _ in range(population)])
 
 
+def random_per_layer(space: MaskSpace, counts: IntArray, rng: np.random.Generator) -> BoolArray:
+    """A random mask that keeps exactly ``counts[l]`` weights of layer l."""
+    return np.concatenate(
+        [rng.permutation(np.arange(layer.size) < n) for layer, n in zip(space.layers, counts, strict=True)], dtype=bool
+    )
+
+
 def random_like(mask: BoolArray, space: MaskSpace, rng: np.random.Generator) -> BoolArray:
     """A random mask with the same number of kept weights in every layer: the control of sparse training."""
-    return np.concatenate([rng.permutation(mask[layer.span]) for layer in space.layers], dtype=bool)
+    return random_per_layer(space, space.counts(mask), rng)
 
 
 def swap(mask: BoolArray, n_swaps: int, rng: np.random.Generator) -> BoolArray:

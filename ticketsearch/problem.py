@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.cost import Cost, Meter, at_least, parse_steps
 from ticketsearch.engine import Engine, Job, batch_indices
 from ticketsearch.errors import BudgetExhausted, InvalidValue, SearchStalled, StrategyError, TicketsearchError
@@ -46,6 +46,7 @@ class MaskProblem:
         n_kept: weights a ticket keeps, exactly.
         recipe: the task's full training.
         fidelity: steps of the evaluator's short training.
+        train_size: examples in the training split: one epoch.
         steps_per_epoch: optimiser steps in one epoch.
     """
 
@@ -68,6 +69,7 @@ class MaskProblem:
         self.n_kept = self.space.n_kept(sparsity)
         self.recipe = recipe
         self.fidelity = fidelity
+        self.train_size = meter.train_size
         self.steps_per_epoch = meter.train_size // recipe.batch_size
         self.incumbent: Incumbent | None = None
         self._engine, self._validation, self._initial = engine, validation, initial
@@ -231,19 +233,31 @@ class MaskProblem:
             examples: how many training examples, drawn without replacement; each call draws its own.
             start: the weights; default the initial ones.
         """
+        return self._derivative("gradients", mask, start, examples, 1, self._engine.gradients)
+
+    def hessian_gradient(
+        self, mask: BoolArray | None, examples: int, *, temperature: float = 200.0, start: Weights | None = None
+    ) -> FloatArray:
+        """Hessian times gradient of the loss, ``(D,)``, the logits divided by ``temperature``; twice the price.
+
+        The arguments are those of :meth:`gradients`.
+        """
+
+        def compute(weights: Weights, chosen: IntArray) -> FloatArray:
+            return self._engine.hessian_gradient(weights, chosen, temperature)
+
+        return self._derivative("hessian_gradient", mask, start, examples, 2, compute)
+
+    def synaptic_flow(self, mask: BoolArray | None, *, start: Weights | None = None) -> ScoreArray:
+        """SynFlow's scores of all weights, ``(D,)``: no data, the price of one training example."""
         with self._verb():
-            if not 1 <= examples <= self._meter.train_size:
-                raise StrategyError(f"gradients: {examples} examples of {self._meter.train_size}")
             kept, weights = self._one_mask(mask), self._start(start)
-            rng = stream(self._seed, "gradients", self._calls["gradients"])
-            self._calls["gradients"] += 1
             before = self._meter.spent
-            self._meter.charge(self._pricing.training(kept, examples))
+            self._meter.charge(self._pricing.training(kept, 1))
             with self._meter.engine():
-                chosen: IntArray = rng.choice(self._meter.train_size, examples, replace=False).astype(np.int64)
-                gradient = self._engine.gradients(Weights(np.where(kept, weights.vector, 0), weights.rest), chosen)
-            self._record(("gradients", digest(kept), examples), before)
-            return gradient
+                scores = self._engine.synaptic_flow(Weights(np.where(kept, weights.vector, 0), weights.rest))
+            self._record(("synaptic_flow", digest(kept), 1), before)
+            return scores
 
     # -- the host's ---------------------------------------------------------------------------------------------------
 
@@ -322,6 +336,30 @@ class MaskProblem:
         finally:
             if done and repeatable and not self._interrupted:
                 self._record(("train", digest(mask), done), before, score)
+
+    def _derivative(
+        self,
+        kind: Literal["gradients", "hessian_gradient"],
+        mask: BoolArray | None,
+        start: Weights | None,
+        examples: int,
+        price: int,
+        compute: Callable[[Weights, IntArray], FloatArray],
+    ) -> FloatArray:
+        """Charge, draw examples, compute, record."""
+        with self._verb():
+            if not 1 <= examples <= self._meter.train_size:
+                raise StrategyError(f"{kind}: {examples} examples of {self._meter.train_size}")
+            kept, weights = self._one_mask(mask), self._start(start)
+            rng = stream(self._seed, "gradients", self._calls["gradients"])
+            self._calls["gradients"] += 1
+            before = self._meter.spent
+            self._meter.charge(self._pricing.training(kept, price * examples))
+            with self._meter.engine():
+                chosen: IntArray = rng.choice(self._meter.train_size, examples, replace=False).astype(np.int64)
+                result = compute(Weights(np.where(kept, weights.vector, 0), weights.rest), chosen)
+            self._record((kind, digest(kept), examples), before)
+            return result
 
     def _stretch(self, job: Job, steps: int, *, first: bool, measuring: bool) -> Cost:
         """The price of some steps of one training, and of a validation after them."""

@@ -94,6 +94,14 @@ class Engine(Protocol):
         """Gradient ``(D,)`` of the mean training loss over examples ``(N,)`` at weights ``(D,)``, ``(R,)``."""
         ...
 
+    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        """Hessian times gradient, ``(D,)``, of that loss with logits divided by ``temperature``."""
+        ...
+
+    def synaptic_flow(self, weights: Weights) -> ScoreArray:
+        """SynFlow's scores, ``(D,)``; see :meth:`ticketsearch.engine.autograd.Autograd.synaptic_flow`."""
+        ...
+
 
 def batch_indices(train_size: int, batch_size: int, steps: int, rng: np.random.Generator) -> IntArray:
     """``(steps, batch_size)``: a fresh permutation per epoch, cut into whole batches."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.optimizers import make_optimizer
 from ticketsearch.errors import InvalidValue
@@ -50,6 +51,7 @@ class DenseEngine:
         for _ in range(self._workers):
             self._modules.put(task.build(seed=0).to(device))
         self._train = _to(task.train, device)
+        self._autograd = Autograd(task, self.layout, device)
         self._pool = ThreadPoolExecutor(self._workers, initializer=torch.set_num_threads, initargs=(1,))
         self.chunk = self._chunk_size()
 
@@ -107,18 +109,15 @@ class DenseEngine:
 
     def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
         """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
-        return self._pool.submit(self._gradients, weights, indices).result()
+        return self._autograd.gradients(weights, indices)
 
-    def _gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
-        parameters = self._tensors(weights.vector[None], self._shapes)
-        rest = self._tensors(weights.rest[None], self.layout.rest_shapes)
-        for parameter in parameters.values():
-            parameter.requires_grad_()
-        chosen = torch.from_numpy(indices).to(self._device)
-        with self._module(training=True) as module:
-            loss = self._loss(module, parameters | rest, self._train.inputs[chosen], self._train.labels[chosen])
-            grads = torch.autograd.grad(loss.sum(), list(parameters.values()))
-        return np.concatenate([g.reshape(-1).cpu().numpy() for g in grads])
+    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.hessian_gradient`."""
+        return self._autograd.hessian_gradient(weights, indices, temperature)
+
+    def synaptic_flow(self, weights: Weights) -> ScoreArray:
+        """Implements :meth:`ticketsearch.engine.Engine.synaptic_flow`."""
+        return self._autograd.synaptic_flow(weights)
 
     def _chunks(self, population: int) -> list[slice]:
         return [slice(i, min(i + self.chunk, population)) for i in range(0, population, self.chunk)]

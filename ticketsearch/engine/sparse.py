@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch import nn
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine import kernels
+from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.vectors import LANES
 from ticketsearch.errors import InvalidValue
@@ -102,7 +104,7 @@ class SparseEngine:
                 f"network of task {task.name!r} is not one; use --engine dense"
             )
         self.layout: Layout = layout_of(network, task.train.inputs[:1])
-        self.perceptron = shape
+        self.perceptron, self._task = shape, task
         self.with_bias: BoolArray = np.repeat(shape.has_bias, shape.widths[1:])  # (F,)
         vectors = -(-task.recipe.batch_size // LANES)
         self.tile = (0,) * -(-vectors // -(-vectors // MAX_TILE))
@@ -143,11 +145,20 @@ class SparseEngine:
 
     def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
         """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
-        dense = np.ones((1, self.layout.space.size), dtype=bool)
-        job = Job(dense, weights, Recipe(1, len(indices), 1.0), indices[None])
-        [network] = self._networks(job)
-        self._advance(job, [network], 0, 1, measure=False)
-        return network.first[: dense.size].copy()  # SGD's velocity after one step is the gradient itself
+        return self._autograd.gradients(weights, indices)
+
+    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.hessian_gradient`."""
+        return self._autograd.hessian_gradient(weights, indices, temperature)
+
+    def synaptic_flow(self, weights: Weights) -> ScoreArray:
+        """Implements :meth:`ticketsearch.engine.Engine.synaptic_flow`."""
+        return self._autograd.synaptic_flow(weights)
+
+    @cached_property
+    def _autograd(self) -> Autograd:
+        """Derivatives at a point are rare and of dense networks: PyTorch's."""
+        return Autograd(self._task, self.layout, torch.device("cpu"))
 
     def _networks(self, job: Job) -> list[_Network]:
         return list(self._pool.map(lambda row: _Network(self, job, row), range(len(job.masks))))

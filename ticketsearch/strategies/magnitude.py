@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from ticketsearch.criteria import CriterionScores
-from ticketsearch.masks import apportion, fill_densities, top_n, top_per_layer
+from ticketsearch.densities import layer_counts
+from ticketsearch.masks import top_n, top_per_layer
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import CriterionOption
 from ticketsearch.tickets import Ticket
@@ -33,6 +32,5 @@ class Magnitude(CriterionOption):
         scores = CriterionScores(problem, reserve=0.0)(self.criterion)
         if self.scope == "global":
             return Ticket(top_n(scores, problem.n_kept))
-        sizes = problem.space.sizes
-        shares = fill_densities(np.ones(sizes.size), problem.n_kept, sizes)
-        return Ticket(top_per_layer(scores, apportion(shares, problem.n_kept, sizes), problem.space))
+        counts = layer_counts("uniform", problem.space, problem.n_kept)
+        return Ticket(top_per_layer(scores, counts, problem.space))

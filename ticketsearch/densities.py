@@ -1,0 +1,43 @@
+"""How many weights each layer keeps, before anybody asks which: the layer-wise densities of sparse training.
+
+``uniform``      the same density in every layer
+``erk``          Erdos-Renyi-Kernel (Mocanu et al., arXiv:1707.04780; Evci et al., arXiv:1911.11134): proportional to
+                 ``sum(dims) / prod(dims)``, solved again with full layers fixed until none exceeds 1
+``smart-ratio``  Su et al., arXiv:2009.11094: layer l of L proportional to ``(L - l + 1)^2 + (L - l + 1)``, the output
+                 layer at 0.3 (or the overall density, if that is higher)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ticketsearch.arrays import IntArray
+from ticketsearch.errors import UnknownName
+from ticketsearch.masks import MaskSpace, apportion, fill_densities
+
+NAMES = ("uniform", "erk", "smart-ratio")
+OUTPUT_DENSITY = 0.3
+
+
+def layer_counts(name: str, space: MaskSpace, n_kept: int) -> IntArray:
+    """Kept weights per layer, ``(L,)``, summing to exactly ``n_kept``, at least one in each.
+
+    Raises:
+        UnknownName: no densities of that name.
+        InvalidValue: fewer weights than layers.
+    """
+    sizes, layers = space.sizes, len(space.layers)
+    if name == "uniform":
+        shares = fill_densities(np.ones(layers), n_kept, sizes)
+    elif name == "erk":
+        weights = np.array([sum(layer.shape) / layer.size for layer in space.layers])
+        shares = fill_densities(weights, n_kept, sizes)
+    elif name == "smart-ratio":
+        place = np.arange(layers, 0, -1, dtype=np.float64)  # L - l + 1 for l = 1 .. L
+        shares = np.empty(layers)
+        last = max(OUTPUT_DENSITY, n_kept / space.size) if layers > 1 else 1.0
+        shares[-1] = min(n_kept, last * sizes[-1])
+        shares[:-1] = fill_densities((place**2 + place)[:-1], int(n_kept - shares[-1]), sizes[:-1])
+    else:
+        raise UnknownName("densities", name, NAMES)
+    return apportion(shares, n_kept, sizes)

@@ -1,0 +1,88 @@
+"""Derivatives of one network at one point, by PyTorch's autograd: what pruning at initialisation asks for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
+
+from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
+from ticketsearch.tasks import Task
+from ticketsearch.tasks.layout import Layout, unflatten
+from ticketsearch.tickets import Weights
+
+
+class Autograd:
+    """Gradients with respect to the prunable vector, ``(D,)``; one network, one thread of its own.
+
+    Args:
+        task: network and training split.
+        layout: the network's.
+        device: where to compute.
+    """
+
+    def __init__(self, task: Task, layout: Layout, device: torch.device) -> None:
+        self._network = task.build(seed=0).to(device)
+        self._task, self._layout, self._device = task, layout, device
+        self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+        self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
+
+    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        """Gradient of the mean training loss over examples ``(N,)``."""
+        return self._thread.submit(self._gradients, weights, indices).result()
+
+    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        """``H g`` of the mean training loss with logits divided by ``temperature`` (GraSP, arXiv:2002.07376, eq. 8)."""
+        return self._thread.submit(self._hessian_gradient, weights, indices, temperature).result()
+
+    def synaptic_flow(self, weights: Weights) -> ScoreArray:
+        """``|w| * dR/d|w|``, R the summed output of the network of absolute weights on an input of ones.
+
+        SynFlow (arXiv:2006.05467, eq. 2 and algorithm 1), in double precision for depth. Biases are zero in R, so for
+        ReLU networks R is the sum over paths of the products of absolute weights, as in the paper.
+        """
+        return self._thread.submit(self._synaptic_flow, weights).result()
+
+    def _synaptic_flow(self, weights: Weights) -> ScoreArray:
+        state, parameters = self._state(Weights(np.abs(weights.vector), weights.rest), torch.float64)
+        for name in self._layout.trained_rest:
+            state[name] = torch.zeros_like(state[name]) if name.endswith("bias") else state[name].abs()
+        ones = torch.ones_like(self._task.train.inputs[:1], dtype=torch.float64, device=self._device)
+        flow = torch.func.functional_call(self._network.eval(), state, (ones,)).sum()
+        return _flat(torch.autograd.grad(flow, parameters)) * np.abs(weights.vector)
+
+    def _gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        state, parameters = self._state(weights, torch.float32)
+        return _flat(torch.autograd.grad(self._loss(state, indices, 1.0), parameters)).astype(np.float32)
+
+    def _hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        state, parameters = self._state(weights, torch.float32)
+        gradients = torch.autograd.grad(self._loss(state, indices, temperature), parameters, create_graph=True)
+        product = sum(((g * g.detach()).sum() for g in gradients), torch.zeros((), device=self._device))
+        return _flat(torch.autograd.grad(product, parameters)).astype(np.float32)
+
+    def _state(self, weights: Weights, dtype: torch.dtype) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Parameters by name, and the prunable ones, which require gradients."""
+
+        def part(values: FloatArray, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+            row = torch.from_numpy(np.array(values, order="C")[None]).to(self._device, dtype)
+            return {name: tensor[0].clone() for name, tensor in unflatten(row, shapes).items()}
+
+        parameters = part(weights.vector, self._shapes)
+        for parameter in parameters.values():
+            parameter.requires_grad_()
+        return parameters | part(weights.rest, self._layout.rest_shapes), list(parameters.values())
+
+    def _loss(self, state: dict[str, Tensor], indices: IntArray, temperature: float) -> Tensor:
+        chosen = torch.from_numpy(indices)
+        inputs = self._task.train.inputs[chosen].to(self._device)
+        labels = self._task.train.labels[chosen].to(self._device)
+        logits = torch.func.functional_call(self._network.train(), state, (inputs,))
+        return F.cross_entropy(logits / temperature, labels)
+
+
+def _flat(tensors: tuple[Tensor, ...]) -> ScoreArray:
+    return np.concatenate([tensor.detach().reshape(-1).double().cpu().numpy() for tensor in tensors])

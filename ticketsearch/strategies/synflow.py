@@ -1,0 +1,38 @@
+"""SynFlow: prune at initialisation, without data, so that no layer collapses.
+
+Source: Tanaka, Kunin, Yamins & Ganguli (arXiv:2006.05467), algorithm 1: R is the network of absolute weights on an
+input of ones; scores ``|dR/dw * w|``; after round k of n the density is ``rho ** (k / n)``, one global cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from ticketsearch.masks import top_n
+from ticketsearch.problem import MaskProblem
+from ticketsearch.tickets import Ticket
+
+
+@dataclass(frozen=True)
+class SynFlow:
+    """Iteratively keep the weights that carry the most synaptic flow.
+
+    Attributes:
+        rounds: cuts on the way to the density asked for.
+    """
+
+    rounds: Annotated[int, Field(ge=1)] = 100
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        """Spends one forward and backward pass of one example in each round."""
+        size, density = problem.space.size, problem.n_kept / problem.space.size
+        mask = np.ones(size, dtype=bool)
+        for done in range(1, self.rounds + 1):
+            scores = np.where(mask, problem.synaptic_flow(mask), -np.inf)
+            kept = max(problem.n_kept, round(size * density ** (done / self.rounds)))
+            mask = top_n(scores, problem.n_kept if done == self.rounds else kept)
+        return Ticket(mask)
