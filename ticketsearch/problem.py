@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.cost import Cost, Meter, at_least, parse_steps
-from ticketsearch.engine import Engine, Job, batch_indices
+from ticketsearch.engine import Engine, Job, Relaxed, batch_indices
 from ticketsearch.errors import BudgetExhausted, InvalidValue, SearchStalled, StrategyError, TicketsearchError
 from ticketsearch.journal import Journal
 from ticketsearch.ledger import Ledger, Question
 from ticketsearch.masks import MaskSpace, digest
 from ticketsearch.pricing import Pricing
 from ticketsearch.recipe import Recipe
+from ticketsearch.relaxation import Relaxation
 from ticketsearch.scores import Incumbent, Score, Snapshot
 from ticketsearch.seeds import stream
 from ticketsearch.tickets import Weights
@@ -186,6 +187,7 @@ class MaskProblem:
         every: int | str | None = None,
         at: Sequence[int] = (),
         validate: bool = False,
+        relaxation: Relaxation | None = None,
     ) -> Iterator[Snapshot]:
         """Train one masked network; a generator: ``break`` and the rest is neither run nor paid.
 
@@ -197,6 +199,7 @@ class MaskProblem:
             every: a snapshot every so often: ``"1ep"``, ``"50step"`` or a number of steps.
             at: further steps to take snapshots at. The last step always gives one.
             validate: measure each snapshot on the validation split (forward passes, metered).
+            relaxation: train other vectors, from which the weights follow; priced as the dense network. No ``mask``.
 
         Yields:
             Snapshots. Each call draws its own data order.
@@ -223,7 +226,17 @@ class MaskProblem:
             self._meter.train_size, recipe.batch_size, recipe.steps, stream(self._seed, "train", number)
         )[first_step:]
         job = Job(kept[None], begin, recipe, order, first_step)
-        return self._training(job, sorted(step - first_step for step in wanted if step > first_step), validate)
+        stops = sorted(step - first_step for step in wanted if step > first_step)
+        if relaxation is None:
+            return self._training(
+                job, stops, validate, lambda ticks: ((*out, {}) for out in self._engine.train(job, ticks))
+            )
+        if mask is not None:
+            raise StrategyError("train: a relaxation decides which weights are zero; give no mask")
+        seed = int(stream(self._seed, "relaxation", number).integers(2**62))
+        return self._training(
+            job, stops, validate, lambda ticks: self._engine.train_relaxed(job, relaxation, ticks, seed)
+        )
 
     def gradients(self, mask: BoolArray | None, examples: int, *, start: Weights | None = None) -> FloatArray:
         """Loss gradient ``(D,)`` with respect to every prunable weight, pruned ones included.
@@ -302,11 +315,13 @@ class MaskProblem:
             measures = self._engine.evaluate(job, self._validation)
         return [Score.of(a, b) for a, b in zip(measures.accuracy.tolist(), measures.loss.tolist(), strict=True)]
 
-    def _training(self, job: Job, stops: list[int], validate: bool) -> Iterator[Snapshot]:
+    def _training(
+        self, job: Job, stops: list[int], validate: bool, run: Callable[[tuple[int, ...]], Iterator[Relaxed]]
+    ) -> Iterator[Snapshot]:
         """The generator behind :meth:`train`; stretches of at most an epoch, each charged before it runs."""
         mask, wanted, last = job.masks[0], set(stops), max(stops, default=0)
         ticks = sorted(wanted | set(range(self.steps_per_epoch, last, self.steps_per_epoch)))
-        running = self._engine.train(job, tuple(ticks))
+        running = run(tuple(ticks))
         before, done, seen, loss = self._meter.spent, 0, 0, 0.0
         score: Score | None = None
         repeatable = False  # whether a resumed run would end this training at the same step
@@ -316,7 +331,7 @@ class MaskProblem:
                     measuring = validate and tick in wanted
                     self._meter.charge(self._stretch(job, tick - done, first=done == 0, measuring=measuring))
                     with self._meter.engine():
-                        weights, losses = next(running)
+                        weights, losses, trained = next(running)
                     loss += float(losses[0]) * (tick - done)
                     done = tick
                     if not np.isfinite(loss):
@@ -327,7 +342,7 @@ class MaskProblem:
                     self._tell()
                 if tick in wanted:
                     own = Weights(weights.vector[0], weights.rest[0])
-                    yield Snapshot(job.first_step + tick, own, loss / (tick - seen), score)
+                    yield Snapshot(job.first_step + tick, own, loss / (tick - seen), score, trained)
                     seen, loss = tick, 0.0
             repeatable = True
         except (TicketsearchError, GeneratorExit):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from ticketsearch.arrays import BoolArray
+from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.tickets import Weights
 
 FAILED = -math.inf
@@ -57,12 +58,14 @@ class Snapshot:
         weights: vector ``(D,)`` and rest ``(R,)``; pruned weights are zero.
         train_loss: mean training loss since the last snapshot.
         score: validation score; ``None`` unless asked for with ``validate``.
+        trained: the trained vectors ``(D,)`` by name, under a relaxation; empty otherwise.
     """
 
     step: int
     weights: Weights
     train_loss: float
     score: Score | None = None
+    trained: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.errors import InvalidValue, UnknownName
 from ticketsearch.recipe import Recipe
+from ticketsearch.relaxation import Relaxation
 from ticketsearch.tickets import Weights
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Measures:
     loss: ScoreArray
 
 
+Relaxed: TypeAlias = tuple[Weights, ScoreArray, dict[str, FloatArray]]
+"""Weights ``(1, D)``, ``(1, R)``, mean training loss ``(1,)``, and the trained vectors ``(D,)`` by name."""
+
+
 class Engine(Protocol):
     """Trains and measures. Results for a mask do not depend on the other masks of a job."""
 
@@ -79,6 +84,17 @@ class Engine(Protocol):
         Yields:
             Weights ``(P, D)``, ``(P, R)`` and the mean training loss ``(P,)`` since the stop before.
             Stop iterating and no further step is computed.
+        """
+        ...
+
+    def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
+        """Train one network through a relaxation; like :meth:`train`, and yields the trained vectors as well.
+
+        Args:
+            job: recipe, batches and the start of the rest; its mask and start vector are not used.
+            relaxation: what is trained.
+            stops: as in :meth:`train`.
+            seed: of the relaxation's randomness.
         """
         ...
 

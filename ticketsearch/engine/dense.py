@@ -22,9 +22,11 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.autograd import Autograd
-from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.base import Job, Measures, Relaxed
 from ticketsearch.engine.optimizers import make_optimizer
+from ticketsearch.engine.relaxed import RelaxedTraining
 from ticketsearch.errors import InvalidValue
+from ticketsearch.relaxation import Relaxation
 from ticketsearch.tasks import Split, Task
 from ticketsearch.tasks.layout import layout_of, unflatten
 from ticketsearch.tickets import Weights
@@ -84,6 +86,10 @@ class DenseEngine:
                 Weights(np.concatenate([w.vector for w in weights]), np.concatenate([w.rest for w in weights])),
                 np.concatenate(losses),
             )
+
+    def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
+        """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
+        return RelaxedTraining(self._task, self.layout, self._device, job, relaxation, seed).run(stops)
 
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""

@@ -25,10 +25,12 @@ from torch import nn
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine import kernels
 from ticketsearch.engine.autograd import Autograd
-from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.base import Job, Measures, Relaxed
+from ticketsearch.engine.relaxed import RelaxedTraining
 from ticketsearch.engine.vectors import LANES
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
+from ticketsearch.relaxation import Relaxation
 from ticketsearch.tasks import Split, Task
 from ticketsearch.tasks.layout import Layout, layout_of
 from ticketsearch.tickets import Weights
@@ -121,6 +123,10 @@ class SparseEngine:
             losses = self._advance(job, networks, before, stop, measure=True)
             yield self._weights(job, networks), losses / max(1, stop - before)
             before = stop
+
+    def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
+        """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
+        return RelaxedTraining(self._task, self.layout, torch.device("cpu"), job, relaxation, seed).run(stops)
 
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""

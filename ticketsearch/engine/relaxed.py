@@ -1,0 +1,107 @@
+"""Training through a relaxation, by PyTorch's autograd; one network, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
+
+from ticketsearch.arrays import FloatArray, ScoreArray
+from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.recipe import Recipe
+from ticketsearch.relaxation import Relaxation
+from ticketsearch.tasks import Task
+from ticketsearch.tasks.layout import Layout, unflatten
+from ticketsearch.tickets import Weights
+
+
+class RelaxedTraining:
+    """State of one training through a relaxation.
+
+    Args:
+        task: network and training split.
+        layout: the network's.
+        device: where to compute.
+        job: recipe, batches, start of the rest; one row. Its mask is not used.
+        relaxation: what is trained, and how the weights follow.
+        seed: of the relaxation's own randomness.
+    """
+
+    def __init__(
+        self, task: Task, layout: Layout, device: torch.device, job: Job, relaxation: Relaxation, seed: int
+    ) -> None:
+        self._network = task.build(seed=0).to(device)
+        self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
+        self._layout, self._job, self._relaxation = layout, job, relaxation
+        self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
+        self._generator = torch.Generator(device=device)
+        self._generator.manual_seed(seed)
+        self._batches = torch.from_numpy(job.batches).to(device)
+        self._values = {
+            name: torch.from_numpy(np.array(trainable.start, dtype=np.float32)).to(device).requires_grad_()
+            for name, trainable in relaxation.trainables.items()
+        }
+        row = torch.from_numpy(np.array(job.start.rest, order="C")[None]).to(device)
+        self._rest = {name: part[0].clone() for name, part in unflatten(row, layout.rest_shapes).items()}
+        if relaxation.train_rest:
+            for name in layout.trained_rest:
+                self._rest[name].requires_grad_()
+        self._optimizer = self._make_optimizer(job.recipe)
+        self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+
+    def run(self, stops: tuple[int, ...]) -> Iterator[Relaxed]:
+        """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
+        before = 0
+        for stop in stops:
+            yield self._thread.submit(self._advance, before, stop).result()
+            before = stop
+
+    def _make_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
+        groups = [
+            {
+                "params": [self._values[name]],
+                "rate": trainable.rate,
+                "weight_decay": recipe.weight_decay if trainable.decay is None else trainable.decay,
+            }
+            for name, trainable in self._relaxation.trainables.items()
+        ]
+        rest = [tensor for tensor in self._rest.values() if tensor.requires_grad]
+        if rest:
+            groups.append({"params": rest, "rate": 1.0, "weight_decay": recipe.weight_decay})
+        if recipe.optimizer == "adam":
+            return torch.optim.Adam(groups, recipe.learning_rate, recipe.betas, recipe.epsilon, foreach=False)
+        return torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=recipe.nesterov, foreach=False)
+
+    def _advance(self, first: int, last: int) -> Relaxed:
+        relaxation, total = self._relaxation, 0.0
+        for step in range(first, last):
+            for group in self._optimizer.param_groups:
+                group["lr"] = float(self._job.rates[step]) * group["rate"]
+            chosen = self._batches[step]
+            weights = relaxation.weights(self._values, step, self._generator)
+            state = self._named(weights) | self._rest
+            outputs = torch.func.functional_call(self._network.train(), state, (self._inputs[chosen],))
+            loss = F.cross_entropy(outputs, self._labels[chosen])
+            total += float(loss.detach())
+            if relaxation.penalty is not None:
+                loss = loss + relaxation.penalty(self._values, step)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+        mean: ScoreArray = np.array([total / max(1, last - first)])
+        with torch.no_grad():
+            vector = _array(relaxation.weights(self._values, last, self._generator))
+        rest = np.concatenate([_array(part).reshape(-1) for part in self._rest.values()] or [np.zeros(0, np.float32)])
+        return Weights(vector[None], rest[None]), mean, {name: _array(value) for name, value in self._values.items()}
+
+    def _named(self, weights: Tensor) -> dict[str, Tensor]:
+        return {name: part[0] for name, part in unflatten(weights[None], self._shapes).items()}
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.detach().cpu().numpy().copy()
+    return array

@@ -1,0 +1,60 @@
+"""Training something other than the weights: vectors that a differentiable map turns into the network's weights.
+
+Supermasks, edge-popup, continuous sparsification and L0 gates are all of this kind: a strategy says what is trained,
+how the weights follow from it, and what is added to the loss; the engine runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from ticketsearch.arrays import FloatArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Tensors: TypeAlias = "Mapping[str, Tensor]"
+
+
+@dataclass(frozen=True, eq=False)
+class Trainable:
+    """A vector that is trained.
+
+    Attributes:
+        start: initial values, ``(D,)``.
+        rate: learning rate, as a multiple of the recipe's.
+        decay: weight decay; ``None`` = the recipe's.
+    """
+
+    start: FloatArray
+    rate: float = 1.0
+    decay: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """How weights follow from trained vectors.
+
+    Attributes:
+        trainables: name -> what is trained.
+        weights: (trained tensors ``(D,)`` by name, step, generator) -> weights ``(D,)``; differentiable. Randomness is
+            drawn from the generator alone.
+        penalty: (trained tensors by name, step) -> a scalar added to the loss; ``None`` = nothing.
+        train_rest: whether biases and normalisation are trained as well.
+    """
+
+    trainables: Mapping[str, Trainable]
+    weights: Callable[[Tensors, int, torch.Generator], Tensor]
+    penalty: Callable[[Tensors, int], Tensor] | None = None
+    train_rest: bool = True
+
+
+def pull_to_density(expected: Tensor, density: float, strength: float) -> Tensor:
+    """The penalty ``strength * (expected / density - 1)`` while the expected density is above the one asked for.
+
+    Published relaxations end at whatever sparsity a coefficient leads to; this takes the density itself.
+    """
+    return strength * (expected / density - 1).clamp(min=0)

@@ -1,0 +1,78 @@
+"""Continuous sparsification: train a soft mask with the weights, and harden it.
+
+Source: Savarese, Silva & Maire (arXiv:1912.04427), algorithm 1: weights ``w * sigmoid(beta s) / sigmoid(s0)``, beta
+from 1 to 200 geometrically within a round, a penalty on the sum of ``sigmoid(beta s)``, between rounds
+``s <- min(beta s, s0)``, the ticket ``s > 0``. The published method ends at the sparsity its penalty leads to. Here
+the ticket keeps exactly the number of weights asked for, those of the highest s, and the penalty pulls the mean of the
+soft mask towards the density asked for: ``pull * (mean / density - 1)`` while the mean is above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from ticketsearch.arrays import FloatArray
+from ticketsearch.masks import top_n
+from ticketsearch.problem import MaskProblem
+from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.tickets import Ticket
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ContinuousSparsification:
+    """Gates on the weights, trained with them and ever steeper.
+
+    Attributes:
+        rounds: trainings; the weights start anew in each, the gates go on.
+        initial: s0, where gates start.
+        steepness: beta at the end of a round.
+        rate: learning rate of the gates, as a multiple of the recipe's.
+        pull: strength of the penalty on the density.
+    """
+
+    rounds: Annotated[int, Field(ge=1)] = 1
+    initial: float = 0.05
+    steepness: Annotated[float, Field(ge=1)] = 200.0
+    rate: Annotated[float, Field(gt=0)] = 1.0
+    pull: Annotated[float, Field(ge=0)] = 0.1
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        """Spends one training for each round."""
+        import torch
+
+        steps = problem.steps_for(self.rounds)
+        initial = problem.initial_weights()
+        gates: FloatArray = np.full(problem.space.size, self.initial, dtype=np.float32)
+        density = problem.n_kept / problem.space.size
+        scale = 1 / (1 + np.exp(-self.initial))
+
+        def beta(step: int) -> float:
+            return float(self.steepness ** (step / steps))
+
+        def weights(trained: Tensors, step: int, _generator: torch.Generator) -> Tensor:
+            soft: Tensor = trained["weights"] * torch.sigmoid(beta(step) * trained["gates"]) / scale
+            return soft
+
+        def penalty(trained: Tensors, step: int) -> Tensor:
+            mean = torch.sigmoid(beta(step) * trained["gates"]).mean()
+            return pull_to_density(mean, density, self.pull)
+
+        for _ in range(self.rounds):
+            relaxation = Relaxation(
+                {"weights": Trainable(initial.vector), "gates": Trainable(gates, self.rate, decay=0.0)},
+                weights,
+                penalty,
+            )
+            for snapshot in problem.train(recipe=problem.recipe.lasting(steps), relaxation=relaxation):
+                gates = snapshot.trained["gates"]
+            final = gates
+            gates = np.minimum(self.steepness * gates, self.initial).astype(np.float32)
+        return Ticket(top_n(final, problem.n_kept))

@@ -1,0 +1,74 @@
+"""Edge-popup: leave the weights as they are and train a score for each; a layer's top scores are in.
+
+Source: Ramanujan et al., "What's hidden in a randomly weighted neural network?" (arXiv:1911.13299), section 3: forward
+with the weights of the highest ``|s|`` of each layer, gradients straight through to s; weights frozen at the signed
+Kaiming constant ``+- sqrt(2 / fan_in)``. The ticket starts from those constants, as its score was trained with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ticketsearch.arrays import FloatArray
+from ticketsearch.densities import layer_counts
+from ticketsearch.masks import top_per_layer
+from ticketsearch.problem import MaskProblem
+from ticketsearch.relaxation import Relaxation, Tensors, Trainable
+from ticketsearch.tickets import Ticket, Weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EdgePopup:
+    """Train scores; the weights never change.
+
+    Attributes:
+        densities: which share of the kept weights each layer has: ``uniform`` (as published), ``erk``, ``smart-ratio``.
+        weights: frozen at the ``signed-constant`` of each layer (as published), or at their ``init`` values.
+        learning_rate: of the scores, under SGD with momentum 0.9.
+    """
+
+    densities: Literal["uniform", "erk", "smart-ratio"] = "uniform"
+    weights: Literal["signed-constant", "init"] = "signed-constant"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        """Spends one training of the full recipe's length."""
+        import torch
+
+        space, initial = problem.space, problem.initial_weights()
+        counts = layer_counts(self.densities, space, problem.n_kept)
+        frozen = initial.vector.copy()
+        scores: FloatArray = np.empty_like(frozen)
+        rng = problem.rng("scores")
+        for layer in space.layers:
+            fan_in = layer.size / layer.shape[0]
+            bound = float(np.sqrt(1 / fan_in))  # Kaiming uniform with a = sqrt(5), the paper's code's start
+            scores[layer.span] = rng.uniform(-bound, bound, layer.size)
+            if self.weights == "signed-constant":
+                frozen[layer.span] = np.sign(frozen[layer.span]) * np.float32(np.sqrt(2 / fan_in))
+        constant = torch.from_numpy(frozen)
+
+        def weights(trained: Tensors, _step: int, _generator: torch.Generator) -> Tensor:
+            size = trained["scores"].abs()
+            chosen = torch.zeros_like(size)
+            for layer, count in zip(space.layers, counts, strict=True):
+                part = size.detach()[layer.span]
+                chosen[layer.span][part.topk(int(count), sorted=False).indices] = 1
+            return constant.to(size.device) * (chosen + size - size.detach())
+
+        relaxation = Relaxation({"scores": Trainable(scores, decay=1e-4)}, weights, train_rest=False)
+        recipe = replace(
+            problem.recipe.lasting(problem.steps_for(1)), optimizer="sgd", learning_rate=self.learning_rate,
+            momentum=0.9, nesterov=False, schedule="cosine",
+        )  # fmt: skip
+        for snapshot in problem.train(recipe=recipe, relaxation=relaxation):
+            scores = snapshot.trained["scores"]
+        return Ticket(top_per_layer(np.abs(scores), counts, space), Weights(frozen, initial.rest))

@@ -1,0 +1,73 @@
+"""L0 regularisation with hard-concrete gates, trained with the weights.
+
+Source: Louizos, Welling & Kingma (arXiv:1712.01312), eq. 10 to 12: a gate is a stretched, clipped binary concrete
+variable, temperature 2/3, support (-0.1, 1.1); the penalty is the expected number of gates that are not zero. The paper
+weighs that number by a coefficient and takes what sparsity comes; here the penalty pulls the expected density to the
+one asked for, and the ticket keeps exactly its number of weights, those whose gates are most likely open.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from ticketsearch.arrays import FloatArray
+from ticketsearch.masks import top_n
+from ticketsearch.problem import MaskProblem
+from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.tickets import Ticket
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1
+
+
+@dataclass(frozen=True)
+class HardConcrete:
+    """Random gates that can close for good.
+
+    Attributes:
+        open: probability that a gate is open at the start.
+        rate: learning rate of the gates, as a multiple of the recipe's.
+        pull: strength of the penalty on the expected density.
+    """
+
+    open: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    rate: Annotated[float, Field(gt=0)] = 10.0
+    pull: Annotated[float, Field(ge=0)] = 0.3
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        """Spends one training of the full recipe."""
+        import torch
+
+        recipe = problem.recipe.lasting(problem.steps_for(1))
+        density, size = problem.n_kept / problem.space.size, problem.space.size
+        shift = TEMPERATURE * math.log(-LOW / HIGH)
+        start = math.log(self.open / (1 - self.open)) + shift
+        gates: FloatArray = np.full(size, start, dtype=np.float32)
+        gates += problem.rng("gates").normal(0, 0.01, size).astype(np.float32)  # as in the paper's code: ties broken
+
+        def weights(trained: Tensors, step: int, generator: torch.Generator) -> Tensor:
+            logits = trained["gates"]
+            if step < recipe.steps:
+                uniform = torch.rand(size, generator=generator, device=logits.device).clamp(1e-6, 1 - 1e-6)
+                logits = (uniform.log() - (1 - uniform).log() + logits) / TEMPERATURE
+            stretched = torch.sigmoid(logits) * (HIGH - LOW) + LOW
+            return trained["weights"] * stretched.clamp(0, 1)
+
+        def penalty(trained: Tensors, _step: int) -> Tensor:
+            return pull_to_density(torch.sigmoid(trained["gates"] - shift).mean(), density, self.pull)
+
+        trainables = {
+            "weights": Trainable(problem.initial_weights().vector),
+            "gates": Trainable(gates, self.rate, decay=0.0),
+        }
+        for snapshot in problem.train(recipe=recipe, relaxation=Relaxation(trainables, weights, penalty)):
+            gates = snapshot.trained["gates"]
+        return Ticket(top_n(gates, problem.n_kept))

@@ -1,0 +1,90 @@
+"""Supermasks: leave the weights as they are and train the probability of keeping each.
+
+Source: Zhou et al., "Deconstructing lottery tickets" (arXiv:1905.01067), section 5: ``w' = w * b``, b Bernoulli with
+probability ``sigmoid(s)``, gradients straight through; weights frozen at signed constants, ``sign(w_i)`` times the
+layer's standard deviation; dynamic weight rescaling multiplies a layer by ``N / sum(b)``. Published supermasks end at
+the sparsity they like; here a penalty pulls each layer's expected density to its share of the one asked for, and the
+ticket keeps exactly its number, in each layer those most likely kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ticketsearch.arrays import FloatArray, IntArray
+from ticketsearch.densities import layer_counts
+from ticketsearch.masks import MaskSpace, top_per_layer
+from ticketsearch.problem import MaskProblem
+from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.tickets import Ticket, Weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Supermask:
+    """Train keep-probabilities; the weights never change.
+
+    Attributes:
+        densities: which share of the kept weights each layer has: ``uniform``, ``erk`` or ``smart-ratio``.
+        weights: frozen at ``signed-constant`` or at their ``init`` values.
+        rescale: dynamic weight rescaling while searching.
+        learning_rate: of the logits, under Adam.
+        pull: strength of the penalty on the expected density; 0 lets the density float, as published.
+    """
+
+    densities: Literal["uniform", "erk", "smart-ratio"] = "uniform"
+    weights: Literal["signed-constant", "init"] = "signed-constant"
+    rescale: bool = True
+    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    pull: Annotated[float, Field(ge=0)] = 1.0
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        """Spends one training of the full recipe's length."""
+        space, initial = problem.space, problem.initial_weights()
+        frozen = initial.vector.copy()
+        if self.weights == "signed-constant":
+            for layer in space.layers:
+                part = frozen[layer.span]
+                frozen[layer.span] = np.sign(part) * part.std()
+        logits: FloatArray = np.zeros_like(frozen)
+        counts = layer_counts(self.densities, space, problem.n_kept)
+        relaxation = self._relaxation(space, counts, frozen, logits)
+        recipe = replace(
+            problem.recipe.lasting(problem.steps_for(1)), optimizer="adam", learning_rate=self.learning_rate,
+            weight_decay=0.0,
+        )  # fmt: skip
+        for snapshot in problem.train(recipe=recipe, relaxation=relaxation):
+            logits = snapshot.trained["logits"]
+        return Ticket(top_per_layer(logits, counts, space), Weights(frozen, initial.rest))
+
+    def _relaxation(self, space: MaskSpace, counts: IntArray, frozen: FloatArray, logits: FloatArray) -> Relaxation:
+        import torch
+
+        constant = torch.from_numpy(frozen)
+
+        def weights(trained: Tensors, _step: int, generator: torch.Generator) -> Tensor:
+            probability = torch.sigmoid(trained["logits"])
+            with torch.no_grad():
+                kept = torch.bernoulli(probability, generator=generator)
+                factor = torch.ones_like(kept)
+                if self.rescale:
+                    for layer in space.layers:
+                        factor[layer.span] = layer.size / kept[layer.span].sum().clamp(min=1)
+            return constant.to(kept.device) * factor * (kept + probability - probability.detach())
+
+        def penalty(trained: Tensors, _step: int) -> Tensor:
+            probability = torch.sigmoid(trained["logits"])
+            pulls = [
+                pull_to_density(probability[layer.span].mean(), int(count) / layer.size, self.pull)
+                for layer, count in zip(space.layers, counts, strict=True)
+            ]
+            return torch.stack(pulls).mean()
+
+        return Relaxation({"logits": Trainable(logits)}, weights, penalty, train_rest=False)
