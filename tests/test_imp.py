@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests import tiny
 from ticketsearch import MaskProblem
-from ticketsearch.arrays import BoolArray
+from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import MaskSpace
 from ticketsearch.strategies.imp import IterativeMagnitudePruning
@@ -89,12 +91,16 @@ class Watching:
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
 @pytest.mark.parametrize("rewind", [0, "1ep"])
-def test_masks_are_nested_and_keep_the_largest_survivors(
-    monkeypatch: pytest.MonkeyPatch, scope: str, rewind: int | str
+@pytest.mark.parametrize("criterion", ["large_final", "movement", "small_final"])
+def test_masks_are_nested_and_keep_the_best_survivors(
+    monkeypatch: pytest.MonkeyPatch, scope: str, rewind: int | str, criterion: str
 ) -> None:
     problem = tiny.make_problem(1000, sparsity=0.8)
     seen = Watching(problem, monkeypatch)
-    imp = IterativeMagnitudePruning(rounds=4, scope=scope, rewind=rewind)  # type: ignore[arg-type]
+    imp = IterativeMagnitudePruning(rounds=4, scope=scope, rewind=rewind, criterion=criterion)  # type: ignore[arg-type]
+    initial = problem.initial_weights().vector
+    score: dict[str, Callable[[FloatArray], FloatArray]]
+    score = {"large_final": np.abs, "movement": lambda w: np.abs(w - initial), "small_final": lambda w: -np.abs(w)}
     ticket = imp.search(problem)
     masks = [*seen.masks, ticket.mask]
     assert masks[0].all()
@@ -105,7 +111,8 @@ def test_masks_are_nested_and_keep_the_largest_survivors(
         if scope == "layer":
             assert problem.space.counts(after).tolist() == counts.tolist()
         else:
-            assert np.abs(end[after]).min() >= np.abs(end[before & ~after]).max()
+            scores = score[criterion](end)
+            assert scores[after].min() >= scores[before & ~after].max()
     assert ticket.mask.sum() == problem.n_kept
 
 

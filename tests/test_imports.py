@@ -12,7 +12,7 @@ from tests.conftest import ROOT, python
 PACKAGE = ROOT / "ticketsearch"
 ROWS = [
     {"errors", "arrays", "cost", "seeds", "files", "recipe"},
-    {"masks", "plugins", "tickets", "results", "scores"},
+    {"masks", "plugins", "tickets", "results", "scores", "densities"},
     {"criteria", "encodings", "tasks"},
     {"engine"},
     {"ledger", "journal", "pricing", "problem"},

@@ -24,7 +24,7 @@ def trial(number: int, mask: str = "m") -> Trial:
 
 
 def wrapped() -> tiny.WrappedEngine:
-    return tiny.WrappedEngine(tiny.dense_engine(tiny.make_task()), lambda mask: bool(mask[:3].any()))
+    return tiny.WrappedEngine(tiny.make_task(), lambda mask: bool(mask[:3].any()))
 
 
 def some_search(problem: MaskProblem, extra: int = 0) -> list[Score]:
@@ -133,7 +133,7 @@ def test_a_search_that_asks_more_than_was_recorded_goes_on_where_the_record_ends
     with Ledger(tmp_path / "ledger") as ledger:
         some_search(tiny.make_problem(40, ledger=ledger))
         before = len(ledger)
-    engine = tiny.WrappedEngine(tiny.dense_engine(tiny.make_task()))
+    engine = tiny.WrappedEngine(tiny.make_task())
     with Ledger(tmp_path / "ledger") as ledger:
         problem = tiny.make_problem(40, engine=engine, ledger=ledger)
         some_search(problem)

@@ -25,7 +25,7 @@ EPOCHS = EVALUATION / EPOCH
 
 
 def wrapped(fails: Callable[[Any], bool] = lambda mask: False) -> tiny.WrappedEngine:
-    return tiny.WrappedEngine(tiny.dense_engine(tiny.make_task()), fails)
+    return tiny.WrappedEngine(tiny.make_task(), fails)
 
 
 def test_what_is_free_says_what_it_is(problem: MaskProblem) -> None:
@@ -77,7 +77,7 @@ def test_work_is_charged_before_it_runs() -> None:
             charged.append(problem.spent.train_examples)
             return super().gradients(weights, indices)
 
-    problem = tiny.make_problem(engine=Watching(tiny.dense_engine(tiny.make_task())))
+    problem = tiny.make_problem(engine=Watching(tiny.make_task()))
     problem.evaluate(tiny.masks_of(problem, 2))
     problem.gradients(None, 50)
     assert charged == [600, 650]

@@ -30,6 +30,17 @@ from ticketsearch.strategy import checked_strategy, make_strategy, parameters_of
 SMALL = {"ga": {"population": 5}, "sa": {"chains": 3}, "optuna": {"batch": 4}, "random": {"batch": 4}}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("random", {}),
+    **{f"random-{d}": ("random", {"densities": d}) for d in ("uniform", "erk", "smart-ratio")},
+    "snip": ("snip", {}),
+    "grasp": ("grasp", {}),
+    "synflow": ("synflow", {"rounds": 9}),
+    "edge-popup": ("edge-popup", {}),
+    "edge-popup-erk": ("edge-popup", {"densities": "erk", "weights": "init"}),
+    "supermask": ("supermask", {}),
+    "supermask-plain": ("supermask", {"rescale": False, "densities": "smart-ratio", "weights": "init"}),
+    "continuous-sparsification": ("continuous-sparsification", {}),
+    "continuous-sparsification-2": ("continuous-sparsification", {"rounds": 2}),
+    "hard-concrete": ("hard-concrete", {}),
     "magnitude": ("magnitude", {}),
     "magnitude-layer": ("magnitude", {"scope": "layer", "criterion": "magnitude_increase"}),
     "magnitude-snip": ("magnitude", {"criterion": "snip"}),
@@ -116,7 +127,7 @@ def test_failed_scores_do_not_stop_a_search(case: str, failing: str) -> None:
         seen.append(mask.tobytes())
         return bool(mask[:9].sum() % 2) if failing == "some" else len(seen) <= 6
 
-    engine = tiny.WrappedEngine(tiny.dense_engine(tiny.make_task()), fails)
+    engine = tiny.WrappedEngine(tiny.make_task(), fails)
     problem = tiny.make_problem(25, engine=engine, sparsity=0.8)
     mask = search(case, problem)
     assert np.count_nonzero(mask) == problem.n_kept
@@ -127,7 +138,7 @@ def test_failed_scores_do_not_stop_a_search(case: str, failing: str) -> None:
 
 @pytest.mark.parametrize("case", BLACK_BOX)
 def test_a_search_whose_every_score_fails_ends_with_the_budget(case: str) -> None:
-    engine = tiny.WrappedEngine(tiny.dense_engine(tiny.make_task()), lambda mask: True)
+    engine = tiny.WrappedEngine(tiny.make_task(), lambda mask: True)
     problem = tiny.make_problem(15, engine=engine, sparsity=0.8)
     with pytest.raises(BudgetExhausted):
         make(case).search(problem)
@@ -266,7 +277,7 @@ def test_children_keep_what_both_parents_keep_and_the_exact_count() -> None:
 
 
 def test_a_generation_is_a_batch_and_the_best_survive_among_the_parents() -> None:
-    engine = tiny.WrappedEngine(tiny.dense_engine(tiny.make_task()))
+    engine = tiny.WrappedEngine(tiny.make_task())
     problem = tiny.make_problem(40, engine=engine)
     with pytest.raises(BudgetExhausted):
         Genetic(population=9, mutation=0.01, crossover=0.0, tournament=30, elite=1).search(problem)
@@ -315,7 +326,7 @@ def test_moves_shrink_as_the_budget_is_spent() -> None:
             masks.append(job.masks[0])
             return super().evaluate(job, split)
 
-    problem = tiny.make_problem(60, engine=Recording(tiny.dense_engine(tiny.make_task())), sparsity=0.5)
+    problem = tiny.make_problem(60, engine=Recording(tiny.make_task()), sparsity=0.5)
     with pytest.raises(BudgetExhausted):
         SimulatedAnnealing(chains=1, move=0.5, final_move=0.01, acceptance=0.99, cooling=0.99).search(problem)
     sizes = [int(np.count_nonzero(a != b)) for a, b in pairwise(masks)]

@@ -73,7 +73,7 @@ def _row(row: Row, y: float, x: Callable[[float], float]) -> list[str]:
 
 
 def _range(group: Group) -> tuple[float, float]:
-    """Accuracies to draw, with a margin; the interval of two seeds may reach far outside [0, 1], the picture does not."""
+    """Accuracies to draw, with a margin; an interval of two seeds may reach far outside [0, 1], a picture does not."""
     estimates = [e for row in group.rows for e in (row.test_accuracy, row.dense, row.random, row.magnitude)]
     values = [min(max(v, 0.0), 1.0) for e in estimates
               for v in (e.mean - (e.half_width or 0), e.mean + (e.half_width or 0))]  # fmt: skip

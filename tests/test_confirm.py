@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from ticketsearch import Split, Task, Ticket, Weights
+from ticketsearch.arrays import BoolArray
+from ticketsearch.confirm import confirm, confirm_with_references
+from ticketsearch.engine import Job, Measures
+from ticketsearch.masks import top_n
+
+
+class Recording(tiny.WrappedEngine):
+    """Keeps the jobs it is given and what it is asked to measure on."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.jobs: list[Job] = []
+        self.measured: list[tuple[Split, Weights, Measures]] = []
+
+    def train(self, job: Job, stops: tuple[int, ...]) -> Any:
+        self.jobs.append(job)
+        return super().train(job, stops)
+
+    def measure(self, weights: Weights, split: Split) -> Measures:
+        measures = super().measure(weights, split)
+        self.measured.append((split, weights, measures))
+        return measures
+
+
+@pytest.fixture
+def engine(tiny_task: Task) -> Recording:
+    return Recording(tiny_task)
+
+
+def some_mask() -> BoolArray:
+    mask: BoolArray = tiny.masks_of(tiny.make_problem(sparsity=0.8), 1)[0]
+    return mask
+
+
+def silent(what: str, fraction: float) -> None:
+    pass
+
+
+def test_every_training_has_an_order_of_its_own_shared_by_all_networks(engine: Recording, tiny_task: Task) -> None:
+    initial = tiny.make_problem().initial_weights()
+    confirm_with_references(engine, tiny_task, Ticket(some_mask()), initial, 0, 3, silent)
+    assert len(engine.jobs) == 4
+    orders = engine.jobs[0].batches
+    assert orders.shape == (3, 60, 30)
+    assert len({order.tobytes() for order in orders}) == 3
+    assert all(np.array_equal(job.batches, orders) for job in engine.jobs)
+    assert all(np.array_equal(start, initial.vector) for job in engine.jobs for start in job.start.vector)
+
+
+def test_references_are_dense_random_and_magnitude(engine: Recording, tiny_task: Task) -> None:
+    mask, initial = some_mask(), tiny.make_problem().initial_weights()
+    confirmed, references = confirm_with_references(engine, tiny_task, Ticket(mask), initial, 0, 3, silent)
+    ticket, dense, random, magnitude = (job.masks for job in engine.jobs)
+    assert (ticket == mask).all()
+    assert dense.all()
+    counts = engine.layout.space.counts
+    assert len({row.tobytes() for row in [*random, mask]}) == 4
+    assert all(counts(row).tolist() == counts(mask).tolist() for row in random)
+    trained = engine.measured[2][1].vector[0]  # the dense network's first training
+    assert (magnitude == top_n(np.abs(trained), int(mask.sum()))).all()
+    accuracies = [measures.accuracy.tolist() for split, _, measures in engine.measured if split is tiny_task.test]
+    records = [confirmed.record, *(references[name] for name in ("dense", "random", "magnitude"))]
+    assert [record.test_accuracies for record in records] == accuracies
+
+
+def test_test_and_validation_are_measured_once_after_training(engine: Recording, tiny_task: Task) -> None:
+    ticket, initial = Ticket(some_mask()), tiny.make_problem().initial_weights()
+    confirmed = confirm(engine, tiny_task, [ticket, ticket], initial, 0, "ticket", silent)
+    assert [split for split, _, _ in engine.measured] == [tiny_task.test, tiny_task.validation]
+    assert all(np.array_equal(weights.vector, confirmed.trained.vector) for _, weights, _ in engine.measured)
+    assert np.count_nonzero(confirmed.trained.vector[:, ~ticket.mask]) == 0
+    assert "evaluate" not in engine.calls
+
+
+def test_a_rewound_ticket_goes_on_in_the_schedule_with_the_rest_of_the_order(
+    engine: Recording, tiny_task: Task
+) -> None:
+    initial = tiny.make_problem().initial_weights()
+    start = Weights(initial.vector + 1, initial.rest + 1)
+    confirm(engine, tiny_task, [Ticket(some_mask())], initial, 0, "ticket", silent)
+    confirmed = confirm(engine, tiny_task, [Ticket(some_mask(), start, 20)], initial, 0, "ticket", silent)
+    whole, rest = engine.jobs
+    assert rest.first_step == 20
+    assert np.array_equal(rest.batches[0], whole.batches[0, 20:])
+    assert np.array_equal(rest.start.vector[0], start.vector)
+    assert confirmed.record.steps == 40
+
+
+def test_a_ticket_of_the_last_step_is_measured_as_it_is(engine: Recording, tiny_task: Task) -> None:
+    initial, mask = tiny.make_problem().initial_weights(), some_mask()
+    confirmed = confirm(engine, tiny_task, [Ticket(mask, initial, 60)], initial, 0, "ticket", silent)
+    assert np.array_equal(confirmed.trained.vector[0], np.where(mask, initial.vector, 0))
+    assert confirmed.record.cost.train_examples == 0
+
+
+def test_progress_is_told_to_the_end(engine: Recording, tiny_task: Task) -> None:
+    told: list[tuple[str, float]] = []
+    confirm(engine, tiny_task, [Ticket(some_mask())], tiny.make_problem().initial_weights(), 0, "ticket",
+            lambda what, fraction: told.append((what, fraction)))  # fmt: skip
+    assert [what for what, _ in told] == ["ticket"] * 6
+    assert [fraction for _, fraction in told] == pytest.approx([epoch / 6 for epoch in range(1, 7)])
