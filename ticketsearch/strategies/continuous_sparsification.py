@@ -41,8 +41,8 @@ class ContinuousSparsification:
     rounds: Annotated[int, Field(ge=1)] = 1
     initial: float = 0.05
     steepness: Annotated[float, Field(ge=1)] = 200.0
-    rate: Annotated[float, Field(gt=0)] = 1.0
-    pull: Annotated[float, Field(ge=0)] = 0.1
+    rate: Annotated[float, Field(gt=0)] = 10.0
+    pull: Annotated[float, Field(ge=0)] = 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""
