@@ -12,10 +12,10 @@ from tests.conftest import ROOT, python
 PACKAGE = ROOT / "ticketsearch"
 ROWS = [
     {"errors", "arrays", "cost", "seeds", "files", "recipe"},
-    {"masks", "plugins", "tickets", "results", "scores", "densities"},
+    {"masks", "plugins", "tickets", "results", "scores", "densities", "relaxation"},
     {"criteria", "encodings", "tasks"},
     {"engine"},
-    {"ledger", "journal", "pricing", "problem"},
+    {"ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving"},
     {"confirm", "runner"},
     {"leaderboard", "report"},

@@ -11,7 +11,7 @@ import pytest
 
 from tests import tiny
 from ticketsearch import BudgetExhausted, MaskProblem, Recipe, Weights
-from ticketsearch import problem as problem_module
+from ticketsearch import evaluator as evaluator_module
 from ticketsearch.cost import Cost
 from ticketsearch.engine import Job, Measures
 from ticketsearch.errors import InvalidValue, SearchStalled, StrategyError
@@ -134,7 +134,7 @@ def test_all_masks_of_a_run_see_the_same_batches() -> None:
 
 
 def test_slabs_are_recorded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problem_module, "SLAB", 4)
+    monkeypatch.setattr(evaluator_module, "SLAB", 4)
     told = []
     ledger = Ledger()
     problem = tiny.make_problem(ledger=ledger, progress=lambda p: told.append((len(ledger), p.trials)))
@@ -196,8 +196,8 @@ def test_a_fidelity_that_is_no_number_of_steps_is_refused(problem: MaskProblem, 
 def test_a_search_that_asks_only_what_it_knows_is_stalled(
     problem: MaskProblem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(problem_module, "FREE_CALLS", 5)
-    monkeypatch.setattr(problem_module, "FREE_MASKS", 9)
+    monkeypatch.setattr(evaluator_module, "FREE_CALLS", 5)
+    monkeypatch.setattr(evaluator_module, "FREE_MASKS", 9)
     masks = tiny.masks_of(problem, 2)
     for _ in range(6):
         problem.evaluate(masks[:1])
@@ -424,7 +424,7 @@ def test_seconds_are_booked_where_they_are_spent() -> None:
 
 
 def test_an_interrupt_waits_for_the_batch_and_records_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problem_module, "SLAB", 3)
+    monkeypatch.setattr(evaluator_module, "SLAB", 3)
     ledger = Ledger()
     problem = tiny.make_problem(ledger=ledger, progress=lambda p: p.interrupt())
     with pytest.raises(KeyboardInterrupt):

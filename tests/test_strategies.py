@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from tests import tiny
-from ticketsearch import BudgetExhausted, MaskProblem, Strategy
-from ticketsearch import problem as problem_module
+from ticketsearch import BudgetExhausted, MaskProblem, Split, Strategy
+from ticketsearch import evaluator as evaluator_module
 from ticketsearch.arrays import BoolArray
 from ticketsearch.encodings import SwapEncoding
+from ticketsearch.engine import Job, Measures
 from ticketsearch.errors import InvalidValue, SearchStalled, UnknownName
 from ticketsearch.ledger import Ledger
 from ticketsearch.masks import digest, top_n
@@ -83,7 +84,7 @@ def test_every_registered_strategy_is_under_this_contract() -> None:
 def test_the_ticket_keeps_exactly_n_within_the_budget(
     case: str, sparsity: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(problem_module, "FREE_MASKS", 10)  # at sparsity 0 there is one mask only
+    monkeypatch.setattr(evaluator_module, "FREE_MASKS", 10)  # at sparsity 0 there is one mask only
     problem = tiny.make_problem(15, sparsity=sparsity)
     mask = search(case, problem)
     assert mask.dtype == np.bool_
@@ -276,12 +277,31 @@ def test_children_keep_what_both_parents_keep_and_the_exact_count() -> None:
         assert not child[~(encoding.decode(a) | encoding.decode(b))].any()
 
 
-def test_a_generation_is_a_batch_and_the_best_survive_among_the_parents() -> None:
-    engine = tiny.WrappedEngine(tiny.make_task())
+class Batches(tiny.WrappedEngine):
+    """Keeps the populations it evaluates."""
+
+    def __init__(self) -> None:
+        super().__init__(tiny.make_task())
+        self.batches: list[BoolArray] = []
+
+    def evaluate(self, job: Job, split: Split) -> Measures:
+        self.batches.append(job.masks)
+        return super().evaluate(job, split)
+
+
+def test_a_generation_is_a_batch_of_children_of_the_best() -> None:
+    engine = Batches()
     problem = tiny.make_problem(40, engine=engine)
     with pytest.raises(BudgetExhausted):
-        Genetic(population=9, mutation=0.01, crossover=0.0, tournament=30, elite=1).search(problem)
-    assert engine.calls == ["evaluate"] * 4  # 36 evaluations of 10/9 of an epoch
+        Genetic(population=9, mutation=0.01, crossover=0.0, tournament=99, elite=1).search(problem)
+    assert [len(batch) for batch in engine.batches] == [9] * 4  # 36 evaluations of 10/9 of an epoch
+    scores = tiny.make_problem(100)
+    for generation in range(1, 4):
+        parents = np.concatenate(engine.batches[:generation])
+        values = np.array([score.value for score in scores.evaluate(parents)])
+        best = parents[values == values.max()]
+        for child in engine.batches[generation]:  # without crossover one swap away from a winner
+            assert np.count_nonzero(best != child, axis=1).min() == 2
 
 
 def test_a_genetic_search_improves_on_its_first_generation() -> None:
@@ -318,17 +338,11 @@ def test_the_start_temperature_accepts_a_typical_worsening_as_often_as_asked() -
 
 
 def test_moves_shrink_as_the_budget_is_spent() -> None:
-    sizes: list[int] = []
-    masks: list[BoolArray] = []
-
-    class Recording(tiny.WrappedEngine):
-        def evaluate(self, job: Any, split: Any) -> Any:
-            masks.append(job.masks[0])
-            return super().evaluate(job, split)
-
-    problem = tiny.make_problem(60, engine=Recording(tiny.make_task()), sparsity=0.5)
+    engine = Batches()
+    problem = tiny.make_problem(60, engine=engine, sparsity=0.5)
     with pytest.raises(BudgetExhausted):
         SimulatedAnnealing(chains=1, move=0.5, final_move=0.01, acceptance=0.99, cooling=0.99).search(problem)
+    masks = [batch[0] for batch in engine.batches]
     sizes = [int(np.count_nonzero(a != b)) for a, b in pairwise(masks)]
     assert np.mean(sizes[:8]) > 2 * np.mean(sizes[-8:])
 

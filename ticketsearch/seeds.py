@@ -12,8 +12,12 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -25,6 +29,15 @@ def derive(seed: int, *names: str | int) -> int:
 def stream(seed: int, *names: str | int) -> np.random.Generator:
     """An independent generator for one purpose of one run."""
     return np.random.Generator(np.random.PCG64(derive(seed, *names)))
+
+
+def torch_stream(seed: int, device: torch.device) -> torch.Generator:
+    """A PyTorch generator of its own on a device, for code that draws inside autograd."""
+    import torch
+
+    generator = torch.Generator(device=device)
+    generator.manual_seed(seed)
+    return generator
 
 
 @contextmanager

@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
-from ticketsearch.errors import InvalidValue, UnknownName
 from ticketsearch.recipe import Recipe
 from ticketsearch.relaxation import Relaxation
 from ticketsearch.tickets import Weights
 
 if TYPE_CHECKING:
-    from ticketsearch.tasks import Split, Task
+    from ticketsearch.tasks import Split
     from ticketsearch.tasks.layout import Layout
-
-
-ENGINES = ("auto", "sparse", "dense")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,43 +123,3 @@ def batch_indices(train_size: int, batch_size: int, steps: int, rng: np.random.G
         for _ in range(-(-steps // per_epoch))
     ]
     return np.concatenate(epochs)[:steps] if epochs else np.zeros((0, batch_size), dtype=np.int64)
-
-
-def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: int | None = None) -> Engine:
-    """The engine for a task on a device.
-
-    Args:
-        task: network and training split.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        engine: ``"sparse"``, ``"dense"``, or ``"auto"``: sparse for perceptrons on a CPU, dense for all else.
-        workers: threads on a CPU; default one per core this process may use.
-
-    Raises:
-        UnknownName, InvalidValue: no such device, or not on this machine.
-    """
-    if engine not in ENGINES:
-        raise UnknownName("engine", engine, ENGINES)
-    _check_device(device)
-    if engine == "sparse" and device != "cpu":
-        raise InvalidValue(f"the sparse engine runs on a CPU, not on {device!r}; use --engine dense")
-    if device == "cpu" and engine != "dense":
-        from ticketsearch.engine.sparse import SparseEngine, perceptron_of
-
-        if engine == "sparse" or perceptron_of(task.build(seed=0)) is not None:
-            return SparseEngine(task, workers)
-    import torch
-
-    from ticketsearch.engine.dense import DenseEngine
-
-    return DenseEngine(task, torch.device(device), workers)
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
-        raise UnknownName("device", device, ["cpu", "cuda", "cuda:0", "mps"])
-    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
-    if int(index or 0) >= present:
-        raise InvalidValue(f"device {device!r} is not on this machine, which has {present} of {kind}; use --device cpu")

@@ -14,6 +14,7 @@ from ticketsearch.arrays import FloatArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
 from ticketsearch.recipe import Recipe
 from ticketsearch.relaxation import Relaxation
+from ticketsearch.seeds import torch_stream
 from ticketsearch.tasks import Task
 from ticketsearch.tasks.layout import Layout, unflatten
 from ticketsearch.tickets import Weights
@@ -38,8 +39,7 @@ class RelaxedTraining:
         self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
         self._layout, self._job, self._relaxation = layout, job, relaxation
         self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
-        self._generator = torch.Generator(device=device)
-        self._generator.manual_seed(seed)
+        self._generator = torch_stream(seed, device)
         self._batches = torch.from_numpy(job.batches).to(device)
         self._values = {
             name: torch.from_numpy(np.array(trainable.start, dtype=np.float32)).to(device).requires_grad_()

@@ -1,0 +1,104 @@
+"""The shared evaluator: short trainings of many masks, charged, run or replayed, recorded, remembered."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from ticketsearch.arrays import BoolArray, IntArray
+from ticketsearch.cost import Cost
+from ticketsearch.engine import Job, batch_indices
+from ticketsearch.errors import BudgetExhausted, SearchStalled
+from ticketsearch.ledger import Question
+from ticketsearch.masks import digest
+from ticketsearch.scores import Incumbent, Score
+from ticketsearch.seeds import stream
+from ticketsearch.session import Session
+
+SLAB = 64
+"""Masks recorded together; what a killed run may lose."""
+FREE_CALLS, FREE_MASKS = 20, 1000
+"""Calls in a row, and masks in them, that may be answered from memory before the search counts as stalled."""
+
+
+class Evaluator:
+    """Scores masks on the same batches from the same start; a known mask is answered from memory, free.
+
+    Attributes:
+        incumbent: the best mask so far, at the highest fidelity used.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.incumbent: Incumbent | None = None
+        self._session = session
+        self._known: dict[tuple[str, int], Score] = {}
+        self._batches: dict[int, IntArray] = {}
+        self._free_calls = self._free_masks = 0
+
+    def thirds(self, steps: int) -> int:
+        """Budget units of one evaluation, the same for every mask."""
+        return 3 * steps * self._session.recipe.batch_size + len(self._session.validation.labels)
+
+    def epochs(self, steps: int) -> float:
+        """Epochs of one evaluation."""
+        return self.thirds(steps) / (3 * self._session.meter.train_size)
+
+    def evaluate(self, population: BoolArray, steps: int) -> list[Score]:
+        """Score ``(P, D)`` masks; see :meth:`ticketsearch.MaskProblem.evaluate`."""
+        keys = [(digest(mask), steps) for mask in population]
+        new = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
+        rows = sorted(new.values())
+        self._count_call(0 if rows else len(keys))
+        unit, remaining = self.thirds(steps), self._session.meter.remaining_thirds
+        affordable = int(min(len(rows), remaining // unit if unit else len(rows)))
+        for first in range(0, affordable, SLAB):
+            chosen = rows[first : min(first + SLAB, affordable)]
+            self._evaluate_slab(population[chosen], [keys[row] for row in chosen], steps)
+        if affordable < len(rows):
+            left = self._session.meter.remaining_epochs
+            raise BudgetExhausted(f"an evaluation costs {self.epochs(steps):.4g}ep, {left:.4g}ep are left")
+        return [self._known[key] for key in keys]
+
+    def _evaluate_slab(self, masks: BoolArray, keys: list[tuple[str, int]], steps: int) -> None:
+        """Charge, run (or replay) and record masks none of which is known."""
+        prices = [self._price(mask, steps) for mask in masks]
+        questions: list[Question] = [("evaluate", *key) for key in keys]
+        before = self._session.meter.spent
+        self._session.meter.charge(sum(prices, Cost()))
+        if self._session.journal.replaying:
+            trials = [self._session.journal.replay(question) for question in questions]
+            scores = [Score.of(trial.score, trial.loss, trial.reason) for trial in trials]
+        else:
+            scores = self._short_trainings(masks, steps)
+            seconds = (self._session.meter.spent - before).seconds().shared(len(prices))
+            self._session.journal.record(
+                questions, scores, list(accumulate([before, *(price + seconds for price in prices)]))
+            )
+        for mask, key, score in zip(masks, keys, scores, strict=True):
+            self._known[key] = score
+            best = self.incumbent
+            if not score.failed and (best is None or (steps, score) > (best.fidelity, best.score)):
+                self.incumbent = Incumbent(mask.copy(), score, steps)
+        self._session.tell()
+        self._session.stop_if_interrupted()
+
+    def _short_trainings(self, masks: BoolArray, steps: int) -> list[Score]:
+        if steps not in self._batches:  # drawn once per fidelity: the same batches for every mask of the run
+            rng = stream(self._session.seed, "evaluate")
+            self._batches[steps] = batch_indices(
+                self._session.meter.train_size, self._session.recipe.batch_size, steps, rng
+            )
+        with self._session.meter.engine():
+            job = Job(masks, self._session.initial, self._session.recipe.lasting(steps), self._batches[steps])
+            measures = self._session.engine.evaluate(job, self._session.validation)
+        return [Score.of(a, b) for a, b in zip(measures.accuracy.tolist(), measures.loss.tolist(), strict=True)]
+
+    def _count_call(self, known: int) -> None:
+        """Count calls that asked only for known masks, and how many; a call with a new one begins anew."""
+        self._free_calls, self._free_masks = (self._free_calls + 1, self._free_masks + known) if known else (0, 0)
+        if self._free_calls > FREE_CALLS and self._free_masks > FREE_MASKS:
+            raise SearchStalled(f"the last {self._free_masks} masks asked for were scored already: nothing new to find")
+
+    def _price(self, mask: BoolArray, steps: int) -> Cost:
+        session = self._session
+        training = session.pricing.training(mask, steps * session.recipe.batch_size)
+        return training + session.pricing.forward(mask, len(session.validation.labels)) + Cost(trainings=int(steps > 0))
