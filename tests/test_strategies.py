@@ -13,7 +13,7 @@ import torch
 
 from tests import tiny
 from ticketsearch import BudgetExhausted, MaskProblem, Split, Strategy
-from ticketsearch import problem as problem_module
+from ticketsearch import evaluator as evaluator_module
 from ticketsearch.arrays import BoolArray
 from ticketsearch.encodings import SwapEncoding
 from ticketsearch.engine import Job, Measures
@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "edge-popup": ("edge-popup", {}),
     "edge-popup-erk": ("edge-popup", {"densities": "erk", "weights": "init"}),
     "supermask": ("supermask", {}),
-    "supermask-plain": ("supermask", {"rescale": False, "densities": "smart-ratio", "weights": "init"}),
+    "supermask-rescaled": ("supermask", {"rescale": True, "densities": "smart-ratio", "weights": "init"}),
     "continuous-sparsification": ("continuous-sparsification", {}),
     "continuous-sparsification-2": ("continuous-sparsification", {"rounds": 2}),
     "hard-concrete": ("hard-concrete", {}),
@@ -84,7 +84,7 @@ def test_every_registered_strategy_is_under_this_contract() -> None:
 def test_the_ticket_keeps_exactly_n_within_the_budget(
     case: str, sparsity: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(problem_module, "FREE_MASKS", 10)  # at sparsity 0 there is one mask only
+    monkeypatch.setattr(evaluator_module, "FREE_MASKS", 10)  # at sparsity 0 there is one mask only
     problem = tiny.make_problem(15, sparsity=sparsity)
     mask = search(case, problem)
     assert mask.dtype == np.bool_

@@ -39,8 +39,8 @@ class HardConcrete:
     """
 
     open: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    rate: Annotated[float, Field(gt=0)] = 10.0
-    pull: Annotated[float, Field(ge=0)] = 0.3
+    rate: Annotated[float, Field(gt=0)] = 30.0
+    pull: Annotated[float, Field(ge=0)] = 0.1
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe."""

@@ -34,14 +34,15 @@ class Supermask:
     Attributes:
         densities: which share of the kept weights each layer has: ``uniform``, ``erk`` or ``smart-ratio``.
         weights: frozen at ``signed-constant`` or at their ``init`` values.
-        rescale: dynamic weight rescaling while searching.
+        rescale: dynamic weight rescaling while searching; made for supermasks that keep about half of the weights, at
+            a tenth it multiplies them by ten and the search collapses.
         learning_rate: of the logits, under Adam.
         pull: strength of the penalty on the expected density; 0 lets the density float, as published.
     """
 
     densities: Literal["uniform", "erk", "smart-ratio"] = "uniform"
     weights: Literal["signed-constant", "init"] = "signed-constant"
-    rescale: bool = True
+    rescale: bool = False
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     pull: Annotated[float, Field(ge=0)] = 1.0
 
