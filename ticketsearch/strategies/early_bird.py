@@ -8,18 +8,17 @@ even between unrelated ones (2 rho (1 - rho)), so by default it is divided by th
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ticketsearch.arrays import BoolArray
 from ticketsearch.criteria import FORMULAS
 from ticketsearch.errors import InvalidValue
-from ticketsearch.masks import hamming, top_n
+from ticketsearch.masks import top_n
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import CriterionOption, Fraction
+from ticketsearch.strategies.stability import Stability
 from ticketsearch.tickets import Ticket
 
 
@@ -50,20 +49,14 @@ class EarlyBird(CriterionOption):
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends at most one dense training; if the mask never settles, the last one is the ticket."""
         initial = problem.initial_weights().vector
-        recent: deque[BoolArray] = deque(maxlen=self.queue - 1)
+        stability = Stability(self.queue, self.threshold, self.distance == "normalised")
         recipe = problem.recipe.lasting(problem.steps_for(1))
         ticket = None
         for snapshot in problem.train(recipe=recipe, every=self.every):
             newest = top_n(FORMULAS[self.criterion](initial, snapshot.weights.vector), problem.n_kept)
             going_on = self.start == "draw"
             ticket = Ticket(newest, snapshot.weights if going_on else None, snapshot.step if going_on else 0)
-            if len(recent) == recent.maxlen and all(
-                self._distance(newest, other) <= self.threshold for other in recent
-            ):
+            if stability.settled(newest):
                 break
-            recent.append(newest)
         assert ticket is not None  # a training takes at least one step, and its last step gives a snapshot
         return ticket
-
-    def _distance(self, a: BoolArray, b: BoolArray) -> float:
-        return hamming(a, b, normalised=self.distance == "normalised")

@@ -6,6 +6,7 @@ round's cut is solved so that the ticket keeps exactly the number asked for; the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -19,7 +20,9 @@ from ticketsearch.criteria import FORMULAS, CriterionScores
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import MaskSpace, apportion, top_n, top_per_layer
 from ticketsearch.problem import MaskProblem
+from ticketsearch.scores import Snapshot
 from ticketsearch.strategies.options import CriterionOption, Fraction
+from ticketsearch.strategies.stability import Stability
 from ticketsearch.tickets import Ticket, Weights
 
 MAX_ROUNDS = 10_000
@@ -37,6 +40,15 @@ class IterativeMagnitudePruning(CriterionOption):
         output_rate: under ``scope=layer``, the output layer's rate as a fraction of the others'.
         rewind: the step survivors return to: 0, ``"500step"``, ``"1ep"``.
         round_steps: length of a round, ``"10ep"``; by default the full recipe, or an equal share of the budget.
+        restart: what each round goes back to: ``weights``: survivors and schedule return to step ``rewind``; or
+            ``learning-rate``: the schedule does, survivors keep what they were trained to (Renda et al.,
+            arXiv:2003.02389).
+        lr_restart: begin each round at the schedule's learning rate of step ``rewind``; switched off, one schedule
+            spans all rounds and the rate goes on falling.
+        stop: end a round once the mask it would give has settled, by ``normalised`` or ``raw`` distance over the last
+            ``queue`` epochs; ``never`` trains every round to its end.
+        queue: masks compared.
+        threshold: largest distance that counts as unchanged.
     """
 
     rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS)] | None = None
@@ -45,26 +57,49 @@ class IterativeMagnitudePruning(CriterionOption):
     output_rate: Fraction = 0.5
     rewind: int | str = 0
     round_steps: int | str | None = None
+    restart: Literal["weights", "learning-rate"] = "weights"
+    lr_restart: bool = True
+    stop: Literal["never", "normalised", "raw"] = "never"
+    queue: Annotated[int, Field(ge=2)] = 5
+    threshold: Fraction = 0.1
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""
         plan = self.plan(problem.space, problem.n_kept)
         steps = self._round_steps(problem, len(plan))
-        recipe = problem.recipe.lasting(steps)
         rewind = parse_steps(self.rewind, problem.steps_per_epoch, "rewind")
         if rewind >= steps:
             raise InvalidValue(f"rewind {self.rewind!r} is not before the end of a round of {steps} steps")
         mask = np.ones(problem.space.size, dtype=bool)
-        start, first = problem.initial_weights(), 0
-        for counts in plan:
+        origin = start = problem.initial_weights()
+        for number, counts in enumerate(plan):
             final = start
-            for snapshot in problem.train(mask, start=start, recipe=recipe, first_step=first, at=(rewind,)):
-                if snapshot.step == rewind and first == 0:
-                    start = snapshot.weights
+            stability = Stability(self.queue, self.threshold, self.stop == "normalised")
+            for snapshot in self._round(problem, mask, start, number, len(plan), steps, rewind):
+                if number == 0 and snapshot.step == rewind:
+                    origin = snapshot.weights
                 final = snapshot.weights
-            first = rewind
+                if self.stop != "never" and stability.settled(self._prune(problem, mask, final, counts)):
+                    break
             mask = self._prune(problem, mask, final, counts)
-        return Ticket(mask, start, first)
+            start = origin if self.restart == "weights" else final
+        return Ticket(mask, start, rewind if plan else 0)
+
+    def _round(
+        self, problem: MaskProblem, mask: BoolArray, start: Weights, number: int, rounds: int, steps: int, rewind: int
+    ) -> Iterator[Snapshot]:
+        """Snapshots of one round: at the step to rewind to, each epoch if the round may stop early, and at the end."""
+        first = rewind if number else 0
+        shift = 0 if self.lr_restart else number * steps
+        recipe = problem.recipe.lasting(steps if self.lr_restart else rounds * steps)
+        every = None if self.stop == "never" else "1ep"
+        end = shift + steps
+        for snapshot in problem.train(
+            mask, start=start, recipe=recipe, first_step=shift + first, every=every, at=(rewind, end)
+        ):
+            yield snapshot
+            if snapshot.step == end:
+                break
 
     def _round_steps(self, problem: MaskProblem, rounds: int) -> int:
         if self.round_steps is None:
