@@ -29,6 +29,7 @@ def result(strategy: str = "ga", seed: int = 0, accuracy: float = 0.6, **changes
     }  # fmt: skip
     values = {
         "strategy": strategy, "parameters": {"population": 24}, "distribution": "ticketsearch", "task": "tiny",
+        "task_fingerprint": "f1", "orders": 3,
         "seed": seed, "sparsity": 0.9, "budget": 100.0, "fidelity": 10, "n_kept": 25, "n_weights": 246,
         "validation_accuracy": 0.5, "test_accuracy": accuracy, "dense_test_accuracy": 0.8, "random_test_accuracy": 0.4,
         "magnitude_test_accuracy": 0.5, "search_score": None, "cost": COST, "confirmation": confirmation,
@@ -50,6 +51,16 @@ def test_the_interval_is_student_s(n: int) -> None:
 
 def test_a_single_seed_has_no_interval() -> None:
     assert Estimate.of([0.6]) == Estimate(0.6, None)
+
+
+def test_runs_on_other_data_engines_or_orders_are_not_averaged() -> None:
+    groups = build([result(), result(task_fingerprint="f2")])
+    assert [(group.task, len(group.rows)) for group in groups] == [("tiny [f1]", 1), ("tiny [f2]", 1)]
+    [group] = build([result(), result(engine="sparse"), result(orders=1)])
+    assert [row.settings for row in group.rows] == [
+        {"orders": 1, "engine": "dense"}, {"orders": 3, "engine": "dense"}, {"orders": 3, "engine": "sparse"},
+    ]  # fmt: skip
+    assert all(row.test_accuracy.half_width is None for row in group.rows)
 
 
 def test_runs_are_grouped_by_task_and_sparsity_and_averaged_over_seeds() -> None:

@@ -53,7 +53,7 @@ def test_trials_come_back_from_the_file_as_they_went_in(tmp_path: Path) -> None:
 def test_appending_is_all_or_none(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         ledger.append([trial(0)])
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(CorruptRun, match="another process"):
             ledger.append([trial(1), trial(2), trial(0)])
         assert len(ledger) == 1
         ledger.append([trial(1)])

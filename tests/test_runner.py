@@ -64,7 +64,7 @@ class Breaking:
             self.action()
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """Something no one foresaw."""
 
 
@@ -421,3 +421,25 @@ def test_a_run_in_a_thread_works(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(run, tmp_path).result().trials == 10
+
+
+@dataclass(frozen=True)
+class Stumbling:
+    """Scores one mask, then trips."""
+
+    def search(self, problem: MaskProblem) -> None:
+        problem.evaluate(tiny.masks_of(problem, 1))
+        raise ZeroDivisionError("of all things")
+
+
+def test_a_strategy_that_raises_is_named_with_the_place_and_the_run_can_go_on(tmp_path: Path) -> None:
+    with pytest.raises(StrategyError, match=r"'Stumbling' failed at .*test_runner.py:\d+: ZeroDivisionError: of all"):
+        run(tmp_path, Stumbling())
+    [folder] = [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert [trial.kind for trial in trials_of(folder)] == ["evaluate"]
+
+
+def test_a_budget_too_small_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="too small"):
+        run(tmp_path / "runs", budget="0.1ep")
+    assert not (tmp_path / "runs").exists()

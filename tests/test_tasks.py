@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from torch import nn
 import ticketsearch
 from tests import tiny
 from ticketsearch import DataSource, Split, Task, load_task
+from ticketsearch.engine.sparse import SparseEngine
 from ticketsearch.errors import CorruptRun, InvalidValue, MissingData, PluginError, UnknownName
 from ticketsearch.seeds import fenced_globals
 from ticketsearch.tasks.layout import layout_of, read_weights
 from ticketsearch.tasks.networks import mlp
+from ticketsearch.tasks.task import _wants_source
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +222,24 @@ def test_a_user_s_module_that_breaks_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PluginError, match="task 'breaks:x' failed to import"):
         load_task("breaks:x")
+
+
+def test_labels_a_network_cannot_give_are_refused_by_split_and_value() -> None:
+    task = tiny.make_task()
+    wild = replace(task, test=Split(task.test.inputs, task.test.labels + 1))
+    with pytest.raises(InvalidValue, match=r"test has labels 1 to 3; the network has 3 classes"):
+        tiny.dense_engine(wild)
+    with pytest.raises(InvalidValue, match="train has labels -1 to 1"):
+        SparseEngine(replace(task, train=Split(task.train.inputs, task.train.labels - 1)))
+
+
+def test_statistics_over_all_batches_ever_seen_are_refused() -> None:
+    network = nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6, momentum=None), nn.Linear(6, 3))
+    with pytest.raises(InvalidValue, match="layer '1' averages its statistics"):
+        tiny.dense_engine(tiny.make_task(lambda: network))
+
+
+def test_only_a_parameter_without_default_is_for_the_data_source() -> None:
+    assert not _wants_source(lambda size=3: size)
+    assert not _wants_source(lambda *rest, flag=True: rest)
+    assert _wants_source(lambda source: source)

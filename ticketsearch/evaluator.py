@@ -10,6 +10,7 @@ from ticketsearch.engine import Job, batch_indices
 from ticketsearch.errors import BudgetExhausted, SearchStalled
 from ticketsearch.ledger import Question
 from ticketsearch.masks import digest
+from ticketsearch.pricing import evaluation_thirds
 from ticketsearch.scores import Incumbent, Score
 from ticketsearch.seeds import stream
 from ticketsearch.session import Session
@@ -36,7 +37,7 @@ class Evaluator:
 
     def thirds(self, steps: int) -> int:
         """Budget units of one evaluation, the same for every mask."""
-        return 3 * steps * self._session.recipe.batch_size + len(self._session.validation.labels)
+        return evaluation_thirds(steps, self._session.recipe.batch_size, len(self._session.validation.labels))
 
     def epochs(self, steps: int) -> float:
         """Epochs of one evaluation."""

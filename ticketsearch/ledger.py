@@ -133,6 +133,9 @@ class Ledger:
         try:
             self._connection.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._connection.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            self._connection.execute("ROLLBACK")
+            raise CorruptRun(f"{self.path}: another process is writing to this run; wait for it to end") from error
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise

@@ -9,6 +9,11 @@ from ticketsearch.cost import Cost
 from ticketsearch.masks import MaskSpace
 
 
+def evaluation_thirds(steps: int, batch_size: int, validation_size: int) -> int:
+    """Budget units (thirds of a training example) of one short training and its validation, the same for any mask."""
+    return 3 * steps * batch_size + validation_size
+
+
 @dataclass(frozen=True)
 class Pricing:
     """Prices for the networks of one mask space. FLOPs count the prunable layers' products, nothing else."""

@@ -72,10 +72,12 @@ class Result(_Record):
     parameters: dict[str, Any]
     distribution: str
     task: str
+    task_fingerprint: str
     seed: int
     sparsity: float
     budget: float
     fidelity: int
+    orders: int
     n_kept: int
     n_weights: int
     validation_accuracy: float

@@ -10,6 +10,7 @@ import platform
 import re
 import signal
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,10 +24,11 @@ from ticketsearch import plugins
 from ticketsearch.confirm import Confirmed, confirm_with_references
 from ticketsearch.cost import Meter, at_least, parse_epochs, parse_steps
 from ticketsearch.engine import Engine, make_engine
-from ticketsearch.errors import BudgetExhausted, InvalidValue, NotARun, StrategyError
+from ticketsearch.errors import BudgetExhausted, InvalidValue, NotARun, StrategyError, TicketsearchError
 from ticketsearch.files import write_atomically
 from ticketsearch.ledger import Ledger
 from ticketsearch.masks import digest
+from ticketsearch.pricing import evaluation_thirds
 from ticketsearch.problem import MaskProblem
 from ticketsearch.results import (
     LEDGER,
@@ -146,6 +148,7 @@ def run(
     trainer = make_engine(loaded, device, engine)
     trainer.layout.space.n_kept(sparsity)
     steps = loaded.fidelity if fidelity is None else parse_steps(fidelity, loaded.steps_per_epoch, "fidelity")
+    _check_budget(loaded, limit, steps)
     spec = Spec(
         strategy=name,
         distribution=distribution,
@@ -190,6 +193,16 @@ def _checked_out(out: Path) -> Path:
     return out
 
 
+def _check_budget(task: Task, budget: float, steps: int) -> None:
+    size = len(task.train.labels)
+    need = evaluation_thirds(steps, task.recipe.batch_size, len(task.validation.labels)) / (3 * size)
+    if need > budget:
+        raise InvalidValue(
+            f"budget {budget:g}ep is too small for one evaluation of {steps} steps and a validation, "
+            f"which costs {at_least(need)}"
+        )
+
+
 class _Run:
     """The steps of one run, in order."""
 
@@ -208,7 +221,6 @@ class _Run:
                 spent = ledger[-1].after
                 self._meter.spent = spent.seconds()
             problem = self._problem(ledger)
-            self._check_budget(problem)
             ticket, stopped = self._search(problem)
             failed = sum(trial.state == "failed" for trial in ledger)
         weights = ticket.weights or self._initial
@@ -247,14 +259,6 @@ class _Run:
             progress=self._progress.search,
         )
 
-    def _check_budget(self, problem: MaskProblem) -> None:
-        need = problem.evaluation_cost()
-        if need > self._spec.budget:
-            raise InvalidValue(
-                f"budget {self._spec.budget:g}ep is too small for one evaluation of {self._spec.fidelity} steps and a "
-                f"validation, which costs {at_least(need)}"
-            )
-
     def _search(self, problem: MaskProblem) -> tuple[Ticket, str]:
         """The ticket, and why the search ended."""
         ticket, stopped = None, "returned"
@@ -264,9 +268,11 @@ class _Run:
                 ticket = self._strategy.search(problem)
             except BudgetExhausted as error:
                 stopped = f"{type(error).__name__}: {error}"
-            except BaseException:
+            except BaseException as error:
                 problem.interrupt()  # trainings it leaves unfinished are no trials: a resumed run makes them anew
-                raise
+                if isinstance(error, TicketsearchError) or not isinstance(error, Exception):
+                    raise
+                raise StrategyError(self._blame(error)) from error
             if problem.interrupted:  # after the last verb
                 raise KeyboardInterrupt
         self._meter.lap(strategy=True)
@@ -277,6 +283,12 @@ class _Run:
                 )
             return Ticket(problem.incumbent.mask), stopped
         return self._checked(ticket, problem), stopped
+
+    def _blame(self, error: Exception) -> str:
+        """Which strategy failed, how and where."""
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error}"
+        return f"strategy {self._spec.strategy!r} failed at {last.filename}:{last.lineno}: {what}"
 
     def _checked(self, ticket: Ticket, problem: MaskProblem) -> Ticket:
         where = f"strategy {self._spec.strategy!r} returned"
@@ -312,10 +324,12 @@ class _Run:
             parameters=spec.parameters,
             distribution=spec.distribution,
             task=spec.task,
+            task_fingerprint=spec.task_fingerprint,
             seed=spec.seed,
             sparsity=spec.sparsity,
             budget=spec.budget,
             fidelity=spec.fidelity,
+            orders=spec.orders,
             n_kept=problem.n_kept,
             n_weights=space.size,
             validation_accuracy=record.validation_accuracy,

@@ -46,6 +46,7 @@ class DenseEngine:
         self._task = task
         network = task.build(seed=0)
         self.layout = layout_of(network, task.train.inputs[:1])
+        task.check_labels(self.layout.classes)
         self._shapes = {layer.name: layer.shape for layer in self.layout.space.layers}
         self._workers = 1 if device.type != "cpu" else workers or len(os.sched_getaffinity(0))
         # functional_call swaps parameters inside the module it is given: one module per thread.

@@ -106,6 +106,7 @@ class SparseEngine:
                 f"network of task {task.name!r} is not one; use --engine dense"
             )
         self.layout: Layout = layout_of(network, task.train.inputs[:1])
+        task.check_labels(self.layout.classes)
         self.perceptron, self._task = shape, task
         self.with_bias: BoolArray = np.repeat(shape.has_bias, shape.widths[1:])  # (F,)
         vectors = -(-task.recipe.batch_size // LANES)
@@ -113,10 +114,11 @@ class SparseEngine:
         self._inputs, self._labels = _flat(task.train)
         self._pool = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)))
         self._split: tuple[Split, Batches] | None = None
-        _compile(self)
+        self._compiled = False
 
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
         """Implements :meth:`ticketsearch.engine.Engine.train`."""
+        self._compile()
         networks = self._networks(job)
         before = 0
         for stop in stops:
@@ -130,6 +132,7 @@ class SparseEngine:
 
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
+        self._compile()
         measured_on = self._blocks_of(split)
         if job.batches.ndim == 2 and job.steps <= self._block_steps(job):  # a network lives for one task only
             batches = self._gather(job.batches)
@@ -165,6 +168,23 @@ class SparseEngine:
     def _autograd(self) -> Autograd:
         """Derivatives at a point are rare and of dense networks: PyTorch's."""
         return Autograd(self._task, self.layout, torch.device("cpu"))
+
+    def _compile(self) -> None:
+        """Compile the kernels for this tile at first use, or load them from the cache; say so if it takes a while."""
+        if self._compiled:
+            return
+        self._compiled = True
+        timer = threading.Timer(3.0, _announce)
+        timer.daemon = True
+        timer.start()
+        try:
+            size, biases = self.layout.space.size, int(self.with_bias.sum())
+            start = Weights(np.zeros(size, dtype=np.float32), np.zeros(biases, dtype=np.float32))
+            one = np.zeros((1, 1), dtype=np.int64)
+            split = Split(torch.zeros(1, int(self.perceptron.widths[0])), torch.zeros(1, dtype=torch.long))
+            self.evaluate(Job(np.zeros((1, size), dtype=bool), start, Recipe(1, 1, 1.0), one), split)
+        finally:
+            timer.cancel()
 
     def _networks(self, job: Job) -> list[_Network]:
         return list(self._pool.map(lambda row: _Network(self, job, row), range(len(job.masks))))
@@ -303,22 +323,5 @@ def _measures(pairs: Iterable[tuple[float, float]]) -> Measures:
     return Measures(accuracies, losses)
 
 
-def _compile(engine: SparseEngine) -> None:
-    """Compile the kernels for this tile, or load them from the cache; say so if it takes a while."""
-
-    def announce() -> None:
-        print("ticketsearch: compiling the sparse engine, once; later runs load it from a cache", file=sys.stderr)
-
-    timer = threading.Timer(1.0, announce)
-    timer.daemon = True
-    timer.start()
-    try:
-        batch = np.zeros((1, 1), dtype=np.int64)
-        nothing = Weights(
-            np.zeros(engine.layout.space.size, dtype=np.float32),
-            np.zeros(int(engine.with_bias.sum()), dtype=np.float32),
-        )
-        job = Job(np.zeros((1, engine.layout.space.size), dtype=bool), nothing, Recipe(1, 1, 1.0), batch)
-        engine.evaluate(job, Split(torch.zeros(1, int(engine.perceptron.widths[0])), torch.zeros(1, dtype=torch.long)))
-    finally:
-        timer.cancel()
+def _announce() -> None:
+    print("ticketsearch: compiling the sparse engine, once; later runs load it from a cache", file=sys.stderr)

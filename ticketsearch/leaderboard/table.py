@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,30 +100,44 @@ def load_results(out: str | Path) -> tuple[list[Result], list[str]]:
 
 def build(results: Iterable[Result]) -> list[Group]:
     """Group, average and sort."""
-    groups: dict[tuple[str, float], dict[tuple[str, float, str], list[Result]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, float, str], list[Result]] = defaultdict(list)
     for result in results:
-        settings = json.dumps(result.parameters | {"fidelity": result.fidelity}, sort_keys=True)
-        groups[result.task, result.sparsity][result.strategy, result.budget, settings].append(result)
-    return [_group(task, sparsity, list(rows.values())) for (task, sparsity), rows in sorted(groups.items())]
+        groups[result.task, result.sparsity, result.task_fingerprint].append(result)
+    names = Counter((task, sparsity) for task, sparsity, _ in groups)
+    built = []
+    for (task, sparsity, fingerprint), members in sorted(groups.items()):
+        label = task if names[task, sparsity] == 1 else f"{task} [{fingerprint}]"  # two tasks of one name
+        built.append(_group(label, sparsity, members))
+    return built
 
 
-def _group(task: str, sparsity: float, members: list[list[Result]]) -> Group:
+def _group(task: str, sparsity: float, results: list[Result]) -> Group:
+    members: dict[tuple[str, float, str], list[Result]] = defaultdict(list)
+    for result in results:
+        members[result.strategy, result.budget, json.dumps(_settings(result), sort_keys=True)].append(result)
     rows = []
-    for runs in members:
-        others = [other[0] for other in members if other[0].strategy == runs[0].strategy]
-        rows.append(_row(runs, _differing(runs[0], others)))
+    for runs in members.values():
+        others = [_settings(other[0]) for other in members.values() if other[0].strategy == runs[0].strategy]
+        own = _settings(runs[0])
+        differing = {key: value for key, value in own.items() if any(other.get(key) != value for other in others)}
+        rows.append(_row(runs, differing))
     return Group(task, sparsity, sorted(rows, key=_place))
+
+
+def _settings(result: Result) -> dict[str, Any]:
+    """Everything but the seed and the budget that runs averaged together must share."""
+    return result.parameters | {
+        "fidelity": result.fidelity,
+        "orders": result.orders,
+        "engine": result.engine,
+        "device": result.device,
+        "distribution": result.distribution,
+    }
 
 
 def _place(row: Row) -> tuple[float, str, float, str]:
     """Best first; the rest decides ties, so that the order of the runs does not."""
     return -row.test_accuracy.mean, row.strategy, row.budget, json.dumps(row.settings, sort_keys=True)
-
-
-def _differing(result: Result, others: list[Result]) -> dict[str, Any]:
-    own = result.parameters | {"fidelity": result.fidelity}
-    theirs = [other.parameters | {"fidelity": other.fidelity} for other in others]
-    return {key: value for key, value in own.items() if any(other.get(key) != value for other in theirs)}
 
 
 def _row(runs: list[Result], settings: dict[str, Any]) -> Row:

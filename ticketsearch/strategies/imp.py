@@ -38,7 +38,8 @@ class IterativeMagnitudePruning(CriterionOption):
         rate: fraction of the survivors pruned in a round, when ``rounds`` is not given.
         scope: ``global``: one threshold for all layers; ``layer``: the same rate in each.
         output_rate: under ``scope=layer``, the output layer's rate as a fraction of the others'.
-        rewind: the step survivors return to: 0, ``"500step"``, ``"1ep"``.
+        rewind: the step survivors return to: 0, ``"500step"``, ``"1ep"``. It is a step of the round, and confirmation
+            goes on at the same step of the full recipe: the same place if rounds are as long as that.
         round_steps: length of a round, ``"10ep"``; by default the full recipe, or an equal share of the budget.
         restart: what each round goes back to: ``weights``: survivors and schedule return to step ``rewind``; or
             ``learning-rate``: the schedule does, survivors keep what they were trained to (Renda et al.,
@@ -98,7 +99,7 @@ class IterativeMagnitudePruning(CriterionOption):
             mask, start=start, recipe=recipe, first_step=shift + first, every=every, at=(rewind, end)
         ):
             yield snapshot
-            if snapshot.step == end:
+            if snapshot.step == end < recipe.steps:
                 break
 
     def _round_steps(self, problem: MaskProblem, rounds: int) -> int:

@@ -22,11 +22,12 @@ PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and shapes of the prunable tensors (in ``space``), of the rest, and which of the rest are trained."""
+    """Names and shapes of the prunable tensors (in ``space``) and of the rest, what of it is trained, the classes."""
 
     space: MaskSpace
     rest_shapes: dict[str, tuple[int, ...]]
     trained_rest: frozenset[str]
+    classes: int
 
 
 def layout_of(network: nn.Module, example: Tensor) -> Layout:
@@ -43,6 +44,8 @@ def layout_of(network: nn.Module, example: Tensor) -> Layout:
     hooks = []
     shapes: dict[str, tuple[int, ...]] = {}
     for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is None:
+            raise InvalidValue(f"layer {name!r} averages its statistics over all batches ever seen; give it a momentum")
         if isinstance(module, PRUNABLE):
             key = f"{name}.weight" if name else "weight"
             shapes[key] = tuple(module.weight.shape)
@@ -66,7 +69,7 @@ def layout_of(network: nn.Module, example: Tensor) -> Layout:
     trained = {name: tuple(p.shape) for name, p in network.named_parameters() if name not in shapes}
     buffers = {name: tuple(b.shape) for name, b in network.named_buffers() if b.is_floating_point()}
     used = {name: shape for name, shape in shapes.items() if name in uses}
-    return Layout(MaskSpace.from_shapes(used, uses), trained | buffers, frozenset(trained))
+    return Layout(MaskSpace.from_shapes(used, uses), trained | buffers, frozenset(trained), output.shape[1])
 
 
 @dataclass

@@ -104,6 +104,20 @@ class Task:
             raise InvalidValue(f"{self._where} {name} inputs must be finite floating-point numbers")
         return Split(inputs.float().contiguous(), labels.long().contiguous())
 
+    def check_labels(self, classes: int) -> None:
+        """Refuse labels a network of so many classes cannot give.
+
+        Raises:
+            InvalidValue: a label outside ``[0, classes)``.
+        """
+        for name in ("train", "validation", "test"):
+            labels = getattr(self, name).labels
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= classes:
+                raise InvalidValue(
+                    f"{self._where} {name} has labels {low} to {high}; the network has {classes} classes"
+                )
+
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in the training split; what is left over is dropped, and drawn anew each epoch."""
@@ -150,8 +164,7 @@ def load_task(name: str, source: DataSource | None = None) -> Task:
     else:
         factory = plugins.load(plugins.TASKS, name)
     try:
-        parameters = inspect.signature(factory).parameters
-        task = factory(source or DataSource()) if parameters else factory()
+        task = factory(source or DataSource()) if _wants_source(factory) else factory()
     except TicketsearchError:
         raise
     except Exception as error:
@@ -159,6 +172,13 @@ def load_task(name: str, source: DataSource | None = None) -> Task:
     if not isinstance(task, Task):
         raise PluginError(f"task {name!r} returned {type(task).__name__}; it must return a ticketsearch.Task")
     return task
+
+
+def _wants_source(factory: Callable[..., object]) -> bool:
+    """Whether a factory has a positional parameter without a default: it is for the data source."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(factory).parameters.values()
+    return any(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters)
 
 
 def _import_user_function(name: str) -> Callable[..., object]:
