@@ -16,9 +16,10 @@ ROWS = [
     {"criteria", "encodings", "tasks"},
     {"engine"},
     {"ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
-    {"strategy", "strategies", "halving"},
+    {"strategy", "strategies", "halving", "asktell"},
     {"confirm", "runner"},
     {"leaderboard", "report"},
+    {"testing"},
     {"cli", "__main__"},
 ]
 """Lowest first: a module imports from its own row and those before it, for type checking too."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from ticketsearch import plugins
+from ticketsearch.plugins import registry
 from ticketsearch.errors import PluginError, UnknownName
 from ticketsearch.plugins import STRATEGIES, TASKS, available, find, load
 from ticketsearch.strategy import make_strategy
@@ -89,5 +89,5 @@ def test_a_strategy_of_another_distribution_runs_from_the_command_line(
 
 
 def test_entry_points_without_a_distribution_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [EntryPoint("x", "nowhere:X", group)])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("x", "nowhere:X", group)])
     assert available(STRATEGIES)[0].distribution == "unknown"

@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ticketsearch.asktell import AskTellStrategy
     from ticketsearch.errors import BudgetExhausted, TicketsearchError
     from ticketsearch.leaderboard import build as build_leaderboard
+    from ticketsearch.plugins import API_VERSION
     from ticketsearch.problem import MaskProblem
     from ticketsearch.recipe import Recipe
     from ticketsearch.results import Result
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from ticketsearch.tickets import SavedTicket, Ticket, Weights, load_ticket
 
 _HOME = {
+    "API_VERSION": "plugins",
+    "AskTellStrategy": "asktell",
     "BudgetExhausted": "errors",
     "DataSource": "tasks",
     "MaskProblem": "problem",
@@ -42,6 +46,8 @@ _HOME = {
 }
 
 __all__ = [
+    "API_VERSION",
+    "AskTellStrategy",
     "BudgetExhausted",
     "DataSource",
     "MaskProblem",

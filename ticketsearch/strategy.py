@@ -36,20 +36,26 @@ def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
         InvalidValue: a value of the wrong type or outside its range.
         PluginError: what is registered is not a strategy.
     """
-    cls = plugins.load(plugins.STRATEGIES, name)
-    if not (isinstance(cls, type) and is_dataclass(cls) and callable(getattr(cls, "search", None))):
-        raise PluginError(f"strategy {name!r}: {cls!r} is not a dataclass with a search(problem) method")
-    return _validated(name, cls, settings)
+    plugin = plugins.find(plugins.STRATEGIES, name)
+    cls = plugin.load()
+    plugins.require_strategy(cls, f"strategy {name!r} of {plugin.distribution} {plugin.version}")
+    return build_strategy(name, cls, settings)
 
 
 def checked_strategy(strategy: Strategy) -> Strategy:
     """A strategy built in Python, its values validated as those of the command line are."""
     if not is_dataclass(strategy) or isinstance(strategy, type):
         raise PluginError(f"{strategy!r} is not an instance of a dataclass with a search(problem) method")
-    return _validated(type(strategy).__name__, type(strategy), parameters_of(strategy))
+    return build_strategy(type(strategy).__name__, type(strategy), parameters_of(strategy))
 
 
-def _validated(name: str, cls: type, settings: Mapping[str, Any]) -> Strategy:
+def build_strategy(name: str, cls: type, settings: Mapping[str, Any]) -> Strategy:
+    """Set the hyperparameters of a strategy's class, each read as its type; ``name`` is for messages.
+
+    Raises:
+        UnknownName: no such hyperparameter.
+        InvalidValue: a value of the wrong type or outside its range.
+    """
     known = [field.name for field in fields(cls) if field.init]
     for key in settings:
         if key not in known:

@@ -1,16 +1,25 @@
-"""Finding strategies and tasks through entry points: list without importing, load one, name the culprit."""
+"""The registry: entry points read from metadata, and one of them imported, so that it cannot take the host down."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from types import FrameType
 from typing import Any
 
 from ticketsearch.errors import PluginError, UnknownName
 
 STRATEGIES = "ticketsearch.strategies"
 TASKS = "ticketsearch.tasks"
-_KIND = {STRATEGIES: "strategy", TASKS: "task"}
+KIND = {STRATEGIES: "strategy", TASKS: "task"}
+OWN = "ticketsearch"
+"""The distribution whose plug-ins are the host's own."""
+IMPORT_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,47 @@ class Plugin:
             PluginError: whatever its import raised, naming plug-in and distribution.
         """
         try:
-            return self.entry_point.load()
-        except (Exception, SystemExit) as error:
+            with _guarded(IMPORT_LIMIT_S):
+                return self.entry_point.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
                 f"{self.name!r} ({self.value}) of {self.distribution} {self.version} failed to import: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    @property
+    def qualified(self) -> str:
+        """``distribution:name``, which is never ambiguous."""
+        return f"{self.distribution}:{self.name}"
+
+
+class ImportHangs(Exception):
+    """An import took too long."""
+
+
+@contextlib.contextmanager
+def _guarded(seconds: float) -> Iterator[None]:
+    """What is printed goes to stderr, and what does not end is ended, where the platform can."""
+
+    def expire(_signal: int, _frame: FrameType | None) -> None:
+        raise ImportHangs(f"it did not end within {seconds:g} s")
+
+    limited = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+    if limited and signal.getitimer(signal.ITIMER_REAL)[0]:
+        limited = False  # someone else's clock is running
+    with contextlib.redirect_stdout(sys.stderr):
+        if not limited:
+            yield
+            return
+        before = signal.signal(signal.SIGALRM, expire)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def available(group: str) -> list[Plugin]:
@@ -59,10 +103,10 @@ def find(group: str, name: str) -> Plugin:
     distribution, _, bare = name.rpartition(":")
     matches = [p for p in plugins if p.name == bare and distribution in ("", p.distribution)]
     if not matches:
-        raise UnknownName(_KIND[group], name, {p.name for p in plugins})
+        raise UnknownName(KIND[group], name, {p.name for p in plugins})
     if len(matches) > 1:
         choices = " or ".join(f"{p.distribution}:{p.name}" for p in matches)
-        raise PluginError(f"{_KIND[group]} {name!r} is registered twice; say {choices}")
+        raise PluginError(f"{KIND[group]} {name!r} is registered twice; say {choices}")
     return matches[0]
 
 

@@ -1,0 +1,72 @@
+"""What the host asks of a strategy's class, and for which version of the interface it was written.
+
+The version is one integer. It is raised when a strategy that worked would no longer work; a new verb or a new optional
+argument does not raise it. A class states its own as ``ticketsearch_api: ClassVar[int] = 1``; one that states none is
+taken to be written for the current version.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, Literal, NamedTuple
+
+from ticketsearch.errors import PluginError
+
+API_VERSION = 1
+SINCE = {1: "0.1.0"}
+"""Version of the interface -> the first ticketsearch that speaks it."""
+ATTRIBUTE = "ticketsearch_api"
+
+State = Literal["ok", "broken", "invalid", "incompatible", "conflict"]
+
+
+class Fault(NamedTuple):
+    """Why a plug-in cannot be used."""
+
+    state: State
+    reason: str
+
+
+def strategy_fault(found: Any) -> Fault | None:
+    """What is wrong with an object registered as a strategy; ``None`` if nothing."""
+    if not (isinstance(found, type) and is_dataclass(found) and callable(getattr(found, "search", None))):
+        return Fault("invalid", f"{found!r} is not a dataclass with a search(problem) method")
+    fault = version_fault(getattr(found, ATTRIBUTE, API_VERSION))
+    if fault:
+        return fault
+    search: Any = getattr(found, "search")  # noqa: B009 - nothing says that a dataclass has one
+    try:
+        signature = inspect.signature(search)
+        signature.bind(None, None)
+    except TypeError:
+        return Fault("invalid", f"its search{signature} cannot be called as search(problem)")
+    except ValueError:  # no signature to be had
+        pass
+    needed = [f.name for f in fields(found) if f.init and f.default is MISSING and f.default_factory is MISSING]
+    if needed:
+        return Fault("invalid", f"its parameters {', '.join(needed)} have no defaults")
+    return None
+
+
+def version_fault(stated: Any) -> Fault | None:
+    """What is wrong with the interface version a plug-in states."""
+    if isinstance(stated, bool) or not isinstance(stated, int):
+        return Fault("invalid", f"its {ATTRIBUTE} = {stated!r} is not an integer")
+    if stated == API_VERSION:
+        return None
+    since = f"interface {API_VERSION} since ticketsearch {SINCE[API_VERSION]}"
+    if stated > API_VERSION:
+        return Fault("incompatible", f"written for interface {stated}; this host speaks {since}; upgrade ticketsearch")
+    return Fault("incompatible", f"written for interface {stated}, replaced by {since}; upgrade the plug-in")
+
+
+def require_strategy(found: Any, who: str) -> None:
+    """Refuse what is no strategy.
+
+    Raises:
+        PluginError: naming ``who`` and the fault.
+    """
+    fault = strategy_fault(found)
+    if fault:
+        raise PluginError(f"{who} is {fault.state}: {fault.reason}")

@@ -1,0 +1,214 @@
+"""A problem whose every answer is a formula: the interface of a real one, in microseconds, at any size.
+
+Each weight has a target t and an importance a, and the loss is the quadratic ``sum a (w - t)^2``, scaled by its value
+at zero. A planted mask of the size asked for has a = 1 and t = 0.7 w0; elsewhere a = 0.1 and t = 0. Gradient descent
+on it is an exponential decay, so trainings of any length are one expression; planted weights are larger at the start,
+at the end, and in sensitivity, so that every kind of method finds something to go by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.cost import Meter
+from ticketsearch.engine import Job, Measures, Relaxed
+from ticketsearch.ledger import Ledger
+from ticketsearch.masks import MaskSpace, top_n
+from ticketsearch.problem import MaskProblem
+from ticketsearch.recipe import Recipe
+from ticketsearch.seeds import stream, torch_stream
+from ticketsearch.tickets import Weights
+
+if TYPE_CHECKING:
+    from ticketsearch.relaxation import Relaxation
+    from ticketsearch.tasks import Split
+    from ticketsearch.tasks.layout import Layout
+
+SMALL: dict[str, tuple[int, ...]] = {"first.weight": (12, 16), "second.weight": (10, 12), "output.weight": (5, 10)}
+MILLION: dict[str, tuple[int, ...]] = {
+    "first.weight": (800, 1000),
+    "second.weight": (900, 200),
+    "output.weight": (100, 200),
+}
+TRAIN_SIZE, VALIDATION_SIZE, REST = 300, 90, 4
+RECIPE = Recipe(steps=60, batch_size=30, learning_rate=0.1, momentum=0.9, schedule="cosine")
+FIDELITY = 10
+EVALUATION_THIRDS = 3 * FIDELITY * RECIPE.batch_size + VALIDATION_SIZE
+_PLANTED, _OTHER, _RATE = 1.0, 0.1, 0.5
+
+
+class _Labels(NamedTuple):
+    """Stands for a split: nothing but its length is used."""
+
+    inputs: FloatArray
+    labels: IntArray
+
+
+class _Layout(NamedTuple):
+    space: MaskSpace
+    rest_shapes: dict[str, tuple[int, ...]]
+    trained_rest: frozenset[str]
+
+
+class ClosedFormEngine:
+    """An engine that evaluates formulas, and counts what it was asked for.
+
+    Args:
+        space: of any size.
+        n_kept: size of the planted mask.
+        seed: of the initial weights and of the planted mask.
+        fails: masks whose training "diverges".
+
+    Attributes:
+        thirds: work done so far, in thirds of a training example, as a budget counts it.
+    """
+
+    name = "closed-form"
+
+    def __init__(
+        self, space: MaskSpace, n_kept: int, seed: int, fails: Callable[[BoolArray], bool] | None = None
+    ) -> None:
+        rng = stream(seed, "closed form")
+        self.layout = cast("Layout", _Layout(space, {"bias": (REST,)}, frozenset({"bias"})))
+        self.initial = Weights(
+            np.concatenate([rng.normal(0, layer.shape[-1] ** -0.5, layer.size) for layer in space.layers]).astype("f4"),
+            np.zeros(REST, dtype=np.float32),
+        )
+        vector = self.initial.vector
+        self.planted = top_n(np.abs(vector) * np.exp(0.7 * rng.normal(size=space.size)), n_kept)
+        self._target: FloatArray = np.where(self.planted, np.float32(0.7) * vector, np.float32(0))
+        self._importance: FloatArray = np.where(self.planted, np.float32(_PLANTED), np.float32(_OTHER))
+        self._scale = float(np.square(self._target, dtype=float).sum())
+        self._fails = fails
+        self.thirds = 0
+
+    def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
+        """Implements :class:`ticketsearch.engine.Engine`; so do the others."""
+        rest = np.broadcast_to(job.start.rest, (len(job.masks), REST))
+        done = 0
+        for stop in stops:
+            self.thirds += 3 * len(job.masks) * (stop - done) * job.recipe.batch_size
+            done = stop
+            vectors = np.stack([self._trained(job, row, stop) for row in range(len(job.masks))])
+            yield Weights(vectors, rest.copy()), self._losses(vectors)
+
+    def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
+        """Gradient descent on the quadratic, through the relaxation, by PyTorch."""
+        import torch
+
+        generator = torch_stream(seed, torch.device("cpu"))
+        values = {
+            name: torch.from_numpy(np.array(trainable.start, dtype=np.float32)).requires_grad_()
+            for name, trainable in relaxation.trainables.items()
+        }
+        groups = [{"params": [values[name]], "rate": relaxation.trainables[name].rate} for name in values]
+        optimizer = torch.optim.SGD(groups, job.recipe.learning_rate, momentum=job.recipe.momentum, foreach=False)
+        target, importance = torch.from_numpy(self._target), torch.from_numpy(self._importance)
+        done, losses = 0, [0.0]
+        for stop in stops:
+            self.thirds += 3 * (stop - done) * job.recipe.batch_size
+            for step in range(done, stop):
+                for group in optimizer.param_groups:
+                    group["lr"] = float(job.rates[step]) * group["rate"]
+                weights = relaxation.weights(values, step, generator)
+                loss = (importance * (weights - target).square()).sum() / self._scale
+                losses.append(float(loss.detach()))
+                if relaxation.penalty is not None:
+                    loss = loss + relaxation.penalty(values, step)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            done = stop
+            with torch.no_grad():
+                vector = relaxation.weights(values, stop, generator).numpy().copy()
+            trained: dict[str, FloatArray] = {name: value.detach().numpy().copy() for name, value in values.items()}
+            yield Weights(vector[None], job.start.rest[None].copy()), np.array(losses[-1:]), trained
+
+    def evaluate(self, job: Job, split: Split) -> Measures:
+        """Train, then measure; a mask that ``fails`` has a NaN loss."""
+        self.thirds += len(job.masks) * (3 * job.steps * job.recipe.batch_size + len(split.labels))
+        losses = np.array([self._losses(self._trained(job, row, job.steps)[None])[0] for row in range(len(job.masks))])
+        if self._fails is not None:
+            losses[[self._fails(mask) for mask in job.masks]] = np.nan
+        return Measures(_accuracy(losses), losses)
+
+    def measure(self, weights: Weights, split: Split) -> Measures:
+        """The quadratic at these weights."""
+        self.thirds += len(weights.vector) * len(split.labels)
+        losses = self._losses(weights.vector)
+        return Measures(_accuracy(losses), losses)
+
+    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        """Of the quadratic; every example has the same."""
+        self.thirds += 3 * len(indices)
+        gradient: FloatArray = (self._importance * (weights.vector - self._target) / self._scale).astype(np.float32)
+        return gradient
+
+    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        """Of the quadratic, divided by the temperature."""
+        self.thirds += 3 * len(indices)
+        return self.gradients(weights, indices) * self._importance / np.float32(temperature)
+
+    def synaptic_flow(self, weights: Weights) -> ScoreArray:
+        """Magnitudes."""
+        self.thirds += 3
+        return np.abs(weights.vector).astype(float)
+
+    def value(self, mask: BoolArray) -> float:
+        """What a mask is worth after the full recipe: minus the loss. Not counted."""
+        job = Job(mask[None], self.initial, RECIPE, np.zeros((RECIPE.steps, 1), dtype=np.int64))
+        return -float(self._losses(self._trained(job, 0, RECIPE.steps)[None])[0])
+
+    def _trained(self, job: Job, row: int, steps: int) -> FloatArray:
+        start = job.start.vector if job.start.vector.ndim == 1 else job.start.vector[row]
+        decay = np.where(self.planted, np.float32(np.exp(-_RATE * _PLANTED * steps)), np.exp(-_RATE * _OTHER * steps))
+        vector = self._target + (start - self._target) * decay.astype(np.float32)
+        return np.where(job.masks[row], vector, np.float32(0))
+
+    def _losses(self, vectors: FloatArray) -> ScoreArray:
+        """``(P, D) -> (P,)``."""
+        errors = self._importance * np.square(vectors - self._target)
+        losses: ScoreArray = errors.sum(axis=1, dtype=float) / self._scale
+        return losses
+
+
+def _accuracy(losses: ScoreArray) -> ScoreArray:
+    accuracies: ScoreArray = 0.1 + 0.9 * np.exp(-losses)
+    return accuracies
+
+
+def closed_form_problem(
+    evaluations: int,
+    *,
+    sparsity: float = 0.9,
+    seed: int = 0,
+    shapes: dict[str, tuple[int, ...]] = SMALL,
+    fails: Callable[[BoolArray], bool] | None = None,
+    ledger: Ledger | None = None,
+    progress: Callable[[MaskProblem], None] | None = None,
+    kind: type[MaskProblem] = MaskProblem,
+    steps: int = RECIPE.steps,
+) -> tuple[MaskProblem, ClosedFormEngine]:
+    """A problem with a budget of so many evaluations and a recipe of so many steps, and the engine behind it."""
+    space = MaskSpace.from_shapes(shapes)
+    engine = ClosedFormEngine(space, space.n_kept(sparsity), seed, fails)
+    meter = Meter(TRAIN_SIZE)
+    meter.limit_thirds = evaluations * EVALUATION_THIRDS
+    validation: Any = _Labels(np.zeros((VALIDATION_SIZE, 1), np.float32), np.zeros(VALIDATION_SIZE, np.int64))
+    problem = kind(
+        engine,
+        validation=validation,
+        recipe=RECIPE.lasting(steps),
+        fidelity=FIDELITY,
+        initial=engine.initial,
+        sparsity=sparsity,
+        meter=meter,
+        ledger=ledger if ledger is not None else Ledger(),
+        seed=seed,
+        progress=progress,
+    )
+    return problem, engine
