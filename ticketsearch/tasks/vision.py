@@ -42,7 +42,7 @@ def _lenet(name: str, dataset: str, source: DataSource) -> Task:
         validation=Split(training.inputs[validation], training.labels[validation]),
         test=test,
         recipe=Recipe(steps=4580, batch_size=60, learning_rate=1.2e-3, optimizer="adam"),
-        fidelity=400,
+        fidelity=916,  # one epoch
     )
 
 
