@@ -71,14 +71,14 @@ def gather(inputs, batches, lanes, out):
 def _forward(tile, x, widths, rows, sources, weights, activation, h):
     """Activations of all features; the last layer's are the logits."""
     lanes = x.shape[1]
-    row_bytes = np.int64(4 * lanes)
+    row_bytes, at_h = np.int64(4 * lanes), np.int64(h.ctypes.data)
     tile_bytes = 4 * LANES * len(tile)
     features, entries = rows.size - 1, rows[rows.size - 1]
     block = _block_rows(len(tile))
     index, values = np.int64(sources.ctypes.data), np.int64(weights.ctypes.data)
     first_feature = 0
     for layer in range(widths.size - 1):
-        source = np.int64(x.ctypes.data) if layer == 0 else np.int64(h[first_feature - widths[layer]].ctypes.data)
+        source = np.int64(x.ctypes.data) if layer == 0 else (at_h + (first_feature - widths[layer]) * row_bytes)
         last_layer = first_feature + widths[layer + 1] == features
         rectify = activation == RELU and not last_layer
         inputs, last_feature = widths[layer], first_feature + widths[layer + 1]
@@ -87,7 +87,7 @@ def _forward(tile, x, widths, rows, sources, weights, activation, h):
             blocked += widths[layer + 1] // block * block
         for offset in range(0, 4 * lanes, tile_bytes):
             for i in range(first_feature, blocked, block):
-                here = np.int64(h[i].ctypes.data) + offset
+                here = at_h + i * row_bytes + offset
                 dense_block(
                     tile, inputs, values + 4 * rows[i], 4 * inputs, np.int64(4), source + offset, row_bytes,
                     values + 4 * (entries + i), here, np.int64(1 if rectify else 0), here,
@@ -95,7 +95,7 @@ def _forward(tile, x, widths, rows, sources, weights, activation, h):
             for i in range(blocked, last_feature):
                 forward_row(
                     tile, np.int64(rows[i]), np.int64(rows[i + 1]), index, values, source + offset, row_bytes,
-                    weights[entries + i], rectify, np.int64(h[i].ctypes.data) + offset,
+                    weights[entries + i], rectify, at_h + i * row_bytes + offset,
                 )  # fmt: skip
         if activation == TANH and not last_layer:
             for i in range(first_feature, first_feature + widths[layer + 1]):
@@ -141,7 +141,7 @@ def _output_gradient(labels, total, d):
 def _backward(tile, x, widths, rows, sources, columns, targets, entries, weights, activation, h, d, grads):
     """Gradients of all kept weights and biases, from the output gradient in the last rows of ``d``."""
     lanes = x.shape[1]
-    row_bytes = np.int64(4 * lanes)
+    row_bytes, at_h, at_d = np.int64(4 * lanes), np.int64(h.ctypes.data), np.int64(d.ctypes.data)
     tile_bytes = 4 * LANES * len(tile)
     n_entries = rows[rows.size - 1]
     block = _block_rows(len(tile))
@@ -152,7 +152,7 @@ def _backward(tile, x, widths, rows, sources, columns, targets, entries, weights
         last_feature = first_feature
         first_feature -= widths[layer + 1]
         before = first_feature - widths[layer]  # first feature of the layer below, if it is not the input
-        source = np.int64(x.ctypes.data) if layer == 0 else np.int64(h[before].ctypes.data)
+        source = np.int64(x.ctypes.data) if layer == 0 else (at_h + before * row_bytes)
         inputs = widths[layer]
         full = np.int64(0)  # columns of a dense layer that 4 x 4 blocks cover
         if rows[last_feature] - rows[first_feature] == inputs * (last_feature - first_feature):
@@ -162,33 +162,33 @@ def _backward(tile, x, widths, rows, sources, columns, targets, entries, weights
             for i in range(first_feature, squares, 4):
                 for c in range(0, full, 4):
                     dense_gradient(
-                        tile, source + offset + c * row_bytes, np.int64(d[i].ctypes.data) + offset, row_bytes,
+                        tile, source + offset + c * row_bytes, at_d + i * row_bytes + offset, row_bytes,
                         4 * inputs, offset > 0, out + 4 * (rows[i] + c),
                     )  # fmt: skip
             for i in range(first_feature, last_feature):
                 done = full if i < squares else 0
                 bias = gradient_row(
                     tile, np.int64(rows[i] + done), np.int64(rows[i + 1]), index, source + offset, row_bytes,
-                    np.int64(d[i].ctypes.data) + offset, offset > 0, out,
+                    at_d + i * row_bytes + offset, offset > 0, out,
                 )  # fmt: skip
                 grads[n_entries + i] = bias + grads[n_entries + i] if offset > 0 else bias
         if layer == 0:
             break
-        delta = np.int64(d[first_feature].ctypes.data)
+        delta = at_d + first_feature * row_bytes
         mode = np.int64(2 if activation == RELU else 3)
         blocked = before + (inputs // block * block if full else 0)
         for offset in range(0, 4 * lanes, tile_bytes):
             for i in range(before, blocked, block):
                 dense_block(
                     tile, last_feature - first_feature, values + 4 * (rows[first_feature] + i - before), np.int64(4),
-                    4 * inputs, delta + offset, row_bytes, values, np.int64(h[i].ctypes.data) + offset, mode,
-                    np.int64(d[i].ctypes.data) + offset,
+                    4 * inputs, delta + offset, row_bytes, values, at_h + i * row_bytes + offset, mode,
+                    at_d + i * row_bytes + offset,
                 )  # fmt: skip
             for i in range(blocked, first_feature):
                 backward_row(
                     tile, np.int64(columns[i]), np.int64(columns[i + 1]), target_index, order, values, delta + offset,
-                    row_bytes, np.int64(h[i].ctypes.data) + offset, activation == RELU,
-                    np.int64(d[i].ctypes.data) + offset,
+                    row_bytes, at_h + i * row_bytes + offset, activation == RELU,
+                    at_d + i * row_bytes + offset,
                 )  # fmt: skip
         if activation == TANH:
             for i in range(before, first_feature):
@@ -220,7 +220,7 @@ def _update(optimizer, step, rate, momentum, nesterov, decay, beta2, epsilon, we
 @njit(nogil=True, cache=True, error_model="numpy")
 def train(
     tile, x, labels, rates, widths, rows, sources, columns, targets, entries, weights, alive,
-    activation, optimizer, done, momentum, nesterov, decay, beta2, epsilon, first, second, measure,
+    activation, optimizer, done, momentum, nesterov, decay, beta2, epsilon, first, second, measure, scratch,
 ):  # fmt: skip
     """Train one network on consecutive batches; its arrays are updated in place.
 
@@ -238,13 +238,13 @@ def train(
         momentum, nesterov, decay, beta2, epsilon: the optimiser's constants; ``momentum`` is Adam's beta1.
         first, second: the optimiser's state, like ``weights``; ``second`` is empty under SGD.
         measure: whether to compute the training loss.
+        scratch: room for ``h`` and ``d``, ``(2 F, lanes)``, from a cache line on: a vector across two costs double.
 
     Returns:
         The sum over steps of the mean training loss; 0 unless ``measure``.
     """
     features, lanes = rows.size - 1, x.shape[2]
-    h = np.zeros((features, lanes), dtype=np.float32)
-    d = np.zeros((features, lanes), dtype=np.float32)
+    h, d = scratch[:features], scratch[features:]
     grads = np.zeros(weights.size, dtype=np.float32)
     peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     output = features - widths[widths.size - 1]
@@ -267,10 +267,10 @@ def train(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def evaluate(tile, x, labels, widths, rows, sources, weights, activation):
+def evaluate(tile, x, labels, widths, rows, sources, weights, activation, scratch):
     """Accuracy and mean cross-entropy over blocks ``(K, I, lanes)``; labels ``(N,)`` fill the lanes in order."""
     features, lanes = rows.size - 1, x.shape[2]
-    h = np.zeros((features, lanes), dtype=np.float32)
+    h = scratch[:features]
     peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     classes = widths[widths.size - 1]
     exponentials = np.empty((classes, lanes), dtype=np.float32)

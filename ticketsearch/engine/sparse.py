@@ -291,7 +291,7 @@ class _Network:
             self._targets, self._entries, self.weights, self._alive, engine.perceptron.activation,
             kernels.ADAM if adam else kernels.SGD, begin, np.float32(recipe.betas[0] if adam else recipe.momentum),
             recipe.nesterov, np.float32(recipe.weight_decay), np.float32(recipe.betas[1]), np.float32(recipe.epsilon),
-            self.first, self._second, measure,
+            self.first, self._second, measure, _aligned(2 * engine.perceptron.features, x.shape[2]),
         )  # fmt: skip
         return loss
 
@@ -300,7 +300,7 @@ class _Network:
         engine = self._engine
         result: tuple[float, float] = kernels.evaluate(
             engine.tile, x, labels, engine.perceptron.widths, self._rows, self._sources, self.weights,
-            engine.perceptron.activation,
+            engine.perceptron.activation, _aligned(engine.perceptron.features, x.shape[2]),
         )  # fmt: skip
         return result
 
