@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ticketsearch.controls import control_of
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine, Job, Measures, batch_indices
 from ticketsearch.masks import random_like, top_n
@@ -19,6 +20,7 @@ from ticketsearch.pricing import Pricing
 from ticketsearch.results import Confirmation, CostRecord
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task
+from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import Ticket, Weights
 
 Tick = Callable[[str, float], None]
@@ -34,7 +36,14 @@ class Confirmed:
 
 
 def confirm_with_references(
-    engine: Engine, task: Task, ticket: Ticket, initial: Weights, seed: int, orders: int, tick: Tick
+    engine: Engine,
+    task: Task,
+    ticket: Ticket,
+    initial: Weights,
+    seed: int,
+    orders: int,
+    tick: Tick,
+    controls: tuple[str, ...] = (),
 ) -> tuple[Confirmed, dict[str, Confirmation]]:
     """Train and test a ticket and its references.
 
@@ -46,11 +55,15 @@ def confirm_with_references(
         seed: the run's seed: it fixes the data orders and the random masks.
         orders: k, trainings of each network.
         tick: progress.
+        controls: names from :mod:`ticketsearch.controls`; each training has a draw of its own.
 
     Returns:
-        The ticket's confirmation, and those of ``dense``, ``random`` and ``magnitude``.
+        The ticket's confirmation, and those of ``dense``, ``random``, ``magnitude`` and the controls.
     """
     space = engine.layout.space
+
+    def draw(other: int) -> Weights:
+        return read_weights(task.build(other), engine.layout)
 
     def run(what: str, tickets: Sequence[Ticket]) -> Confirmed:
         return confirm(engine, task, tickets, initial, seed, what, tick)
@@ -65,6 +78,10 @@ def confirm_with_references(
         "random": run("random", random).record,
         "magnitude": run("magnitude", [magnitude] * orders).record,
     }
+    for name in controls:
+        own = stream(seed, "control", name)
+        drawn = [control_of(name, ticket, initial, space, own, draw) for _ in range(orders)]
+        references[name] = run(name, drawn).record
     return confirmed, references
 
 

@@ -11,7 +11,7 @@ import re
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.confirm import Confirmed, confirm_with_references
+from ticketsearch.controls import check_controls
 from ticketsearch.cost import Meter, at_least, parse_epochs, parse_steps
 from ticketsearch.engine import Engine, make_engine
 from ticketsearch.errors import BudgetExhausted, InvalidValue, NotARun, StrategyError, TicketsearchError
@@ -86,6 +87,7 @@ class Spec:
     fidelity: int
     seed: int
     orders: int
+    controls: list[str]
     engine: str
     device: str
 
@@ -109,6 +111,7 @@ def run(
     device: str = "cpu",
     engine: str = "auto",
     orders: int = 3,
+    controls: Sequence[str] = (),
     fidelity: int | str | None = None,
     source: DataSource | None = None,
     progress: Progress | None = None,
@@ -126,6 +129,7 @@ def run(
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         engine: ``sparse``, ``dense`` or ``auto``; see :func:`ticketsearch.engine.make_engine`.
         orders: full trainings, each with a data order of its own, in the confirmation.
+        controls: further references: the ticket with one of its claims taken away; see :mod:`ticketsearch.controls`.
         fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
         source: where data sets lie.
         progress: watches.
@@ -142,6 +146,7 @@ def run(
         raise InvalidValue(f"seed {seed!r} is not an integer from 0 to 2**63 - 1")
     if not 1 <= orders <= 1000:
         raise InvalidValue(f"orders {orders!r} is not between 1 and 1000")
+    wanted = check_controls(tuple(controls))
     name, distribution, searcher = _resolve(strategy, settings or {})
     out_folder = _checked_out(Path(out))
     loaded = task if isinstance(task, Task) else load_task(task, source)
@@ -160,6 +165,7 @@ def run(
         fidelity=steps,
         seed=seed,
         orders=orders,
+        controls=list(wanted),
         engine=trainer.name,
         device=device,
     )
@@ -226,8 +232,9 @@ class _Run:
         weights = ticket.weights or self._initial
         ticket = Ticket(ticket.mask, Weights(np.where(ticket.mask, weights.vector, 0), weights.rest), ticket.step)
         confirmed, references = confirm_with_references(
-            self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders, self._progress.confirm
-        )
+            self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
+            self._progress.confirm, tuple(self._spec.controls),
+        )  # fmt: skip
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
         layout = self._engine.layout
         save_ticket(self._folder / TICKET, ticket, layout.space, trained, layout.rest_shapes)
