@@ -14,7 +14,7 @@ from tests import tiny
 from ticketsearch import MaskProblem
 from ticketsearch.arrays import FloatArray
 from ticketsearch.densities import layer_counts
-from ticketsearch.errors import StrategyError
+from ticketsearch.errors import InvalidValue, StrategyError
 from ticketsearch.masks import top_n
 from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
 from ticketsearch.strategies.continuous_sparsification import ContinuousSparsification
@@ -131,3 +131,9 @@ def test_gates_find_better_masks_than_chance(strategy: ContinuousSparsification 
     others = [top_n(rng.random(tiny.SIZE), problem.n_kept) for _ in range(12)]
     found, *random = problem.evaluate([ticket.mask, *others], fidelity=300)
     assert float(found) > np.mean([float(score) for score in random])
+
+
+def test_a_recipe_with_terms_of_its_own_is_refused(problem: MaskProblem) -> None:
+    relaxation = Relaxation({"w": Trainable(problem.initial_weights().vector)}, identity)
+    with pytest.raises(InvalidValue, match="without l1 and hoyer"):
+        last(problem, relaxation, recipe=replace(tiny.RECIPE, l1=0.1))

@@ -72,11 +72,13 @@ class CriterionScores:
 
     Attributes:
         problem: pays for the training and the gradient.
+        recipe: of the dense training; default the problem's.
         reserve: fraction of the budget a dense training must leave; the full recipe is used if it fits.
         snip_examples: training examples of SNIP's gradient; SNIP's own choice is one mini-batch.
     """
 
     problem: Source
+    recipe: Recipe | None = None
     reserve: float = 0.5
     snip_examples: int = 1000
     _final: FloatArray | None = field(default=None, init=False)
@@ -99,7 +101,7 @@ class CriterionScores:
 
     def _trained(self) -> FloatArray:
         if self._final is None:
-            recipe = self.problem.recipe.lasting(self.problem.steps_for(1, reserve=self.reserve))
+            recipe = (self.recipe or self.problem.recipe).lasting(self.problem.steps_for(1, reserve=self.reserve))
             for snapshot in self.problem.train(recipe=recipe):
                 self._final = snapshot.weights.vector
         assert self._final is not None

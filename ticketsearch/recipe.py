@@ -30,6 +30,9 @@ class Recipe:
         schedule: ``"constant"``, ``"cosine"`` (to zero at the last step), ``"linear"`` (to zero) or
             ``"step"`` (times 0.1 at 1/2 and at 3/4 of the steps).
         warmup_steps: linear rise from zero at the beginning.
+        l1: coefficient of the sum of absolute prunable weights, added to the loss.
+        hoyer: coefficient of DeepHoyer's ``(sum |w|)^2 / sum w^2`` of each layer (Yang, Wen & Li, arXiv:1908.09979,
+            eq. 3), added to the loss. Neither acts on biases, nor on pruned weights.
     """
 
     steps: int
@@ -43,6 +46,8 @@ class Recipe:
     epsilon: float = 1e-8
     schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
     warmup_steps: int = 0
+    l1: float = 0.0
+    hoyer: float = 0.0
 
     def __post_init__(self) -> None:
         checks = {
@@ -57,10 +62,17 @@ class Recipe:
             "epsilon": self.epsilon > 0,
             "schedule": self.schedule in ("constant", "cosine", "linear", "step"),
             "warmup_steps": self.warmup_steps >= 0,
+            "l1": math.isfinite(self.l1) and self.l1 >= 0,
+            "hoyer": math.isfinite(self.hoyer) and self.hoyer >= 0,
         }
         for name, good in checks.items():
             if not good:
                 raise InvalidValue(f"recipe: {name} = {getattr(self, name)!r} is out of range")
+
+    @property
+    def sparsifies(self) -> bool:
+        """Whether the loss has a term that favours sparse weights."""
+        return self.l1 > 0 or self.hoyer > 0
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of the step that follows ``step`` finished ones."""

@@ -26,6 +26,8 @@ RECIPES = {
     "nesterov": replace(SGD, momentum=0.9, nesterov=True, warmup_steps=7),
     "weight-decay": replace(SGD, momentum=0.8, weight_decay=0.05, schedule="cosine"),
     "adam": replace(SGD, optimizer="adam", learning_rate=0.01),
+    "l1": replace(SGD, momentum=0.9, l1=0.01),
+    "hoyer": replace(SGD, optimizer="adam", learning_rate=0.01, hoyer=0.003, l1=0.001),
     "adam-decay": replace(
         SGD, optimizer="adam", learning_rate=0.01, weight_decay=0.02, betas=(0.8, 0.95), epsilon=1e-6
     ),
@@ -91,7 +93,7 @@ def torch_training(task: Task, engine: Engine, job: Job, row: int) -> nn.Module:
     for step, chosen in enumerate(job.batches if job.batches.ndim == 2 else job.batches[row]):
         optimizer.param_groups[0]["lr"] = recipe.learning_rate_at(job.first_step + step)
         optimizer.zero_grad()
-        backward(network, task.train, chosen)
+        backward(network, task.train, chosen, recipe)
         for name, parameter in network.named_parameters():
             if name in kept and parameter.grad is not None:
                 parameter.grad *= kept[name]
@@ -99,9 +101,13 @@ def torch_training(task: Task, engine: Engine, job: Job, row: int) -> nn.Module:
     return network
 
 
-def backward(network: nn.Module, split: Split, chosen: IntArray) -> None:
-    """Leave the gradient of the mean loss in the parameters."""
+def backward(network: nn.Module, split: Split, chosen: IntArray, recipe: Recipe | None = None) -> None:
+    """Leave the gradient of the mean loss, and of a recipe's terms on the weights, in the parameters."""
     loss = F.cross_entropy(network(split.inputs[chosen]), split.labels[chosen])
+    for name, parameter in network.named_parameters() if recipe else ():
+        if recipe and name.endswith("weight"):
+            loss = loss + recipe.l1 * parameter.abs().sum()
+            loss = loss + recipe.hoyer * parameter.abs().sum() ** 2 / parameter.square().sum()
     loss.backward()  # type: ignore[no-untyped-call]
 
 

@@ -26,6 +26,7 @@ from ticketsearch.engine.base import Job, Measures, Relaxed
 from ticketsearch.engine.optimizers import make_optimizer
 from ticketsearch.engine.relaxed import RelaxedTraining
 from ticketsearch.errors import InvalidValue
+from ticketsearch.recipe import Recipe
 from ticketsearch.relaxation import Relaxation
 from ticketsearch.tasks import Split, Task
 from ticketsearch.tasks.layout import layout_of, unflatten
@@ -213,6 +214,8 @@ class _Population:
                 for name, grad in zip(self._trained, grads, strict=True):
                     if name in self._pruned:
                         grad.masked_fill_(self._pruned[name], 0)  # not a product: 0 * NaN is NaN
+                        if self._job.recipe.sparsifies:
+                            _sparsify(self._job.recipe, self.state[name], grad)
                 self._optimizer.step(tensors, list(grads), float(self._job.rates[step]))
         return (total / max(1, last - first)).numpy()
 
@@ -225,6 +228,14 @@ class _Population:
             return np.concatenate(parts, axis=1) if parts else np.zeros((len(self._job.masks), 0), dtype=np.float32)
 
         return Weights(flat(iter(self._engine._shapes)), flat(iter(self._engine.layout.rest_shapes)))
+
+
+def _sparsify(recipe: Recipe, weights: Tensor, grad: Tensor) -> None:
+    """Add the gradients of the terms that favour sparse weights, ``(P, *shape)``; zero at a weight that is zero."""
+    axes = tuple(range(1, weights.ndim))
+    total, squares = weights.abs().sum(axes, keepdim=True), weights.square().sum(axes, keepdim=True)
+    ratio = torch.where(squares > 0, total / squares, 0)
+    grad.add_((recipe.l1 + 2 * recipe.hoyer * ratio) * weights.sign() - 2 * recipe.hoyer * ratio.square() * weights)
 
 
 def _to(split: Split, device: torch.device) -> Split:

@@ -197,6 +197,23 @@ def _backward(tile, x, widths, rows, sources, columns, targets, entries, weights
 
 
 @njit(nogil=True, inline="always", error_model="numpy")
+def _sparsify(l1, hoyer, widths, rows, weights, grads):
+    """Add the gradients of the terms that favour sparse weights; zero at a weight that is zero."""
+    first_feature = 0
+    for layer in range(widths.size - 1):
+        first, last = rows[first_feature], rows[first_feature + widths[layer + 1]]
+        first_feature += widths[layer + 1]
+        total, squares = 0.0, 0.0
+        for k in range(first, last):
+            total += abs(weights[k])
+            squares += weights[k] * weights[k]
+        outward = np.float32(l1 + (2 * hoyer * total / squares if squares > 0 else 0.0))
+        inward = np.float32(2 * hoyer * total * total / (squares * squares) if squares > 0 else 0.0)
+        for k in range(first, last):
+            grads[k] += outward * np.sign(weights[k]) - inward * weights[k]
+
+
+@njit(nogil=True, inline="always", error_model="numpy")
 def _update(optimizer, step, rate, momentum, nesterov, decay, beta2, epsilon, weights, grads, alive, first, second):
     """One step of ``torch.optim.SGD`` or ``Adam`` (``momentum`` is beta1) on all entries and biases."""
     n = weights.size
@@ -220,7 +237,8 @@ def _update(optimizer, step, rate, momentum, nesterov, decay, beta2, epsilon, we
 @njit(nogil=True, cache=True, error_model="numpy")
 def train(
     tile, x, labels, rates, widths, rows, sources, columns, targets, entries, weights, alive,
-    activation, optimizer, done, momentum, nesterov, decay, beta2, epsilon, first, second, measure, scratch,
+    activation, optimizer, done, momentum, nesterov, decay, beta2, epsilon, l1, hoyer, first, second, measure,
+    scratch,
 ):  # fmt: skip
     """Train one network on consecutive batches; its arrays are updated in place.
 
@@ -236,6 +254,7 @@ def train(
         optimizer: ``SGD`` or ``ADAM``.
         done: steps the optimiser has taken before.
         momentum, nesterov, decay, beta2, epsilon: the optimiser's constants; ``momentum`` is Adam's beta1.
+        l1, hoyer: coefficients of the terms that favour sparse weights.
         first, second: the optimiser's state, like ``weights``; ``second`` is empty under SGD.
         measure: whether to compute the training loss.
         scratch: room for ``h`` and ``d``, ``(2 F, lanes)``, from a cache line on: a vector across two costs double.
@@ -259,6 +278,8 @@ def train(
             loss += mean / labels.shape[1]
         _output_gradient(labels[s], total, d[output:])
         _backward(tile, x[s], widths, rows, sources, columns, targets, entries, weights, activation, h, d, grads)
+        if l1 > 0 or hoyer > 0:
+            _sparsify(l1, hoyer, widths, rows, weights, grads)
         _update(
             optimizer, done + s + 1, rates[s], momentum, nesterov, decay, beta2, epsilon, weights, grads, alive,
             first, second,

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import FloatArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
 from ticketsearch.relaxation import Relaxation
 from ticketsearch.seeds import torch_stream
@@ -35,6 +36,8 @@ class RelaxedTraining:
     def __init__(
         self, task: Task, layout: Layout, device: torch.device, job: Job, relaxation: Relaxation, seed: int
     ) -> None:
+        if job.recipe.sparsifies:
+            raise InvalidValue("a relaxation has a penalty of its own; use a recipe without l1 and hoyer")
         self._network = task.build(seed=0).to(device)
         self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
         self._layout, self._job, self._relaxation = layout, job, relaxation

@@ -291,7 +291,8 @@ class _Network:
             self._targets, self._entries, self.weights, self._alive, engine.perceptron.activation,
             kernels.ADAM if adam else kernels.SGD, begin, np.float32(recipe.betas[0] if adam else recipe.momentum),
             recipe.nesterov, np.float32(recipe.weight_decay), np.float32(recipe.betas[1]), np.float32(recipe.epsilon),
-            self.first, self._second, measure, _aligned(2 * engine.perceptron.features, x.shape[2]),
+            recipe.l1, recipe.hoyer, self.first, self._second, measure,
+            _aligned(2 * engine.perceptron.features, x.shape[2]),
         )  # fmt: skip
         return loss
 

@@ -17,17 +17,19 @@ from ticketsearch.criteria import FORMULAS
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import top_n
 from ticketsearch.problem import MaskProblem
-from ticketsearch.strategies.options import CriterionOption, Fraction
+from ticketsearch.strategies.options import Fraction, PruningOptions
 from ticketsearch.strategies.stability import Stability
 from ticketsearch.tickets import Ticket
 
 
 @dataclass(frozen=True)
-class EarlyBird(CriterionOption):
+class EarlyBird(PruningOptions):
     """Draw a mask each epoch of one dense training; stop at the first stable one.
 
     Attributes:
         criterion: what the mask keeps; see :mod:`ticketsearch.criteria`.
+        l1: coefficient of an L1 term in the loss while searching.
+        hoyer: coefficient of DeepHoyer's term.
         queue: masks compared: the newest with each of the others.
         threshold: largest distance that counts as unchanged.
         distance: ``normalised`` by the expectation for random masks, or ``raw`` as published.
@@ -50,7 +52,7 @@ class EarlyBird(CriterionOption):
         """Spends at most one dense training; if the mask never settles, the last one is the ticket."""
         initial = problem.initial_weights().vector
         stability = Stability(self.queue, self.threshold, self.distance == "normalised")
-        recipe = problem.recipe.lasting(problem.steps_for(1))
+        recipe = self.recipe(problem).lasting(problem.steps_for(1))
         ticket = None
         for snapshot in problem.train(recipe=recipe, every=self.every):
             newest = top_n(FORMULAS[self.criterion](initial, snapshot.weights.vector), problem.n_kept)

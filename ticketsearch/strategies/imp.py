@@ -21,7 +21,7 @@ from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import MaskSpace, apportion, top_n, top_per_layer
 from ticketsearch.problem import MaskProblem
 from ticketsearch.scores import Snapshot
-from ticketsearch.strategies.options import CriterionOption, Fraction
+from ticketsearch.strategies.options import Fraction, PruningOptions
 from ticketsearch.strategies.stability import Stability
 from ticketsearch.tickets import Ticket, Weights
 
@@ -29,11 +29,13 @@ MAX_ROUNDS = 10_000
 
 
 @dataclass(frozen=True)
-class IterativeMagnitudePruning(CriterionOption):
+class IterativeMagnitudePruning(PruningOptions):
     """Prune a little in each of several trainings.
 
     Attributes:
         criterion: what survives: ``large_final`` is magnitude; see :mod:`ticketsearch.criteria`.
+        l1: coefficient of an L1 term in the loss while searching.
+        hoyer: coefficient of DeepHoyer's term.
         rounds: number of trainings, all pruning the same fraction of the survivors; by default what ``rate`` needs.
         rate: fraction of the survivors pruned in a round, when ``rounds`` is not given.
         scope: ``global``: one threshold for all layers; ``layer``: the same rate in each.
@@ -92,7 +94,7 @@ class IterativeMagnitudePruning(CriterionOption):
         """Snapshots of one round: at the step to rewind to, each epoch if the round may stop early, and at the end."""
         first = rewind if number else 0
         shift = 0 if self.lr_restart else number * steps
-        recipe = problem.recipe.lasting(steps if self.lr_restart else rounds * steps)
+        recipe = self.recipe(problem).lasting(steps if self.lr_restart else rounds * steps)
         every = None if self.stop == "never" else "1ep"
         end = shift + steps
         for snapshot in problem.train(

@@ -12,16 +12,18 @@ from ticketsearch.criteria import CriterionScores
 from ticketsearch.densities import layer_counts
 from ticketsearch.masks import top_n, top_per_layer
 from ticketsearch.problem import MaskProblem
-from ticketsearch.strategies.options import CriterionOption
+from ticketsearch.strategies.options import PruningOptions
 from ticketsearch.tickets import Ticket
 
 
 @dataclass(frozen=True)
-class Magnitude(CriterionOption):
+class Magnitude(PruningOptions):
     """Prune once, by a criterion of the trained weights.
 
     Attributes:
         criterion: what is kept: ``large_final`` is magnitude; see :mod:`ticketsearch.criteria`.
+        l1: coefficient of an L1 term in the loss while searching.
+        hoyer: coefficient of DeepHoyer's term.
         scope: ``global``: one threshold for all layers; ``layer``: the same density in each.
     """
 
@@ -29,7 +31,7 @@ class Magnitude(CriterionOption):
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe, or what the budget has of it."""
-        scores = CriterionScores(problem, reserve=0.0)(self.criterion)
+        scores = CriterionScores(problem, self.recipe(problem), reserve=0.0)(self.criterion)
         if self.scope == "global":
             return Ticket(top_n(scores, problem.n_kept))
         counts = layer_counts("uniform", problem.space, problem.n_kept)
