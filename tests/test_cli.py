@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests import tiny
 from tests.conftest import ROOT, Cli, Outcome, python
-from ticketsearch.cli import _settings
+from ticketsearch.cli.options import parse_settings
 from ticketsearch.engine import make_engine
 from ticketsearch.errors import InvalidValue
 from ticketsearch.ledger import Ledger
@@ -161,13 +161,13 @@ def test_set_reads_what_json_writes(settings: dict[str, Any]) -> None:
 
     words = {"true": True, "false": False, "none": None, "inf": float("inf"), "nan": None}
     expected = {k: words.get(v, v) if isinstance(v, str) else v for k, v in settings.items() if v != "nan"}
-    assert _settings([f"{key}={text(value)}" for key, value in settings.items() if value != "nan"]) == expected
+    assert parse_settings([f"{key}={text(value)}" for key, value in settings.items() if value != "nan"]) == expected
 
 
 @given(st.text())
 def test_set_takes_any_text_or_refuses_it(text: str) -> None:
     try:
-        parsed = _settings([text])
+        parsed = parse_settings([text])
     except InvalidValue:
         assert "=" not in text or not text.partition("=")[0].strip()
     else:

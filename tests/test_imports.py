@@ -13,13 +13,13 @@ PACKAGE = ROOT / "ticketsearch"
 ROWS = [
     {"errors", "arrays", "cost", "seeds", "files", "recipe"},
     {"masks", "plugins", "tickets", "results", "scores", "densities", "relaxation"},
-    {"criteria", "encodings", "tasks"},
+    {"criteria", "controls", "encodings", "tasks"},
     {"engine"},
     {"ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving", "asktell"},
-    {"confirm", "runner"},
+    {"confirm", "spec", "runner"},
     {"leaderboard", "report"},
-    {"testing"},
+    {"testing", "scaffold"},
     {"cli", "__main__"},
 ]
 """Lowest first: a module imports from its own row and those before it, for type checking too."""

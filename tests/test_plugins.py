@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from ticketsearch.plugins import registry
 from ticketsearch.errors import PluginError, UnknownName
-from ticketsearch.plugins import STRATEGIES, TASKS, available, find, load
+from ticketsearch.plugins import STRATEGIES, TASKS, available, find, load, registry
 from ticketsearch.strategy import make_strategy
 
 

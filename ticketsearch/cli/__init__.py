@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ticketsearch.cli import plugins
+from ticketsearch.cli.options import Json, Settings, parse_settings, print_json
 from ticketsearch.errors import InvalidValue, TicketsearchError
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+plugins.add_to(app)
+
 Out = Annotated[Path, typer.Option(help="Folder of run folders.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 
 
 @app.command()
@@ -34,9 +35,7 @@ def run(
     sparsity: Annotated[float, typer.Option(help="Fraction of the weights to prune, in [0, 1).")] = 0.9,
     budget: Annotated[str, typer.Option(help="What the search may spend, in epochs of the dense network.")] = "2000ep",
     seed: Annotated[int, typer.Option(help="Fixes every random choice.")] = 0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")
-    ] = None,
+    settings: Settings = None,
     fidelity: Annotated[
         str | None, typer.Option(help="Length of the evaluator's short training: '100step', '2ep'.")
     ] = None,
@@ -57,7 +56,7 @@ def run(
     from ticketsearch.report.progress import ProgressBar
 
     limit = parse_epochs(budget)
-    parsed = _settings(settings or [])
+    parsed = parse_settings(settings or [])
     from ticketsearch import run as search_and_confirm  # torch, from here on
     from ticketsearch.tasks import DataSource
 
@@ -78,27 +77,11 @@ def run(
             progress=bar,
         )
     if as_json:
-        _print_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
     else:
         from ticketsearch.report.text import summary
 
         _print(summary(result))
-
-
-@app.command()
-def strategies(as_json: Json = False) -> None:
-    """List the strategies installed here, and which distribution each comes from."""
-    from ticketsearch.plugins import STRATEGIES
-
-    _list_plugins(STRATEGIES, as_json)
-
-
-@app.command()
-def tasks(as_json: Json = False) -> None:
-    """List the tasks installed here, and which distribution each comes from."""
-    from ticketsearch.plugins import TASKS
-
-    _list_plugins(TASKS, as_json)
 
 
 @app.command()
@@ -121,7 +104,7 @@ def report(
 
         write_svg(svg, groups)
     if as_json:
-        _print_json({"groups": [group.as_dict() for group in groups], "unreadable": problems})
+        print_json({"groups": [group.as_dict() for group in groups], "unreadable": problems})
     elif as_markdown:
         print(text.markdown(groups))
     else:
@@ -132,49 +115,11 @@ def report(
         raise typer.Exit(1)
 
 
-def _list_plugins(group: str, as_json: bool) -> None:
-    from ticketsearch.plugins import available
-
-    rows = [
-        {"name": p.name, "distribution": p.distribution, "version": p.version, "value": p.value}
-        for p in available(group)
-    ]
-    if as_json:
-        _print_json(rows)
-        return
-    width = max((len(row["name"]) for row in rows), default=0)
-    for row in rows:
-        print(f"{row['name']:{width}}  {row['distribution']} {row['version']}  {row['value']}")
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """``key=value`` pairs; values are TOML (``32``, ``true``, ``["a", "b"]``) or else text; ``none`` is none."""
-    import tomllib
-
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        key, separator, text = pair.partition("=")
-        if not separator or not key.strip():
-            raise InvalidValue(f"--set {pair!r} is not of the form KEY=VALUE")
-        if key.strip() in settings:
-            raise InvalidValue(f"--set {key.strip()!r} is given twice")
-        value: Any = text.strip()
-        with contextlib.suppress(tomllib.TOMLDecodeError):
-            parsed = tomllib.loads(f"value = {text}")
-            value = parsed["value"] if len(parsed) == 1 else value
-        settings[key.strip()] = None if value == "none" else value
-    return settings
-
-
 def _print(renderable: RenderableType) -> None:
     from rich.console import Console
 
     console = Console()
     Console(width=None if console.is_terminal else 160).print(renderable)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1))
 
 
 def main() -> NoReturn:

@@ -1,0 +1,111 @@
+"""The commands about plug-ins: what is installed, whether it works, what it is, and how to begin one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticketsearch.cli.options import Json, Settings, parse_settings, print_json
+
+if TYPE_CHECKING:
+    from ticketsearch.plugins.status import Status
+
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 if any plug-in is not ok.")]
+Timeout = Annotated[float, typer.Option(help="Seconds an import may take.", min=0.1)]
+Name = Annotated[str, typer.Argument(help="A registered name, or distribution:name.")]
+NewName = Annotated[str, typer.Argument(help="Of what is made: lower case, with hyphens.")]
+Folder = Annotated[Path, typer.Option(help="Where the package's folder, ticketsearch-NAME, is made.")]
+
+strategies = typer.Typer(help="List the strategies installed here; or check them, or show one.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(strategies, name="strategies", invoke_without_command=True)
+    for command in (tasks, check):
+        app.command()(command)
+    app.command("new-strategy")(new_strategy)
+    app.command("new-task")(new_task)
+
+
+@strategies.callback()
+def list_strategies(context: typer.Context, strict: Strict = False, as_json: Json = False) -> None:
+    """List the strategies installed here, with distribution and status; imports none of them."""
+    if context.invoked_subcommand is None:
+        from ticketsearch.plugins.status import statuses
+
+        _show(statuses(), strict, as_json)
+
+
+@strategies.command("check")
+def check_strategies(timeout: Timeout = 20.0, strict: Strict = False, as_json: Json = False) -> None:
+    """Import each installed strategy in a process of its own, and list what became of it."""
+    from ticketsearch.plugins.status import check_all
+
+    _show(check_all(timeout_s=timeout), strict, as_json)
+
+
+@strategies.command("show")
+def show_strategy(name: Name, as_json: Json = False) -> None:
+    """Print what a strategy does, its source, its options and what it may call."""
+    from ticketsearch.testing.describe import as_text, describe_strategy
+
+    described = describe_strategy(name)
+    if as_json:
+        print_json(described)
+    else:
+        print(as_text(described))
+
+
+def tasks(as_json: Json = False) -> None:
+    """List the tasks installed here, and which distribution each comes from."""
+    from ticketsearch.plugins import TASKS
+    from ticketsearch.plugins.status import statuses
+
+    _show(statuses(TASKS), False, as_json)
+
+
+def check(name: Name, settings: Settings = None, timeout: Timeout = 20.0, as_json: Json = False) -> None:
+    """Hold an installed strategy or task to the contract; exit 1 and name the fault if it does not keep it."""
+    from ticketsearch.testing.command import check_installed
+
+    report = check_installed(name, parse_settings(settings or []), timeout)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        print(report)
+    raise typer.Exit(0 if report.passed else 1)
+
+
+def new_strategy(
+    name: NewName,
+    kind: Annotated[str, typer.Option(help="search, ask-tell or training.")] = "search",
+    out: Folder = Path("."),
+) -> None:
+    """Write an installable package with a strategy that works, its contract test and a README."""
+    from ticketsearch.scaffold import next_commands, write_strategy
+
+    folder = write_strategy(name, kind, out)
+    print(f"wrote {folder}\n\n{next_commands(folder, name, 'strategy')}")
+
+
+def new_task(name: NewName, out: Folder = Path(".")) -> None:
+    """Write an installable package with a network and a data set, its test and a README."""
+    from ticketsearch.scaffold import next_commands, write_task
+
+    folder = write_task(name, out)
+    print(f"wrote {folder}\n\n{next_commands(folder, name, 'task')}")
+
+
+def _show(found: list[Status], strict: bool, as_json: bool) -> None:
+    from ticketsearch.plugins.status import as_text, require_ok
+
+    if as_json:
+        print_json([asdict(status) for status in found])
+    else:
+        print(as_text(found))
+    if strict:
+        require_ok(found)

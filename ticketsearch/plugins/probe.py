@@ -1,0 +1,85 @@
+"""Importing a plug-in in a process of its own, which may crash, end or hang without harm to the host.
+
+Run as ``python -m ticketsearch.plugins.probe MODULE ATTRIBUTE KIND FILE``, it writes what it found into the file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ticketsearch.plugins.interface import Fault, strategy_fault
+
+TIMEOUT_S = 20.0
+
+
+def child_environment() -> dict[str, str]:
+    """So that another process finds what this one finds."""
+    path = [str(Path(__file__).parents[2]), *(entry or os.getcwd() for entry in sys.path)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+
+
+def ended(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"it ended the process with status {code}"
+    try:
+        return f"it crashed the process: {signal.Signals(-code).name}"
+    except ValueError:
+        return f"it crashed the process: signal {-code}"
+
+
+def probe(module: str, attribute: str, kind: str, timeout_s: float = TIMEOUT_S) -> Fault | None:
+    """Import one plug-in elsewhere; ``None`` if it is as it should be."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", "ticketsearch.plugins.probe", module, attribute, kind, str(file)]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        try:
+            code = subprocess.run(command, env=child_environment(), timeout=timeout_s, **quiet).returncode  # type: ignore[call-overload]
+        except subprocess.TimeoutExpired:
+            return Fault("broken", f"its import hangs: it did not end within {timeout_s:g} s")
+        if not file.exists():
+            return Fault("broken", f"its import failed: {ended(code)}")
+        answer: dict[str, Any] = json.loads(file.read_text())
+    return Fault(answer["state"], answer["reason"]) if answer["state"] != "ok" else None
+
+
+def probe_all(plugins: Sequence[tuple[str, str, str]], timeout_s: float = TIMEOUT_S) -> list[Fault | None]:
+    """Each in a process of its own, several at a time."""
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as threads:
+        running = [threads.submit(probe, *plugin, timeout_s) for plugin in plugins]
+        return [each.result() for each in running]
+
+
+def _look(module: str, attribute: str, kind: str) -> Fault:
+    try:
+        found: Any = importlib.import_module(module)
+    except BaseException as error:
+        return Fault("broken", f"its import failed: {type(error).__name__}: {' '.join(str(error).split())}")
+    try:
+        for part in filter(None, attribute.split(".")):
+            found = getattr(found, part)
+    except AttributeError as error:
+        return Fault("invalid", f"AttributeError: {error}")
+    if kind == "strategy":
+        return strategy_fault(found) or Fault("ok", "")
+    return Fault("ok", "") if callable(found) else Fault("invalid", f"{found!r} is not a function that makes a Task")
+
+
+if __name__ == "__main__":
+    *_plugin, _file = sys.argv[1:]
+    _answer = _look(*_plugin)
+    _part = Path(f"{_file}.part")
+    _part.write_text(json.dumps(_answer._asdict()))
+    _part.rename(_file)
+    os._exit(0)  # whatever it started

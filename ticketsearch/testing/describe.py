@@ -1,0 +1,119 @@
+"""What a strategy is, for someone who is about to use it: purpose, source, options, and what it calls."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections import Counter
+from dataclasses import MISSING, fields
+from typing import Any, get_type_hints
+
+from ticketsearch import plugins
+from ticketsearch.errors import TicketsearchError
+from ticketsearch.testing.subject import Subject
+
+EXPLAINED = {
+    "evaluate": "scores of masks: a short training and a validation each",
+    "train": "trainings",
+    "gradients": "loss gradients: the price of a training pass for each example",
+    "hessian_gradient": "Hessian-gradient products: twice that price",
+    "synaptic_flow": "SynFlow scores: the price of one training example",
+}
+
+
+def describe_strategy(name: str) -> dict[str, Any]:
+    """Everything that ``strategies show`` prints, as JSON values.
+
+    Raises:
+        UnknownName, PluginError: there is none of that name, or it is no strategy.
+    """
+    plugin = plugins.find(plugins.STRATEGIES, name)
+    cls = plugin.load()
+    plugins.require_strategy(cls, f"strategy {name!r} of {plugin.distribution} {plugin.version}")
+    summary, documented = _docstring(cls)
+    module = sys.modules[cls.__module__]
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "value": plugin.value,
+        "file": getattr(module, "__file__", None),
+        "summary": summary,
+        "about": inspect.cleandoc(module.__doc__ or ""),
+        "spends": inspect.getdoc(cls.search) or "",
+        "options": _options(cls, documented),
+        "calls": _calls(cls),
+    }
+
+
+def _docstring(cls: type) -> tuple[str, dict[str, str]]:
+    """The text before "Attributes:", and name -> text of each attribute there."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    before, _, section = text.partition("Attributes:\n")
+    entries = re.split(r"\n(?=\S)", inspect.cleandoc("\n" + section)) if section else []
+    documented = {}
+    for entry in entries:
+        name, colon, words = entry.strip().partition(":")
+        if colon and name.isidentifier():
+            documented[name] = " ".join(words.split())
+    return before.strip(), documented
+
+
+def _options(cls: Any, documented: dict[str, str]) -> list[dict[str, Any]]:
+    try:
+        hints = get_type_hints(cls)
+    except Exception:  # an annotation that only its author's type checker can read
+        hints = {}
+    options = []
+    for field in fields(cls):
+        if field.init:
+            default = field.default_factory() if field.default_factory is not MISSING else field.default
+            kind = hints.get(field.name, field.type)
+            options.append(
+                {
+                    "name": field.name,
+                    "type": _type_name(kind),
+                    "default": list(default) if isinstance(default, tuple) else default,
+                    "doc": documented.get(field.name, ""),
+                }
+            )
+    return options
+
+
+def _type_name(kind: Any) -> str:
+    """As an author would write it: choices for a Literal, no module names."""
+    text = kind.__name__ if isinstance(kind, type) else str(kind)
+    text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", text)
+    text = re.sub(r"\btyping\.|\bcollections\.abc\.", "", text)
+    return re.sub(r"Literal\[([^\]]*)\]", lambda found: found[1].replace("'", "").replace(", ", "|"), text)
+
+
+def _calls(cls: type) -> list[dict[str, Any]]:
+    """What its default settings call, seen on the closed-form problem with a budget of 36 evaluations."""
+    try:
+        outcome, _ = Subject.of(cls).search()
+    except TicketsearchError:
+        return []
+    counts = Counter(trial[0] for trial in outcome.trials)
+    return [{"call": kind, "times": count, "what": EXPLAINED.get(kind, "")} for kind, count in counts.items()]
+
+
+def as_text(described: dict[str, Any]) -> str:
+    """For a terminal."""
+    where = f"{described['distribution']} {described['version']}  {described['value']}"
+    lines = [f"{described['name']}  ({where})", "", described["summary"], ""]
+    if described["about"]:
+        lines += ["About and source", *_indented(described["about"]), ""]
+    lines += ["Options, --set NAME=VALUE"]
+    for option in described["options"]:
+        lines += [f"  {option['name']} = {option['default']}  ({option['type']})", *_indented(option["doc"], 6)]
+    lines += ["", "What it calls", *_indented(described["spends"])]
+    lines += [f"  {call['call']} x {call['times']}: {call['what']}" for call in described["calls"]]
+    if described["calls"]:
+        lines += ["  (at its defaults, on a toy problem with a budget of 36 evaluations)"]
+    return "\n".join(lines)
+
+
+def _indented(text: str, spaces: int = 2) -> list[str]:
+    return [f"{' ' * spaces}{line}".rstrip() for line in text.splitlines()]
