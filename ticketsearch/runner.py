@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-import re
 import signal
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -44,6 +40,7 @@ from ticketsearch.results import (
     read_result,
     write_result,
 )
+from ticketsearch.spec import Spec, checked_out, versions_of
 from ticketsearch.strategy import Strategy, checked_strategy, make_strategy, parameters_of
 from ticketsearch.tasks import DataSource, Task, load_task
 from ticketsearch.tasks.layout import read_weights
@@ -71,32 +68,6 @@ class _Silent:
 
     def confirm(self, what: str, fraction: float) -> None:
         pass
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Everything that decides a run's outcome; its digest names the folder."""
-
-    strategy: str
-    distribution: str
-    parameters: dict[str, Any]
-    task: str
-    task_fingerprint: str
-    sparsity: float
-    budget: float
-    fidelity: int
-    seed: int
-    orders: int
-    controls: list[str]
-    engine: str
-    device: str
-
-    @property
-    def folder_name(self) -> str:
-        """Readable, unique, safe on any file system."""
-        identity = hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=6).hexdigest()
-        words = f"{self.task}-{self.strategy}-{self.sparsity:g}-seed{self.seed}"
-        return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', words)[:120]}-{identity}"
 
 
 def run(
@@ -148,7 +119,7 @@ def run(
         raise InvalidValue(f"orders {orders!r} is not between 1 and 1000")
     wanted = check_controls(tuple(controls))
     name, distribution, searcher = _resolve(strategy, settings or {})
-    out_folder = _checked_out(Path(out))
+    out_folder = checked_out(Path(out))
     loaded = task if isinstance(task, Task) else load_task(task, source)
     trainer = make_engine(loaded, device, engine)
     trainer.layout.space.n_kept(sparsity)
@@ -182,21 +153,6 @@ def _resolve(strategy: str | Strategy, settings: Mapping[str, Any]) -> tuple[str
     if settings:
         raise InvalidValue("settings belong to a strategy given by name; an instance has its own")
     return type(strategy).__name__, type(strategy).__module__, checked_strategy(strategy)
-
-
-def _checked_out(out: Path) -> Path:
-    """``out``, if run folders may be made in it: it is new, empty, or holds runs already."""
-    if not out.exists():
-        return out
-    if not out.is_dir():
-        raise NotARun(f"--out {out} is a file; name a folder")
-    if (out / SPEC).is_file():
-        raise NotARun(f"--out {out} is a run itself; name the folder above it")
-    with os.scandir(out) as entries:
-        names = [entry.name for entry in entries]
-    if names and MARKER not in names and not any((out / name / SPEC).is_file() for name in names):
-        raise NotARun(f"--out {out} exists, is not empty and holds no runs; name a new or an empty folder")
-    return out
 
 
 def _check_budget(task: Task, budget: float, steps: int) -> None:
@@ -358,20 +314,10 @@ class _Run:
             stopped=stopped,
             engine=spec.engine,
             device=spec.device,
-            versions=_versions(spec.distribution),
+            versions=versions_of(spec.distribution),
             ticket=str(self._folder / TICKET),
             run=str(self._folder),
         )
-
-
-def _versions(distribution: str) -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in ("ticketsearch", "torch", "numpy", distribution):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # a strategy given as an instance has no distribution
-            continue
-    return versions
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,12 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
+from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.engine.relaxed import RelaxedTraining
+from ticketsearch.relaxation import Relaxation
 from ticketsearch.tasks import Task
 from ticketsearch.tasks.layout import Layout, unflatten
 from ticketsearch.tickets import Weights
 
 
-class Autograd:
+class Derivatives:
     """Gradients with respect to the prunable vector, ``(D,)``; one network, one thread of its own.
 
     Args:
@@ -86,3 +91,31 @@ class Autograd:
 
 def _flat(tensors: tuple[Tensor, ...]) -> ScoreArray:
     return np.concatenate([tensor.detach().reshape(-1).double().cpu().numpy() for tensor in tensors])
+
+
+class Autograd:
+    """What engines of any kind leave to PyTorch: derivatives at a point, and training through a relaxation."""
+
+    layout: Layout
+    _task: Task
+    _device: torch.device
+
+    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
+        return self._derivatives.gradients(weights, indices)
+
+    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.hessian_gradient`."""
+        return self._derivatives.hessian_gradient(weights, indices, temperature)
+
+    def synaptic_flow(self, weights: Weights) -> ScoreArray:
+        """Implements :meth:`ticketsearch.engine.Engine.synaptic_flow`."""
+        return self._derivatives.synaptic_flow(weights)
+
+    def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
+        """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
+        return RelaxedTraining(self._task, self.layout, self._device, job, relaxation, seed).run(stops)
+
+    @cached_property
+    def _derivatives(self) -> Derivatives:
+        return Derivatives(self._task, self.layout, self._device)

@@ -111,7 +111,7 @@ class Engine(Protocol):
         ...
 
     def synaptic_flow(self, weights: Weights) -> ScoreArray:
-        """SynFlow's scores, ``(D,)``; see :meth:`ticketsearch.engine.autograd.Autograd.synaptic_flow`."""
+        """SynFlow's scores, ``(D,)``; see :meth:`ticketsearch.engine.autograd.Derivatives.synaptic_flow`."""
         ...
 
 

@@ -20,14 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray, ScoreArray
 from ticketsearch.engine.autograd import Autograd
-from ticketsearch.engine.base import Job, Measures, Relaxed
+from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.optimizers import make_optimizer
-from ticketsearch.engine.relaxed import RelaxedTraining
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
-from ticketsearch.relaxation import Relaxation
 from ticketsearch.tasks import Split, Task
 from ticketsearch.tasks.layout import layout_of, unflatten
 from ticketsearch.tickets import Weights
@@ -37,7 +35,7 @@ MAX_CHUNK = 8
 MEASURE_EXAMPLES = 1000
 
 
-class DenseEngine:
+class DenseEngine(Autograd):
     """See the module; made by :func:`ticketsearch.engine.make_engine`."""
 
     name = "dense"
@@ -55,7 +53,6 @@ class DenseEngine:
         for _ in range(self._workers):
             self._modules.put(task.build(seed=0).to(device))
         self._train = _to(task.train, device)
-        self._autograd = Autograd(task, self.layout, device)
         self._pool = ThreadPoolExecutor(self._workers, initializer=torch.set_num_threads, initargs=(1,))
         self.chunk = self._chunk_size()
 
@@ -89,10 +86,6 @@ class DenseEngine:
                 np.concatenate(losses),
             )
 
-    def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
-        """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
-        return RelaxedTraining(self._task, self.layout, self._device, job, relaxation, seed).run(stops)
-
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
         target = _to(split, self._device)
@@ -114,18 +107,6 @@ class DenseEngine:
             return self._measure(parameters | rest, target)
 
         return _join(list(self._pool.map(run, self._chunks(len(weights.vector)))))
-
-    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
-        """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
-        return self._autograd.gradients(weights, indices)
-
-    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
-        """Implements :meth:`ticketsearch.engine.Engine.hessian_gradient`."""
-        return self._autograd.hessian_gradient(weights, indices, temperature)
-
-    def synaptic_flow(self, weights: Weights) -> ScoreArray:
-        """Implements :meth:`ticketsearch.engine.Engine.synaptic_flow`."""
-        return self._autograd.synaptic_flow(weights)
 
     def _chunks(self, population: int) -> list[slice]:
         return [slice(i, min(i + self.chunk, population)) for i in range(0, population, self.chunk)]

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -23,14 +22,12 @@ import torch
 from torch import nn
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
-from ticketsearch.engine import kernels
+from ticketsearch.engine import kernels, packing
 from ticketsearch.engine.autograd import Autograd
-from ticketsearch.engine.base import Job, Measures, Relaxed
-from ticketsearch.engine.relaxed import RelaxedTraining
+from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.vectors import LANES
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
-from ticketsearch.relaxation import Relaxation
 from ticketsearch.tasks import Split, Task
 from ticketsearch.tasks.layout import Layout, layout_of
 from ticketsearch.tickets import Weights
@@ -88,7 +85,7 @@ def perceptron_of(network: nn.Module) -> Perceptron | None:
     )
 
 
-class SparseEngine:
+class SparseEngine(Autograd):
     """See the module; made by :func:`ticketsearch.engine.make_engine`.
 
     Raises:
@@ -107,7 +104,7 @@ class SparseEngine:
             )
         self.layout: Layout = layout_of(network, task.train.inputs[:1])
         task.check_labels(self.layout.classes)
-        self.perceptron, self._task = shape, task
+        self.perceptron, self._task, self._device = shape, task, torch.device("cpu")
         self.with_bias: BoolArray = np.repeat(shape.has_bias, shape.widths[1:])  # (F,)
         vectors = -(-task.recipe.batch_size // LANES)
         self.tile = (0,) * -(-vectors // -(-vectors // MAX_TILE))
@@ -125,10 +122,6 @@ class SparseEngine:
             losses = self._advance(job, networks, before, stop, measure=True)
             yield self._weights(job, networks), losses / max(1, stop - before)
             before = stop
-
-    def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
-        """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
-        return RelaxedTraining(self._task, self.layout, torch.device("cpu"), job, relaxation, seed).run(stops)
 
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
@@ -151,23 +144,6 @@ class SparseEngine:
         """Implements :meth:`ticketsearch.engine.Engine.measure`."""
         nothing = np.zeros((0, self._lanes(1)), dtype=np.int64)
         return self.evaluate(Job(weights.vector != 0, weights, Recipe(0, 1, 1.0), nothing), split)
-
-    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
-        """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
-        return self._autograd.gradients(weights, indices)
-
-    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
-        """Implements :meth:`ticketsearch.engine.Engine.hessian_gradient`."""
-        return self._autograd.hessian_gradient(weights, indices, temperature)
-
-    def synaptic_flow(self, weights: Weights) -> ScoreArray:
-        """Implements :meth:`ticketsearch.engine.Engine.synaptic_flow`."""
-        return self._autograd.synaptic_flow(weights)
-
-    @cached_property
-    def _autograd(self) -> Autograd:
-        """Derivatives at a point are rare and of dense networks: PyTorch's."""
-        return Autograd(self._task, self.layout, torch.device("cpu"))
 
     def _compile(self) -> None:
         """Compile the kernels for this tile at first use, or load them from the cache; say so if it takes a while."""
@@ -220,7 +196,7 @@ class SparseEngine:
         """Batches ``(S, B)`` of training examples."""
         lanes = self._lanes(batches.shape[1])
         x = _aligned(len(batches), self._inputs.shape[1], lanes)
-        kernels.gather(self._inputs, np.ascontiguousarray(batches), lanes, x)
+        packing.gather(self._inputs, np.ascontiguousarray(batches), lanes, x)
         return x, self._labels[batches]
 
     def _blocks_of(self, split: Split) -> Batches:
@@ -230,7 +206,7 @@ class SparseEngine:
             lanes = self._lanes(1)
             blocks = np.arange(-(-len(labels) // lanes) * lanes).reshape(-1, lanes) % len(labels)
             x = _aligned(len(blocks), inputs.shape[1], lanes)
-            kernels.gather(inputs, blocks, lanes, x)
+            packing.gather(inputs, blocks, lanes, x)
             self._split = split, (x, labels)
         return self._split[1]
 
@@ -257,7 +233,7 @@ class _Network:
         self._entries: Int32Array = np.empty(transposed, dtype=np.int32)
         self.weights: FloatArray = np.empty(self.n_stored + features, dtype=np.float32)
         self._alive: BoolArray = np.empty(self.n_stored + features, dtype=bool)
-        kernels.compress(
+        packing.compress(
             mask, self._dense, np.asarray(vector, dtype=np.float32), biases, shape.widths, self._rows, self._sources,
             self._columns, self._targets, self._entries, self.weights, self._alive,
         )  # fmt: skip
