@@ -9,6 +9,7 @@ import pytest
 
 import ticketsearch
 from tests import tiny
+from tests.conftest import Cli
 from ticketsearch import Ticket, Weights
 from ticketsearch.controls import NAMES, control_of
 from ticketsearch.errors import StrategyError, UnknownName
@@ -95,3 +96,12 @@ def test_an_unknown_control_is_refused_before_anything_runs(tmp_path: Path) -> N
     with pytest.raises(UnknownName, match="did you mean 'reinitialise'"):
         ticketsearch.run("magnitude", tiny.make_task(), controls=["reinitialize"], out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_controls_are_named_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    options = ["--task", "tests.tiny:task", "--budget", "12ep", "--orders", "1", "--out", tmp_path]
+    outcome = cli("run", "--strategy", "magnitude", *options, "--control", "shuffle-weights")
+    assert outcome.code == 0
+    assert "shuffle-weights" in outcome.out
+    wrong = cli("run", "--strategy", "magnitude", *options, "--control", "shuffel-weights")
+    assert (wrong.code, len(wrong.err.splitlines())) == (2, 1)

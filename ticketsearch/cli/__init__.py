@@ -40,6 +40,10 @@ def run(
         str | None, typer.Option(help="Length of the evaluator's short training: '100step', '2ep'.")
     ] = None,
     orders: Annotated[int, typer.Option(help="Full trainings of the ticket, each with its own data order.")] = 3,
+    controls: Annotated[
+        list[str] | None,
+        typer.Option("--control", metavar="NAME", help="Also confirm: reinitialise, shuffle-mask, shuffle-weights."),
+    ] = None,
     out: Out = Path("runs"),
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     engine: Annotated[str, typer.Option(help="sparse, dense or auto: sparse for perceptrons on a CPU.")] = "auto",
@@ -72,6 +76,7 @@ def run(
             device=device,
             engine=engine,
             orders=orders,
+            controls=controls or [],
             fidelity=fidelity,
             source=DataSource(data_root, download),
             progress=bar,
