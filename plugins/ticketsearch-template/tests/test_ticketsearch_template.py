@@ -1,0 +1,9 @@
+from ticketsearch.testing import StrategyContract
+
+from ticketsearch_template import TemplateSearch
+
+
+class TestTemplateSearch(StrategyContract):
+    """Every check of the contract, a test each."""
+
+    strategy = TemplateSearch
