@@ -162,3 +162,26 @@ def test_every_option_of_ours_is_documented(cli: Cli) -> None:
             assert described["spends"]
             assert described["calls"]
             assert [o["name"] for o in described["options"] if not o["doc"]] == [], plugin.name
+
+
+def test_what_was_found_by_importing_is_forgotten_when_the_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ticketsearch.plugins.status import check_all, statuses
+
+    monkeypatch.setenv("TICKETSEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    hidden = "def fail():\n    raise RuntimeError('boom')\n\nx = [fail() for _ in range(1)]\n"
+    install(tmp_path, "changing", "changing", hidden + SOUND)
+
+    def listed() -> tuple[str, bool]:
+        return next((s.status, s.imported) for s in statuses() if s.name == "changing")
+
+    assert listed() == ("ok", False)  # nothing is known against it
+    check_all()
+    assert listed() == ("broken", True)
+    (tmp_path / "changing.py").write_text(SOUND)
+    os.utime(tmp_path / "changing.py", (1, 1))
+    assert listed() == ("ok", False)
+    (tmp_path / "cache" / "plugins.json").write_text("not json")
+    assert listed() == ("ok", False)

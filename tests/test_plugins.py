@@ -90,3 +90,24 @@ def test_a_strategy_of_another_distribution_runs_from_the_command_line(
 def test_entry_points_without_a_distribution_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("x", "nowhere:X", group)])
     assert available(STRATEGIES)[0].distribution == "unknown"
+
+
+def test_a_plug_in_that_hangs_at_import_is_ended(installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "IMPORT_LIMIT_S", 0.2)
+    installed("endless", "while True:\n    pass\n", mine="endless:Mine")
+    with pytest.raises(PluginError, match=r"'mine' .* failed to import: ImportHangs: it did not end within 0\.2 s"):
+        load(STRATEGIES, "mine")
+
+
+def test_what_a_plug_in_prints_at_import_does_not_reach_stdout(
+    installed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed("chatty", "print('hello')\nMine = 3\n", mine="chatty:Mine")
+    assert load(STRATEGIES, "mine") == 3
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_any_exception_at_import_is_a_plug_in_s_own(installed: Any) -> None:
+    installed("odd", "class Odd(BaseException): ...\nraise Odd('no')\n", mine="odd:Mine")
+    with pytest.raises(PluginError, match="Odd: no"):
+        load(STRATEGIES, "mine")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,6 +117,18 @@ def test_the_template_is_what_new_strategy_writes() -> None:
         if path.is_file() and "__pycache__" not in path.parts and not any(p.endswith("-info") for p in path.parts)
     }
     assert found == render("template", "search")
+
+
+@pytest.mark.parametrize("name", ["cmaes", "nevergrad"])
+def test_our_plug_ins_keep_the_contract(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    folder = tmp_path / name
+    shutil.copytree(PLUGINS / f"ticketsearch-{name}", folder)
+    strategy, _ = install(folder, monkeypatch)
+    report = check_strategy(strategy)
+    report.require()
+    assert {result.state for result in report.results} == {"passed"}
 
 
 def blocks(path: Path) -> dict[str, str]:

@@ -55,8 +55,8 @@ class Plugin:
         return f"{self.distribution}:{self.name}"
 
 
-class ImportHangs(Exception):
-    """An import took too long."""
+class ImportHangs(BaseException):
+    """An import took too long. Not an Exception, so that ``except Exception`` in it does not catch this."""
 
 
 @contextlib.contextmanager
@@ -74,7 +74,7 @@ def _guarded(seconds: float) -> Iterator[None]:
             yield
             return
         before = signal.signal(signal.SIGALRM, expire)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again each second, should it be swallowed
         try:
             yield
         finally:
