@@ -4,7 +4,9 @@
 
 Frankle & Carbin's schedule (arXiv:1803.03635): per layer, 20 % of the survivors a round, 10 % in the output layer,
 back to the initial weights, down to 1.9 % of the weights. Both start from the same weights and see the same batches in
-the same order; one thread each, in turn. Printed: test accuracy at each level, and seconds spent in training.
+the same order; one thread each, in turn. The learning rate falls linearly to zero in each level: at a constant one the
+last step's noise is some 0.4 points, and no difference below that could be seen. Printed: test accuracy at each level,
+and seconds spent in training.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +80,9 @@ def plain(
         prune.custom_from_mask(owner, "weight", torch.from_numpy(np.array(part)))  # type: ignore[no-untyped-call]
     begin = time.perf_counter()
     optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate)
-    for inputs, labels in DataLoader(TensorDataset(*task.train), batch_sampler=batches.tolist()):
+    loader = DataLoader(TensorDataset(*task.train), batch_sampler=batches.tolist())
+    for step, (inputs, labels) in enumerate(loader):
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate_at(step)
         optimizer.zero_grad()
         F.cross_entropy(network(inputs), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -95,14 +100,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, help="folder that holds MNIST")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1834, help="optimiser steps a level; 917 are an epoch")
+    parser.add_argument("--steps", type=int, default=916, help="optimiser steps a level; 916 are an epoch")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
     task = load_task("mnist-lenet", DataSource(arguments.data_root))
     engine = make_engine(task, engine="sparse", workers=1)
-    recipe = task.recipe.lasting(arguments.steps)
+    recipe = replace(task.recipe.lasting(arguments.steps), schedule="linear")
     rows: list[dict[str, Any]] = []
     for seed in range(arguments.seeds):
         runs = {name: levels(method, task, engine, recipe, seed) for name, method in (("ours", ours), ("plain", plain))}
