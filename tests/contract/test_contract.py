@@ -93,11 +93,20 @@ class Endless:
             pass
 
 
-def test_a_search_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass(frozen=True)
+class Asleep:
+    def search(self, problem: MaskProblem) -> None:
+        import time
+
+        time.sleep(100)
+
+
+@pytest.mark.parametrize("endless", [Endless, Asleep])
+def test_a_search_without_an_end_is_ended(endless: type, monkeypatch: pytest.MonkeyPatch) -> None:
     from ticketsearch.testing import subject
 
     monkeypatch.setattr(subject, "SEARCH_LIMIT_S", 0.2)
-    report = check_strategy(Endless, checks=["searches"])
+    report = check_strategy(endless, checks=["searches"])
     assert "did not end within 0.2 s" in report.failures[0].message
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ticketsearch.strategy import Strategy, build_strategy, parameters_of
 
-CPU_LIMIT_S, WALL_LIMIT_S, MEMORY_LIMIT_MIB = 60, 180, 2048
+CPU_LIMIT_S, WALL_LIMIT_S, MEMORY_LIMIT_MIB = 60, 600, 2048
 MILLION_EVALUATIONS, MILLION_STEPS = 20, 6
 
 
