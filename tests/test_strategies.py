@@ -82,7 +82,8 @@ def search(case: str, problem: MaskProblem) -> BoolArray:
 
 
 def test_every_registered_strategy_is_under_this_contract() -> None:
-    assert {plugin.name for plugin in available(STRATEGIES)} == {name for name, _ in CASES.values()}
+    own = {plugin.name for plugin in available(STRATEGIES) if plugin.distribution == "ticketsearch"}
+    assert own == {name for name, _ in CASES.values()}
 
 
 @every_strategy
