@@ -162,4 +162,6 @@ def test_pictures_of_any_spread_are_xml_within_the_frame(tmp_path: Path, accurac
 
 def test_a_picture_of_nothing_is_xml(tmp_path: Path) -> None:
     write_svg(tmp_path / "empty.svg", [])
-    ET.fromstring((tmp_path / "empty.svg").read_text())
+    root = ET.fromstring((tmp_path / "empty.svg").read_text())
+    assert root.tag.endswith("svg")
+    assert not [node for node in root.iter() if node.tag.endswith("circle")]

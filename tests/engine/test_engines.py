@@ -215,11 +215,17 @@ def test_arguments_may_be_read_only(make: Maker, tiny_task: Task) -> None:
     engine = make(tiny_task)
     start = start_of(tiny_task, engine)
     job = Job(some_masks(2), start, SGD, batches(5))
+
+    def results() -> list[np.ndarray]:
+        trained = train(engine, job)
+        measured = engine.measure(Weights(start.vector[None], start.rest[None]), tiny_task.test)
+        return [trained.vector, trained.rest, measured.loss, engine.gradients(start, np.arange(10))]
+
+    writable = results()
     for array in (job.masks, start.vector, start.rest):
         array.flags.writeable = False
-    train(engine, job)
-    engine.measure(Weights(start.vector[None], start.rest[None]), tiny_task.test)
-    engine.gradients(start, np.arange(10))
+    for before, after in zip(writable, results(), strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_evaluation_is_training_and_measuring(make: Maker, tiny_task: Task) -> None:

@@ -9,6 +9,7 @@ import torch
 from ticketsearch.cost import Meter
 from ticketsearch.engine.dense import DenseEngine
 from ticketsearch.ledger import Ledger
+from ticketsearch.pricing import evaluation_thirds
 from ticketsearch.problem import MaskProblem
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import stream
@@ -42,7 +43,9 @@ def tiny_problem(ledger: Ledger, seed: int = 0) -> MaskProblem:
     task = tiny_task()
     engine = DenseEngine(task, torch.device("cpu"), 1)
     meter = Meter(len(task.train.labels))
-    meter.limit_thirds = EVALUATIONS * (3 * task.fidelity * task.recipe.batch_size + len(task.validation.labels))
+    meter.limit_thirds = EVALUATIONS * evaluation_thirds(
+        task.fidelity, task.recipe.batch_size, len(task.validation.labels)
+    )
     return MaskProblem(
         engine,
         validation=task.validation,
