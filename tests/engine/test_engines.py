@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from tests import tiny
 from ticketsearch import Recipe, Split, Task, Weights
-from ticketsearch.arrays import BoolArray, IntArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray
 from ticketsearch.engine import Engine, Job, batch_indices
 from ticketsearch.tasks.layout import read_weights
 
@@ -80,6 +80,9 @@ def torch_training(task: Task, engine: Engine, job: Job, row: int) -> nn.Module:
     """What a PyTorch user would write: ``torch.optim``, gradients multiplied by the mask, pruned weights reset."""
     network, recipe, mask = task.build(0), job.recipe, job.masks[row]
     kept = load(network, engine, job.start, mask)
+    held = None if job.held is None else np.where(mask, 0, np.broadcast_to(job.held, job.masks.shape)[row])
+    pruned = {} if held is None else {layer.name: part for layer, part in engine.layout.space.split(held)}
+    hold(network, kept, pruned)
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
         optimizer = torch.optim.SGD(
@@ -98,7 +101,16 @@ def torch_training(task: Task, engine: Engine, job: Job, row: int) -> nn.Module:
             if name in kept and parameter.grad is not None:
                 parameter.grad *= kept[name]
         optimizer.step()
+        hold(network, kept, pruned)
     return network
+
+
+@torch.no_grad()
+def hold(network: nn.Module, kept: dict[str, Tensor], held: dict[str, FloatArray]) -> None:
+    """Put pruned weights where they are held."""
+    for name, parameter in network.named_parameters():
+        if name in held:
+            parameter.copy_(torch.where(kept[name], parameter, torch.from_numpy(held[name].copy())))
 
 
 def backward(network: nn.Module, split: Split, chosen: IntArray, recipe: Recipe | None = None) -> None:
@@ -156,6 +168,23 @@ def test_pruned_weights_are_exactly_zero_after_every_step(make: Maker, tiny_task
         assert np.count_nonzero(weights.vector[job.masks]) == job.masks.sum()
         seen += 1
     assert seen == 50
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("shared", [True, False])
+def test_pruned_weights_stay_where_they_are_held(make: Maker, tiny_task: Task, recipe: Recipe, shared: bool) -> None:
+    engine, masks = make(tiny_task), some_masks(2)
+    held = rng(3).normal(0, 0.2, masks.shape).astype(np.float32)
+    held[:, engine.layout.space.layers[-1].span] = 0  # a layer that holds nothing keeps its sparse form
+    job = Job(masks, start_of(tiny_task, engine), recipe, batches(50), held=held[0] if shared else held)
+    for weights, _ in engine.train(job, (1, 17, 50)):
+        expected = np.broadcast_to(held[0] if shared else held, masks.shape)
+        np.testing.assert_array_equal(weights.vector[~masks], expected[~masks])
+    for row in range(2):
+        assert_close(weights, row, torch_training(tiny_task, engine, job, row), engine)
+    scored = engine.evaluate(job, tiny_task.validation)
+    measured = engine.measure(weights, tiny_task.validation)
+    np.testing.assert_allclose(scored.loss, measured.loss, rtol=1e-5)
 
 
 def test_stops_change_nothing(make: Maker, tiny_task: Task) -> None:

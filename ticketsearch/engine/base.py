@@ -24,11 +24,12 @@ class Job:
     """Train P masked networks on the same batches.
 
     Attributes:
-        masks: ``(P, D)``, True = kept. Pruned weights are zero throughout.
+        masks: ``(P, D)``, True = kept. Pruned weights never change.
         start: start weights, ``(D,)`` and ``(R,)``, or one row per mask.
         recipe: optimiser and schedule.
         batches: example indices, ``(S, B)``, one row per step; or ``(P, S, B)``, a data order per mask.
         first_step: position of the first row in the recipe's schedule.
+        held: what the pruned weights are held at, ``(D,)`` or ``(P, D)``; ``None`` = zero.
     """
 
     masks: BoolArray
@@ -36,6 +37,7 @@ class Job:
     recipe: Recipe
     batches: IntArray
     first_step: int = 0
+    held: FloatArray | None = None
 
     @property
     def steps(self) -> int:
@@ -53,7 +55,8 @@ class Job:
         vector, rest = self.start.vector, self.start.rest
         start = Weights(vector[rows] if vector.ndim == 2 else vector, rest[rows] if rest.ndim == 2 else rest)
         batches = self.batches[rows] if self.batches.ndim == 3 else self.batches
-        return Job(self.masks[rows], start, self.recipe, batches, self.first_step)
+        held = self.held[rows] if self.held is not None and self.held.ndim == 2 else self.held
+        return Job(self.masks[rows], start, self.recipe, batches, self.first_step, held)
 
 
 @dataclass(frozen=True, eq=False)

@@ -171,8 +171,11 @@ class _Population:
         vector = np.broadcast_to(job.start.vector, (population, job.masks.shape[1]))
         rest = np.broadcast_to(job.start.rest, (population, job.start.rest.shape[-1]))
         self.state = engine._tensors(vector, engine._shapes) | engine._tensors(rest, engine.layout.rest_shapes)
+        shape = job.masks.shape
+        self._held = {} if job.held is None else engine._tensors(np.broadcast_to(job.held, shape), engine._shapes)
         for name, pruned in self._pruned.items():
             self.state[name].masked_fill_(pruned, 0)
+        self._hold()
         self._trained = [*engine._shapes, *(n for n in engine.layout.rest_shapes if n in engine.layout.trained_rest)]
         self._optimizer = make_optimizer(job.recipe, [self.state[name] for name in self._trained])
         self._batches = torch.from_numpy(job.batches).to(engine._device)
@@ -198,7 +201,13 @@ class _Population:
                         if self._job.recipe.sparsifies:
                             _sparsify(self._job.recipe, self.state[name], grad)
                 self._optimizer.step(tensors, list(grads), float(self._job.rates[step]))
+                self._hold()
         return (total / max(1, last - first)).numpy()
+
+    def _hold(self) -> None:
+        """Put pruned weights back where they are held: weight decay moves what is not zero."""
+        for name, held in self._held.items():
+            self.state[name].copy_(torch.where(self._pruned[name], held, self.state[name]))
 
     def measure(self, split: Split) -> Measures:
         return self._engine._measure(self.state, split)

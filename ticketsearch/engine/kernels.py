@@ -2,7 +2,8 @@
 
 All layers of a network share one set of arrays. *Features* are numbered through all layers behind the input,
 outputs last; feature i owns row i of the activations ``h`` and of the gradients ``d``, ``(F, S)`` with the batch in
-the S lanes. Kept weights are entries of one compressed matrix whose row i feeds feature i:
+the S lanes. Kept weights are entries of one compressed matrix
+whose row i feeds feature i (:class:`ticketsearch.engine.packing.Network`):
 
 * ``rows[i] : rows[i + 1]``: entries of feature i; ``sources[j]`` the feature they come from, numbered in its layer;
 * ``columns[i] : columns[i + 1]``: the same entries by source feature i; ``targets[k]``, ``entries[k]`` say where to;
@@ -15,10 +16,12 @@ kept weights. Lanes beyond the batch hold zeros in ``d``, so they add nothing to
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from ticketsearch.engine.packing import pack
 from ticketsearch.engine.vectors import (
     LANES,
     backward_row,
@@ -197,57 +200,80 @@ def _sparsify(l1, hoyer, widths, rows, weights, grads):
             grads[k] += outward * np.sign(weights[k]) - inward * weights[k]
 
 
+class Rules(NamedTuple):
+    """How weights are updated, in the kernels' types.
+
+    Attributes:
+        optimizer: ``SGD`` or ``ADAM``.
+        momentum: of SGD, or Adam's beta1.
+        nesterov: Nesterov's momentum.
+        decay: coupled weight decay.
+        beta2, epsilon: Adam's.
+        l1, hoyer: coefficients of the terms that favour sparse weights.
+    """
+
+    optimizer: int
+    momentum: np.float32
+    nesterov: bool
+    decay: np.float32
+    beta2: np.float32
+    epsilon: np.float32
+    l1: float
+    hoyer: float
+
+
 @njit(nogil=True, inline="always", error_model="numpy")
-def _update(optimizer, step, rate, momentum, nesterov, decay, beta2, epsilon, weights, grads, alive, first, second):
-    """One step of ``torch.optim.SGD`` or ``Adam`` (``momentum`` is beta1) on all entries and biases."""
-    n = weights.size
-    for k in range(alive.size):  # empty unless something is frozen; a product would turn NaN times 0 into NaN
-        grads[k] = grads[k] if alive[k] else np.float32(0.0)
-    if optimizer == SGD:
-        for k in range(n):
-            g = grads[k] + decay * weights[k]
+def _update(rules, step, rate, network, grads):
+    """One step of ``torch.optim.SGD`` or ``Adam`` on all entries and biases that are alive."""
+    weights, alive, first, second = network.weights, network.alive, network.first, network.second
+    momentum, decay = rules.momentum, rules.decay
+    if rules.optimizer == SGD:
+        nesterov = rules.nesterov
+        for k in range(weights.size):
+            g = grads[k] + decay * weights[k] if alive[k] else np.float32(0.0)  # a product would keep NaN
             first[k] = momentum * first[k] + g
             weights[k] -= rate * (g + momentum * first[k] if nesterov else first[k])
     else:
         size = np.float32(rate / (1.0 - math.pow(momentum, step)))
-        root = np.float32(math.sqrt(1.0 - math.pow(beta2, step)))
-        for k in range(n):
-            g = grads[k] + decay * weights[k]
+        root = np.float32(math.sqrt(1.0 - math.pow(rules.beta2, step)))
+        beta2, epsilon = rules.beta2, rules.epsilon
+        for k in range(weights.size):
+            g = grads[k] + decay * weights[k] if alive[k] else np.float32(0.0)
             first[k] += (np.float32(1.0) - momentum) * (g - first[k])
             second[k] = beta2 * second[k] + (np.float32(1.0) - beta2) * g * g
             weights[k] -= size * first[k] / (np.sqrt(second[k]) / root + epsilon)
 
 
+@njit(nogil=True, inline="always", error_model="numpy")
+def _aligned(rows, lanes):
+    """An empty matrix that begins on a cache line: a vector across two costs double."""
+    raw = np.empty(rows * lanes + LANES, dtype=np.float32)
+    skip = -np.int64(raw.ctypes.data) % (4 * LANES) // 4
+    return raw[skip : skip + rows * lanes].reshape(rows, lanes)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def train(
-    tile, x, labels, rates, widths, rows, sources, columns, targets, entries, weights, alive,
-    activation, optimizer, done, momentum, nesterov, decay, beta2, epsilon, l1, hoyer, first, second, measure,
-    scratch,
-):  # fmt: skip
+def train(tile, x, labels, rates, widths, activation, rules, done, measure, network):
     """Train one network on consecutive batches; its arrays are updated in place.
 
     Args:
         tile: T zeros; T vectors make a tile of a row.
-        x: inputs ``(S, I, lanes)``, from :func:`gather`.
+        x: inputs ``(S, I, lanes)``, from :func:`ticketsearch.engine.packing.gather`.
         labels: ``(S, B)``.
         rates: learning rates ``(S,)``.
         widths: units of each layer, input first.
-        rows, sources, columns, targets, entries, weights: the network; see the module.
-        alive: like ``weights``, false where a value stays zero; empty if all are trained.
         activation: ``RELU`` or ``TANH``.
-        optimizer: ``SGD`` or ``ADAM``.
+        rules: the optimiser.
         done: steps the optimiser has taken before.
-        momentum, nesterov, decay, beta2, epsilon: the optimiser's constants; ``momentum`` is Adam's beta1.
-        l1, hoyer: coefficients of the terms that favour sparse weights.
-        first, second: the optimiser's state, like ``weights``; ``second`` is empty under SGD.
         measure: whether to compute the training loss.
-        scratch: room for ``h`` and ``d``, ``(2 F, lanes)``, from a cache line on: a vector across two costs double.
+        network: its arrays.
 
     Returns:
         The sum over steps of the mean training loss; 0 unless ``measure``.
     """
+    rows, sources, weights = network.rows, network.sources, network.weights
     features, lanes = rows.size - 1, x.shape[2]
-    h, d = scratch[:features], scratch[features:]
+    h, d = _aligned(features, lanes), _aligned(features, lanes)
     grads = np.zeros(weights.size, dtype=np.float32)
     peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     output = features - widths[widths.size - 1]
@@ -261,28 +287,29 @@ def train(
                 mean += math.log(total[b]) + peak[b] - h[output + labels[s, b], b]
             loss += mean / labels.shape[1]
         _output_gradient(labels[s], total, d[output:])
-        _backward(tile, x[s], widths, rows, sources, columns, targets, entries, weights, activation, h, d, grads)
-        if l1 > 0 or hoyer > 0:
-            _sparsify(l1, hoyer, widths, rows, weights, grads)
-        _update(
-            optimizer, done + s + 1, rates[s], momentum, nesterov, decay, beta2, epsilon, weights, grads, alive,
-            first, second,
+        _backward(
+            tile, x[s], widths, rows, sources, network.columns, network.targets, network.entries, weights, activation,
+            h, d, grads,
         )  # fmt: skip
+        if rules.l1 > 0 or rules.hoyer > 0:
+            _sparsify(rules.l1, rules.hoyer, widths, rows, weights, grads)
+        _update(rules, done + s + 1, rates[s], network, grads)
     return loss
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def evaluate(tile, x, labels, widths, rows, sources, weights, activation, scratch):
+def evaluate(tile, x, labels, widths, activation, network):
     """Accuracy and mean cross-entropy over blocks ``(K, I, lanes)``; labels ``(N,)`` fill the lanes in order."""
+    rows = network.rows
     features, lanes = rows.size - 1, x.shape[2]
-    h = scratch[:features]
+    h = _aligned(features, lanes)
     peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     classes = widths[widths.size - 1]
     exponentials = np.empty((classes, lanes), dtype=np.float32)
     output = features - classes
     correct, loss = 0, 0.0
     for block in range(x.shape[0]):
-        _forward(tile, x[block], widths, rows, sources, weights, activation, h)
+        _forward(tile, x[block], widths, rows, network.sources, network.weights, activation, h)
         z = h[output:]
         _softmax(z, peak, total, exponentials)
         for b in range(min(lanes, labels.size - block * lanes)):
@@ -294,3 +321,22 @@ def evaluate(tile, x, labels, widths, rows, sources, weights, activation, scratc
                     best = c
             correct += best == label
     return correct / labels.size, loss / labels.size
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def score(
+    tile, x, labels, rates, widths, activation, rules, masks, held, start, rest, with_bias, dense_from, split_x,
+    split_labels, out,
+):  # fmt: skip
+    """Train several networks one after another and measure each: accuracy and loss, ``(P, 2)``, into ``out``.
+
+    ``masks`` is ``(P, D)``; ``held``, ``start`` and ``rest`` have a row for each network or one row for all. The
+    other arguments are those of :func:`train`, :func:`evaluate` and :func:`ticketsearch.engine.packing.pack`.
+    """
+    for p in range(masks.shape[0]):
+        network = pack(
+            masks[p], held[p % held.shape[0]], start[p % start.shape[0]], rest[p % rest.shape[0]], widths, with_bias,
+            dense_from, rules.optimizer == ADAM,
+        )  # fmt: skip
+        train(tile, x, labels, rates, widths, activation, rules, 0, False, network)
+        out[p, 0], out[p, 1] = evaluate(tile, split_x, split_labels, widths, activation, network)

@@ -1,7 +1,7 @@
 """The sparse engine: perceptrons on a CPU, at a cost proportional to the kept weights.
 
-Each mask is a task of its own for a pool of threads (the kernels hold no lock), so its result does not depend on
-what else is trained, in which order or on how many threads, to the last bit; and a thread that a busy
+A pool of threads takes a few masks at a time (the kernels hold no lock) and trains each by itself, so its result does
+not depend on what else is trained, in which order or on how many threads, to the last bit; and a thread that a busy
 machine slows down simply takes fewer masks. Batches are gathered once, feature-major, for all masks that share them.
 """
 
@@ -11,13 +11,12 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -38,7 +37,6 @@ DENSE_FROM = 0.5
 """Density from which a layer is computed densely, its pruned weights held at zero: the measured break-even."""
 MAX_TILE = 8
 """Most vectors whose accumulators fit the registers of a row."""
-Int32Array = npt.NDArray[np.int32]
 Batches = tuple[FloatArray, IntArray]
 """Gathered inputs ``(S, I, lanes)`` and labels ``(S, B)``."""
 
@@ -109,7 +107,8 @@ class SparseEngine(Autograd):
         vectors = -(-task.recipe.batch_size // LANES)
         self.tile = (0,) * -(-vectors // -(-vectors // MAX_TILE))
         self._inputs, self._labels = _flat(task.train)
-        self._pool = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)))
+        self._workers = workers or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._workers)
         self._split: tuple[Split, Batches] | None = None
         self._compiled = False
 
@@ -127,18 +126,23 @@ class SparseEngine(Autograd):
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
         self._compile()
         measured_on = self._blocks_of(split)
-        if job.batches.ndim == 2 and job.steps <= self._block_steps(job):  # a network lives for one task only
-            batches = self._gather(job.batches)
+        if job.batches.ndim == 2 and job.steps <= self._block_steps(job):  # a network lives for one call only
+            x, labels = self._gather(job.batches)
+            out = np.empty((len(job.masks), 2))
 
-            def run(row: int) -> tuple[float, float]:
-                network = _Network(self, job, row)
-                network.advance(*batches, 0, measure=False)
-                return network.evaluate(*measured_on)
+            def run(rows: slice) -> None:
+                own = job.only(rows)
+                kernels.score(
+                    self.tile, x, labels, own.rates, self.perceptron.widths, self.perceptron.activation,
+                    _rules(job.recipe), own.masks, *_starts(own), self.with_bias, DENSE_FROM, *measured_on, out[rows],
+                )  # fmt: skip
 
-            return _measures(self._pool.map(run, range(len(job.masks))))
+            list(self._pool.map(run, _shares(len(job.masks), self._workers)))
+            return Measures(out[:, 0].copy(), out[:, 1].copy())
         networks = self._networks(job)
         self._advance(job, networks, 0, job.steps, measure=False)
-        return _measures(self._pool.map(lambda network: network.evaluate(*measured_on), networks))
+        accuracies, losses = np.array(list(self._pool.map(lambda n: n.evaluate(*measured_on), networks))).T
+        return Measures(accuracies, losses)
 
     def measure(self, weights: Weights, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.measure`."""
@@ -158,7 +162,9 @@ class SparseEngine(Autograd):
             start = Weights(np.zeros(size, dtype=np.float32), np.zeros(biases, dtype=np.float32))
             one = np.zeros((1, 1), dtype=np.int64)
             split = Split(torch.zeros(1, int(self.perceptron.widths[0])), torch.zeros(1, dtype=torch.long))
-            self.evaluate(Job(np.zeros((1, size), dtype=bool), start, Recipe(1, 1, 1.0), one), split)
+            job = Job(np.zeros((1, size), dtype=bool), start, Recipe(1, 1, 1.0), one)
+            self.evaluate(job, split)
+            list(self.train(job, (1,)))
         finally:
             timer.cancel()
 
@@ -180,9 +186,8 @@ class SparseEngine(Autograd):
         return losses
 
     def _weights(self, job: Job, networks: list[_Network]) -> Weights:
-        vector = np.stack([network.expand(mask) for network, mask in zip(networks, job.masks, strict=True)])
-        biases = np.stack([network.weights[network.n_stored :] for network in networks])  # (P, F)
-        return Weights(vector, biases[:, self.with_bias])
+        parts = [network.weights(mask) for network, mask in zip(networks, job.masks, strict=True)]
+        return Weights(np.stack([vector for vector, _ in parts]), np.stack([rest for _, rest in parts]))
 
     def _lanes(self, batch: int) -> int:
         """Lanes of a row that holds a batch: whole tiles."""
@@ -212,63 +217,30 @@ class SparseEngine(Autograd):
 
 
 class _Network:
-    """One masked network in training: the arrays of :mod:`ticketsearch.engine.kernels`."""
+    """One masked network in training."""
 
     def __init__(self, engine: SparseEngine, job: Job, row: int) -> None:
-        mask, shape = job.masks[row], engine.perceptron
-        vector = job.start.vector[row] if job.start.vector.ndim == 2 else job.start.vector
-        rest = job.start.rest[row] if job.start.rest.ndim == 2 else job.start.rest
-        self._engine, self._job = engine, job
-        kept, sizes = engine.layout.space.counts(mask), engine.layout.space.sizes
-        self._dense = kept >= DENSE_FROM * sizes  # (L,)
-        stored = np.where(self._dense, sizes, kept)
-        self.n_stored = int(stored.sum())
-        hidden, features, transposed = int(shape.widths[1:-1].sum()), shape.features, int(stored[1:].sum())
-        biases = np.zeros(features, dtype=np.float32)
-        biases[engine.with_bias] = rest
-        self._rows = np.zeros(features + 1, dtype=np.int64)
-        self._sources: Int32Array = np.empty(self.n_stored + 1, dtype=np.int32)
-        self._columns = np.zeros(hidden + 1, dtype=np.int64)
-        self._targets: Int32Array = np.empty(transposed, dtype=np.int32)
-        self._entries: Int32Array = np.empty(transposed, dtype=np.int32)
-        self.weights: FloatArray = np.empty(self.n_stored + features, dtype=np.float32)
-        self._alive: BoolArray = np.empty(self.n_stored + features, dtype=bool)
-        packing.compress(
-            mask, self._dense, np.asarray(vector, dtype=np.float32), biases, shape.widths, self._rows, self._sources,
-            self._columns, self._targets, self._entries, self.weights, self._alive,
+        own = job.only(slice(row, row + 1))
+        self._engine, self._job, self._rules = engine, job, _rules(job.recipe)
+        held, start, rest = (part[0] for part in _starts(own))
+        self._network: packing.Network = packing.pack(
+            own.masks[0], held, start, rest, engine.perceptron.widths, engine.with_bias, DENSE_FROM,
+            self._rules.optimizer == kernels.ADAM,
         )  # fmt: skip
-        self._alive[self.n_stored :] = engine.with_bias
-        if self._alive.all():
-            self._alive = self._alive[:0]
-        self.first: FloatArray = np.zeros_like(self.weights)
-        adam = job.recipe.optimizer == "adam"
-        self._second: FloatArray = np.zeros_like(self.weights) if adam else self.weights[:0].copy()
 
-    def expand(self, mask: BoolArray) -> FloatArray:
-        """The prunable weights, ``(D,)``, zero where pruned."""
+    def weights(self, mask: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """The prunable weights ``(D,)`` and the biases ``(R,)``."""
         vector = np.zeros(mask.size, dtype=np.float32)
-        first = 0
-        for layer, dense in zip(self._engine.layout.space.layers, self._dense, strict=True):
-            count = layer.size if dense else int(np.count_nonzero(mask[layer.span]))
-            values = self.weights[first : first + count]
-            if dense:
-                vector[layer.span] = values
-            else:
-                vector[layer.span][mask[layer.span]] = values
-            first += count
-        return vector
+        packing.unpack(self._network, mask, self._engine.perceptron.widths, vector)
+        features = self._engine.perceptron.features
+        return vector, self._network.weights[-features:][self._engine.with_bias]
 
     def advance(self, x: FloatArray, labels: IntArray, begin: int, *, measure: bool) -> float:
         """Train on gathered batches, the first of which is the job's step ``begin``; the summed training loss."""
-        engine, recipe, rates = self._engine, self._job.recipe, self._job.rates[begin : begin + len(x)]
-        adam = recipe.optimizer == "adam"
+        engine, rates = self._engine, self._job.rates[begin : begin + len(x)]
         loss: float = kernels.train(
-            engine.tile, x, labels, rates, engine.perceptron.widths, self._rows, self._sources, self._columns,
-            self._targets, self._entries, self.weights, self._alive, engine.perceptron.activation,
-            kernels.ADAM if adam else kernels.SGD, begin, np.float32(recipe.betas[0] if adam else recipe.momentum),
-            recipe.nesterov, np.float32(recipe.weight_decay), np.float32(recipe.betas[1]), np.float32(recipe.epsilon),
-            recipe.l1, recipe.hoyer, self.first, self._second, measure,
-            _aligned(2 * engine.perceptron.features, x.shape[2]),
+            engine.tile, x, labels, rates, engine.perceptron.widths, engine.perceptron.activation, self._rules, begin,
+            measure, self._network,
         )  # fmt: skip
         return loss
 
@@ -276,10 +248,40 @@ class _Network:
         """Accuracy and loss on the blocks of a split."""
         engine = self._engine
         result: tuple[float, float] = kernels.evaluate(
-            engine.tile, x, labels, engine.perceptron.widths, self._rows, self._sources, self.weights,
-            engine.perceptron.activation, _aligned(engine.perceptron.features, x.shape[2]),
-        )  # fmt: skip
+            engine.tile, x, labels, engine.perceptron.widths, engine.perceptron.activation, self._network
+        )
         return result
+
+
+def _rules(recipe: Recipe) -> kernels.Rules:
+    adam = recipe.optimizer == "adam"
+    return kernels.Rules(
+        optimizer=kernels.ADAM if adam else kernels.SGD,
+        momentum=np.float32(recipe.betas[0] if adam else recipe.momentum),
+        nesterov=recipe.nesterov,
+        decay=np.float32(recipe.weight_decay),
+        beta2=np.float32(recipe.betas[1]),
+        epsilon=np.float32(recipe.epsilon),
+        l1=float(recipe.l1),
+        hoyer=float(recipe.hoyer),
+    )
+
+
+def _starts(job: Job) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Held values ``(P or 1, D or 0)``, start vectors ``(P or 1, D)`` and rests ``(P or 1, R)``."""
+    nothing = np.zeros(0, dtype=np.float32)
+    parts = (nothing if job.held is None else job.held, job.start.vector, job.start.rest)
+    held, start, rest = (np.ascontiguousarray(np.atleast_2d(part), dtype=np.float32) for part in parts)
+    return held, start, rest
+
+
+def _shares(population: int, workers: int) -> Iterator[slice]:
+    """Masks handed to a thread at a time: many at first, one by one at the end, so that all end together."""
+    first = 0
+    while first < population:
+        last = first + max(1, (population - first) // (4 * workers))
+        yield slice(first, last)
+        first = last
 
 
 def _aligned(*shape: int) -> FloatArray:
@@ -293,11 +295,6 @@ def _aligned(*shape: int) -> FloatArray:
 def _flat(split: Split) -> tuple[FloatArray, IntArray]:
     """A split as arrays ``(N, I)``, ``(N,)``; views where possible."""
     return split.inputs.reshape(len(split.labels), -1).contiguous().cpu().numpy(), split.labels.cpu().numpy()
-
-
-def _measures(pairs: Iterable[tuple[float, float]]) -> Measures:
-    accuracies, losses = np.array(list(pairs)).reshape(-1, 2).T
-    return Measures(accuracies, losses)
 
 
 def _announce() -> None:
