@@ -11,15 +11,13 @@ of the very shapes a dense training step is made of, on the same threads.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import multiprocessing
 import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -65,7 +63,9 @@ def main() -> None:
             extra["contention"] = _contention(cores[:2], arguments.repeats)
         print(json.dumps(extra, indent=1))
     if arguments.json:
-        document = {"machine": _machine(), "rows": rows, **extra}
+        from benchmarks import machine
+
+        document = {"machine": machine.describe(), "rows": rows, **extra}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
@@ -190,13 +190,16 @@ def _agree(shape: str, methods: Row) -> None:
 
 
 def _contention(cores: list[int], repeats: int) -> list[Row]:
-    """The two-thread rate with another process busy on one of the two cores, over the quiet one."""
+    """The two-thread rate with another process busy on one of the two cores, over the quiet one.
+
+    Of evaluations, and of the search of a whole ``ga`` run.
+    """
     from benchmarks.methods import METHODS, SHAPES, Workload
 
+    calls: dict[str, Callable[[], object]]
+    calls = {shape: partial(METHODS["sparse"], Workload(shape, 0.1, 64, STEPS), range(64), 2) for shape in SHAPES}
     results = []
-    for shape in SHAPES:
-        work = Workload(shape, 0.1, 64, STEPS)
-        call = partial(METHODS["sparse"], work, range(64), 2)
+    for name, call in {**calls, "ga on mnist1d-mlp": _ga}.items():
         call()
         quiet = _timed(call, repeats)
         other = multiprocessing.get_context("spawn").Process(target=_spin, args=(cores[1],), daemon=True)
@@ -206,8 +209,16 @@ def _contention(cores: list[int], repeats: int) -> list[Row]:
         other.terminate()
         other.join()
         ratio = statistics.median(quiet) / statistics.median(busy)
-        results.append({"shape": shape, "quiet_s": quiet, "busy_s": busy, "rate_kept": ratio})
+        results.append({"what": name, "quiet_s": quiet, "busy_s": busy, "rate_kept": ratio})
     return results
+
+
+def _ga() -> None:
+    """A whole run at the defaults: search and confirmation."""
+    import ticketsearch
+
+    with tempfile.TemporaryDirectory() as folder:
+        ticketsearch.run("ga", out=folder)
 
 
 def _spin(core: int) -> None:
@@ -233,31 +244,9 @@ def peak(masks: int) -> float:
     work.engine.evaluate(work.job().only(slice(0, 1)), work.task.validation)
     if masks:
         work.engine.evaluate(work.job(), work.task.validation)
-    else:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _machine() -> Row:
-    names = ("ticketsearch", "torch", "numpy", "numba", "jax")
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    model = platform.processor()
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    return {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "avx512": "avx512f" in flags,
-        "python": platform.python_version(),
-        "versions": versions,
-    }
+    # Not getrusage: its maximum is inherited from the process that started this one.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
+    return int(status["VmHWM" if masks else "VmRSS"].split()[0]) / 1024
 
 
 def _show(row: Row) -> None:

@@ -97,6 +97,8 @@ def plain(
 
 def main() -> None:
     """Run both, print, write."""
+    from benchmarks import machine
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, help="folder that holds MNIST")
     parser.add_argument("--seeds", type=int, default=3)
@@ -118,7 +120,7 @@ def main() -> None:
     summary = _summary(rows)
     print(json.dumps(summary, indent=1))
     if arguments.json:
-        document = {"steps": arguments.steps, "summary": summary, "rows": rows}
+        document = {"machine": machine.describe(), "steps": arguments.steps, "summary": summary, "rows": rows}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
@@ -135,4 +137,5 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     main()

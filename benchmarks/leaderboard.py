@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from pathlib import Path
 
@@ -30,6 +28,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 def main() -> None:
     """Run what is missing, then report."""
+    from benchmarks import machine
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/leaderboard"), help="folder of run folders")
     parser.add_argument("--seeds", type=int, default=10)
@@ -49,11 +49,11 @@ def main() -> None:
     (RESULTS / "leaderboard.md").write_text(markdown(groups) + "\n", encoding="utf-8")
     write_svg(RESULTS / "leaderboard.svg", groups)
     raw = [result.model_dump(include=RAW) for result in results]
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    document = {"machine": machine, "versions": results[0].versions, "runs": raw}
+    document = {"machine": machine.describe(), "runs": raw}
     (RESULTS / "leaderboard.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(markdown(groups))
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     main()

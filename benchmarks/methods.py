@@ -254,5 +254,5 @@ METHODS: dict[str, Callable[[Workload, range, int], list[float]]] = {
     "dense": dense,
     "sparse": sparse,
 }
-AT_MOST = {"naive": 2, "resident": 4, "vmap": 16, "jax": 16, "dense": 16}
+AT_MOST = {"naive": 2, "resident": 4, "vmap": 16, "jax": 16, "dense": 8}
 """Masks actually trained by the slow methods: their rate does not depend on how many more there are."""

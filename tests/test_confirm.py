@@ -53,7 +53,8 @@ def test_every_training_has_an_order_of_its_own_shared_by_all_networks(engine: R
     assert orders.shape == (3, 60, 30)
     assert len({order.tobytes() for order in orders}) == 3
     assert all(np.array_equal(job.batches, orders) for job in engine.jobs)
-    assert all(np.array_equal(start, initial.vector) for job in engine.jobs for start in job.start.vector)
+    for job in engine.jobs:
+        assert np.array_equal(job.start.vector, np.where(job.masks, initial.vector, 0))
 
 
 def test_references_are_dense_random_and_magnitude(engine: Recording, tiny_task: Task) -> None:
@@ -69,14 +70,18 @@ def test_references_are_dense_random_and_magnitude(engine: Recording, tiny_task:
     assert (magnitude == top_n(np.abs(trained), int(mask.sum()))).all()
     accuracies = [measures.accuracy.tolist() for split, _, measures in engine.measured if split is tiny_task.test]
     records = [confirmed.record, *(references[name] for name in ("dense", "random", "magnitude"))]
-    assert [record.test_accuracies for record in records] == accuracies
+    assert [record.test_accuracies for record in records] == [found[:3] for found in accuracies]
+    untrained = [record.untrained_test_accuracy for record in records]
+    assert untrained == pytest.approx([np.mean(found[3:]) for found in accuracies])
 
 
 def test_test_and_validation_are_measured_once_after_training(engine: Recording, tiny_task: Task) -> None:
     ticket, initial = Ticket(some_mask()), tiny.make_problem().initial_weights()
     confirmed = confirm(engine, tiny_task, [ticket, ticket], initial, 0, "ticket", silent)
     assert [split for split, _, _ in engine.measured] == [tiny_task.test, tiny_task.validation]
-    assert all(np.array_equal(weights.vector, confirmed.trained.vector) for _, weights, _ in engine.measured)
+    assert all(np.array_equal(weights.vector[:2], confirmed.trained.vector) for _, weights, _ in engine.measured)
+    untrained = engine.measured[0][1].vector[2:]  # measured in the same pass over the test split
+    assert np.array_equal(untrained, np.where(ticket.mask, initial.vector, 0)[None].repeat(2, 0))
     assert np.count_nonzero(confirmed.trained.vector[:, ~ticket.mask]) == 0
     assert "evaluate" not in engine.calls
 
@@ -91,7 +96,7 @@ def test_a_rewound_ticket_goes_on_in_the_schedule_with_the_rest_of_the_order(
     whole, rest = engine.jobs
     assert rest.first_step == 20
     assert np.array_equal(rest.batches[0], whole.batches[0, 20:])
-    assert np.array_equal(rest.start.vector[0], start.vector)
+    assert np.array_equal(rest.start.vector[0], np.where(some_mask(), start.vector, 0))
     assert confirmed.record.steps == 40
 
 
@@ -100,6 +105,16 @@ def test_a_ticket_of_the_last_step_is_measured_as_it_is(engine: Recording, tiny_
     confirmed = confirm(engine, tiny_task, [Ticket(mask, initial, 60)], initial, 0, "ticket", silent)
     assert np.array_equal(confirmed.trained.vector[0], np.where(mask, initial.vector, 0))
     assert confirmed.record.cost.train_examples == 0
+
+
+def test_pruned_weights_are_confirmed_where_the_ticket_holds_them(engine: Recording, tiny_task: Task) -> None:
+    initial, mask = tiny.make_problem().initial_weights(), some_mask()
+    held = np.linspace(0, 1, mask.size, dtype=np.float32)
+    confirmed = confirm(engine, tiny_task, [Ticket(mask, held=held)], initial, 0, "ticket", silent)
+    plain = confirm(engine, tiny_task, [Ticket(mask)], initial, 0, "ticket", silent)
+    assert np.array_equal(confirmed.trained.vector[0][~mask], held[~mask])
+    assert confirmed.record.cost.sparse_flops > 3 * plain.record.cost.sparse_flops  # every product is computed
+    assert confirmed.record.cost.dense_flops == plain.record.cost.dense_flops
 
 
 def test_progress_is_told_to_the_end(engine: Recording, tiny_task: Task) -> None:

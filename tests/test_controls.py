@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,11 @@ from ticketsearch.errors import StrategyError, UnknownName
 from ticketsearch.masks import MaskSpace
 from ticketsearch.tasks.layout import read_weights
 
+SCORED = {
+    "magnitude": {}, "early-bird": {}, "imp": {"rounds": 3}, "snip": {}, "grasp": {}, "synflow": {"rounds": 3},
+    "edge-popup": {}, "supermask": {}, "hard-concrete": {}, "continuous-sparsification": {},
+}  # fmt: skip
+"""Strategies that choose by a score per weight."""
 ENGINE = tiny.dense_engine(tiny.make_task())
 SPACE: MaskSpace = ENGINE.layout.space
 INITIAL = read_weights(tiny.make_task().build(0), ENGINE.layout)
@@ -35,7 +41,8 @@ def control(name: str, ticket: Ticket, seed: int = 0) -> Ticket:
 
 @pytest.fixture
 def ticket() -> Ticket:
-    return Ticket(rng(1).random(SPACE.size) < 0.3, step=4)
+    scores = rng(2).random(SPACE.size)
+    return Ticket(scores > 0.7, step=4, scores=scores)
 
 
 def test_reinitialising_keeps_the_mask_and_draws_other_weights(ticket: Ticket) -> None:
@@ -65,6 +72,25 @@ def test_shuffling_the_weights_keeps_the_mask_and_each_layer_s_values(ticket: Ti
         kept = ticket.mask[layer.span]
         own, other = (np.sort(w.vector[layer.span][kept]) for w in (INITIAL, found.weights))
         np.testing.assert_array_equal(own, other)
+
+
+def test_inverting_keeps_the_lowest_scores_as_many_in_each_layer(ticket: Ticket) -> None:
+    found = control("invert", ticket)
+    assert ticket.scores is not None
+    assert SPACE.counts(found.mask).tolist() == SPACE.counts(ticket.mask).tolist()
+    for layer in SPACE.layers:
+        scores, kept = ticket.scores[layer.span], found.mask[layer.span]
+        assert scores[kept].max() < scores[~kept].min()
+
+
+def test_there_is_nothing_to_invert_without_scores(ticket: Ticket, tmp_path: Path) -> None:
+    with pytest.raises(StrategyError, match="no scores"):
+        control("invert", replace(ticket, scores=None))
+    for strategy, settings in SCORED.items():
+        result = ticketsearch.run(
+            strategy, tiny.make_task(), budget="20ep", controls=["invert"], orders=1, settings=settings, out=tmp_path
+        )
+        assert "invert" in result.references
 
 
 @pytest.mark.parametrize("name", NAMES)

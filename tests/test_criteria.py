@@ -18,6 +18,7 @@ BY_HAND = {  # Zhou et al., section 3, alpha = 1
     "small_init_small_final": [-1.0, -2.0, -3.0, -0.75, -0.25],
     "magnitude_increase": [0.5, -1.5, 2.0, 0.75, 0.0],
     "movement": [1.5, 1.5, 2.0, 0.75, 0.0],
+    "large_final_same_sign": [-1.0, 0.5, 3.0, 0.0, 0.25],
 }
 
 

@@ -13,11 +13,11 @@ PACKAGE = ROOT / "ticketsearch"
 ROWS = [
     {"errors", "arrays", "cost", "seeds", "files", "recipe"},
     {"masks", "plugins", "tickets", "results", "scores", "densities", "relaxation"},
-    {"criteria", "controls", "encodings", "tasks"},
+    {"actions", "criteria", "controls", "encodings", "tasks"},
     {"engine"},
     {"ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving", "asktell"},
-    {"confirm", "spec", "runner"},
+    {"confirm", "spec", "runner", "ablation"},
     {"leaderboard", "report"},
     {"testing", "scaffold"},
     {"cli", "__main__"},

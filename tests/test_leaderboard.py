@@ -25,6 +25,7 @@ COST = {
 def result(strategy: str = "ga", seed: int = 0, accuracy: float = 0.6, **changes: Any) -> Result:
     confirmation = {
         "test_accuracy": accuracy, "validation_accuracy": 0.5, "spread": 0.0, "test_accuracies": [accuracy],
+        "untrained_test_accuracy": 0.1,
         "validation_accuracies": [0.5], "steps": 60, "diverged": 0, "cost": COST,
     }  # fmt: skip
     values = {
@@ -33,7 +34,8 @@ def result(strategy: str = "ga", seed: int = 0, accuracy: float = 0.6, **changes
         "seed": seed, "sparsity": 0.9, "budget": 100.0, "fidelity": 10, "n_kept": 25, "n_weights": 246,
         "validation_accuracy": 0.5, "test_accuracy": accuracy, "dense_test_accuracy": 0.8, "random_test_accuracy": 0.4,
         "magnitude_test_accuracy": 0.5, "search_score": None, "cost": COST, "confirmation": confirmation,
-        "references": {}, "layers": [], "mask_digest": "0", "trials": 80, "failed_trials": 0, "stopped": "",
+        "references": {}, "layers": [], "mask_digest": "0", "trials": 80, "failed_trials": 0,
+        "stopped": "", "notes": {},
         "engine": "dense", "device": "cpu", "versions": {}, "ticket": "t", "run": f"runs/{strategy}-{seed}",
     } | changes  # fmt: skip
     return Result.model_validate(values)
@@ -141,7 +143,7 @@ def test_markdown_has_a_cell_for_every_column_and_escapes_bars() -> None:
     groups = build([result(), result(seed=1, accuracy=0.61), result("a|b")])
     rows = [line for line in markdown(groups).splitlines() if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in rows} == {len(COLUMNS) + 1}
-    assert cells(groups[0].rows[0])[1] == "2" or cells(groups[0].rows[1])[1] == "2"
+    assert cells(groups[0].rows[0], groups[0])[1] == "2" or cells(groups[0].rows[1], groups[0])[1] == "2"
     assert "60.5 ± 6.4" in markdown(groups)  # t(1) = 12.706, standard error 0.5
 
 

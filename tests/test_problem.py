@@ -448,3 +448,27 @@ def test_prices_of_convolutions_count_every_position() -> None:
     # Conv1d(2, 4, 3) over 4 positions, Linear(16, 3): operations of one forward pass, times three for training
     assert problem.spent.dense_flops == 10 * 3 * 2 * (4 * 2 * 3 * 4 + 16 * 3)
     assert problem.spent - problem.spent == Cost()
+
+
+def test_notes_hold_what_json_holds_and_numpy_too(problem: MaskProblem) -> None:
+    problem.note(epoch=np.float32(1.5), settled=np.bool_(True), trace=np.arange(3), word="settled")
+    problem.note(epoch=2)
+    assert problem.notes == {"epoch": 2, "settled": True, "trace": [0, 1, 2], "word": "settled"}
+    with pytest.raises(StrategyError, match="note: mask: object is none of these"):
+        problem.note(mask=object())
+
+
+def test_weights_that_are_held_cost_their_products(problem: MaskProblem) -> None:
+    mask = tiny.masks_of(problem, 1)[0]
+    recipe = problem.recipe.lasting(10)
+    held = np.where(np.arange(mask.size) < tiny.SIZE // 2, np.float32(0.1), np.float32(0))
+    [snapshot] = problem.train(mask, recipe=recipe, held=held)
+    assert np.array_equal(snapshot.weights.vector[~mask], held[~mask])
+    paid = problem.spent
+    [_] = problem.train(mask, recipe=recipe)
+    zero_held = problem.spent - paid
+    assert paid.sparse_flops > 3 * zero_held.sparse_flops
+    assert paid.dense_flops == zero_held.dense_flops
+    assert paid.thirds == zero_held.thirds
+    with pytest.raises(StrategyError, match="held values of shape"):
+        problem.train(mask, held=held[:-1])

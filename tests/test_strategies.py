@@ -217,7 +217,8 @@ def test_magnitude_keeps_the_largest_weights_of_one_dense_training() -> None:
     ticket = Magnitude().search(tiny.make_problem(100))
     final = list(tiny.make_problem(100).train())[-1].weights.vector
     assert np.array_equal(ticket.mask, top_n(np.abs(final), 25))
-    assert ticket.weights is None
+    assert ticket.weights is not None
+    assert np.array_equal(ticket.weights.vector, tiny.make_problem().initial_weights().vector)
 
 
 def test_magnitude_by_layer_gives_every_layer_the_same_density() -> None:
@@ -254,6 +255,31 @@ def test_early_bird_stops_at_the_first_mask_like_the_four_before(distance: Any, 
         if all(np.mean(masks[index] != masks[index - back]) / unit <= threshold for back in (1, 2, 3, 4))
     ]
     assert trained == 5 * (stable[0] + 1 if stable else len(masks))
+
+
+def test_early_bird_tells_when_it_drew_and_how_the_masks_came_to_rest() -> None:
+    problem = tiny.make_problem(100)
+    EarlyBird(every="5step", threshold=0.3).search(problem)
+    masks = [top_n(np.abs(s.weights.vector), problem.n_kept) for s in tiny.make_problem(100).train(every="5step")]
+    rho, notes = 25 / tiny.SIZE, problem.notes
+    drawn = problem.spent.train_examples // 150  # masks
+    assert notes["draw_epoch"] == 5 * drawn / 10
+    assert notes["full_epochs"] == 6
+    largest = [
+        max(np.mean(masks[i] != masks[j]) for j in range(max(0, i - 4), i)) / (2 * rho * (1 - rho))
+        for i in range(1, drawn)
+    ]
+    assert notes["distances"] == pytest.approx(largest, abs=1e-4)
+    assert notes["settled"] == (largest[-1] <= 0.3)
+
+
+def test_early_bird_draws_fifty_masks_in_a_training() -> None:
+    problem = tiny.make_problem(100)
+    EarlyBird(queue=100).search(problem)
+    assert len(problem.notes["distances"]) == 59  # 60 steps: one mask each
+    longer = tiny.make_problem(100, task=tiny.make_task(recipe=tiny.RECIPE.lasting(150)))
+    EarlyBird(queue=100).search(longer)
+    assert len(longer.notes["distances"]) == 49
 
 
 def test_a_raw_distance_stops_a_sparse_search_sooner() -> None:

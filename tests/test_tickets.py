@@ -129,6 +129,22 @@ def test_tickets_of_normalised_networks_keep_their_statistics(tmp_path: Path) ->
     assert path.stat().st_size < 4_000
 
 
+def test_values_that_pruned_weights_are_held_at_are_kept_and_refused_by_prune(tmp_path: Path, tiny_task: Task) -> None:
+    problem = tiny.make_problem(sparsity=0.5)
+    mask, initial = tiny.masks_of(problem, 1)[0], problem.initial_weights()
+    held = np.linspace(0, 1, mask.size, dtype=np.float32)
+    ticket = Ticket(mask, held=held).started(initial)
+    assert ticket.weights is not None
+    layout = tiny.dense_engine(tiny_task).layout
+    save_ticket(tmp_path / "ticket.safetensors", ticket, layout.space, ticket.weights, layout.rest_shapes)
+    again = load_ticket(tmp_path)
+    for weights in (again.start, again.trained):
+        assert np.array_equal(weights.vector, np.where(mask, initial.vector, held))
+    assert np.array_equal(again.state_dict()["output.weight"].ravel(), again.start.vector[-30:])
+    with pytest.raises(InvalidValue, match="values other than zero"):
+        again.apply(tiny_task.build(0))
+
+
 def test_weights_may_lie_anywhere_in_memory(tmp_path: Path, tiny_task: Task) -> None:
     problem = tiny.make_problem(sparsity=0.5)
     mask, initial = tiny.masks_of(problem, 1)[0], problem.initial_weights()

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ticketsearch.arrays import IntArray
 from ticketsearch.controls import control_of
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine, Job, Measures, batch_indices
 from ticketsearch.masks import random_like, top_n
 from ticketsearch.pricing import Pricing
+from ticketsearch.recipe import Recipe
 from ticketsearch.results import Confirmation, CostRecord
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task
@@ -104,37 +106,47 @@ def confirm(
         batch_indices(meter.train_size, recipe.batch_size, recipe.steps, stream(seed, "confirm", index))[first:]
         for index in range(len(tickets))
     ]
-    weights = [ticket.weights or initial for ticket in tickets]
-    start = Weights(np.stack([w.vector for w in weights]), np.stack([w.rest for w in weights]))
-    job = Job(np.stack([ticket.mask for ticket in tickets]), start, recipe, np.stack(orders), first)
+    job = population(tickets, initial, recipe, np.stack(orders))
     meter.charge(_cost(engine, task, job))
     stops = tuple(sorted({*range(task.steps_per_epoch, job.steps, task.steps_per_epoch), job.steps} - {0}))
     with meter.engine():
-        trained = Weights(np.where(job.masks, start.vector, np.float32(0)), start.rest)
-        for done, (population, _) in enumerate(engine.train(job, stops), start=1):
-            trained = population
+        trained = job.start
+        for done, (state, _) in enumerate(engine.train(job, stops), start=1):
+            trained = state
             tick(what, done / len(stops))
-        test, validation = engine.measure(trained, task.test), engine.measure(trained, task.validation)
+        both = (np.concatenate(pair) for pair in ((trained.vector, job.start.vector), (trained.rest, job.start.rest)))
+        test, validation = engine.measure(Weights(*both), task.test), engine.measure(trained, task.validation)
     meter.lap(strategy=False)
     return Confirmed(_record(test, validation, job, meter), trained)
 
 
+def population(tickets: Sequence[Ticket], initial: Weights, recipe: Recipe, batches: IntArray) -> Job:
+    """Tickets of one start step as one job; in ``start``, pruned weights are what they are held at."""
+    weights = [weights for ticket in tickets if (weights := ticket.started(initial).weights)]
+    start = Weights(np.stack([w.vector for w in weights]), np.stack([w.rest for w in weights]))
+    held = start.vector if any(ticket.held is not None for ticket in tickets) else None
+    return Job(np.stack([ticket.mask for ticket in tickets]), start, recipe, batches, tickets[0].step, held)
+
+
 def _record(test: Measures, validation: Measures, job: Job, meter: Meter) -> Confirmation:
-    accuracies = test.accuracy.tolist()
+    """``test`` has the trained networks, then the untrained ones."""
+    count = len(job.masks)
+    accuracies = test.accuracy[:count].tolist()
     return Confirmation(
         test_accuracy=statistics.fmean(accuracies),
         validation_accuracy=float(validation.accuracy.mean()),
         spread=statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        untrained_test_accuracy=float(test.accuracy[count:].mean()),
         test_accuracies=accuracies,
         validation_accuracies=validation.accuracy.tolist(),
         steps=job.steps,
-        diverged=int(np.count_nonzero(~np.isfinite(test.loss))),
+        diverged=int(np.count_nonzero(~np.isfinite(test.loss[:count]))),
         cost=CostRecord.model_validate(meter.spent.as_dict(meter.train_size)),
     )
 
 
 def _cost(engine: Engine, task: Task, job: Job) -> Cost:
     pricing = Pricing(engine.layout.space)
-    train, forward = job.steps * task.recipe.batch_size, len(task.test.labels) + len(task.validation.labels)
-    prices = (pricing.training(mask, train) + pricing.forward(mask, forward) for mask in job.masks)
+    train, forward = job.steps * task.recipe.batch_size, 2 * len(task.test.labels) + len(task.validation.labels)
+    prices = (pricing.training(mask, train) + pricing.forward(mask, forward) for mask in job.computed)
     return sum(prices, Cost(trainings=len(job.masks)))

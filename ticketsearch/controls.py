@@ -6,19 +6,23 @@ if a ticket does no better than its control, what the control destroyed was not 
 ``reinitialise``     the same mask over a fresh draw of the initial weights: do the weights matter?
 ``shuffle-mask``     the mask permuted within each layer, the weights left where they are: does it matter which?
 ``shuffle-weights``  the kept start weights permuted among the kept of their layer: does it matter which goes where?
+``invert``           the lowest scores kept in place of the highest, as many in each layer: do the scores mean anything?
+
+Random masks with the ticket's per-layer counts are a reference of every run (:mod:`ticketsearch.confirm`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from ticketsearch.errors import StrategyError, UnknownName
-from ticketsearch.masks import MaskSpace, random_like
+from ticketsearch.masks import MaskSpace, random_like, top_per_layer
 from ticketsearch.tickets import Ticket, Weights
 
-NAMES = ("reinitialise", "shuffle-mask", "shuffle-weights")
+NAMES = ("reinitialise", "shuffle-mask", "shuffle-weights", "invert")
 
 
 def control_of(
@@ -41,7 +45,8 @@ def control_of(
 
     Raises:
         UnknownName: no such control.
-        StrategyError: the control is the ticket itself: nothing was taken away, and a comparison would say nothing.
+        StrategyError: the control is the ticket itself: nothing was taken away, and a comparison would say nothing;
+            or there are no scores to invert.
     """
     start = ticket.weights or initial
     mask, weights = ticket.mask, start
@@ -49,6 +54,11 @@ def control_of(
         weights = draw(int(rng.integers(2**62)))
     elif name == "shuffle-mask":
         mask = random_like(ticket.mask, space, rng)
+        weights = Weights(np.where(ticket.mask, start.vector, initial.vector), start.rest)
+    elif name == "invert":
+        if ticket.scores is None:
+            raise StrategyError("control 'invert': this strategy gives its ticket no scores; leave the control out")
+        mask = top_per_layer(-ticket.scores, space.counts(ticket.mask), space)
         weights = Weights(np.where(ticket.mask, start.vector, initial.vector), start.rest)
     elif name == "shuffle-weights":
         vector = start.vector.copy()
@@ -61,7 +71,7 @@ def control_of(
     same_mask = bool((mask == ticket.mask).all())
     if same_mask and bool((weights.vector[mask] == start.vector[mask]).all()):
         raise StrategyError(f"control {name!r} left the ticket as it was: there is nothing in it to change")
-    return Ticket(mask, weights, ticket.step)
+    return replace(ticket, mask=mask, weights=weights)
 
 
 def check_controls(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A score per weight; a mask keeps the highest.
 
 The nine criteria are those of Zhou et al., "Deconstructing lottery tickets" (arXiv:1905.01067, section 3), with
-w_i the initial and w_f the final weight; their alpha is 1. SNIP (arXiv:1810.02340) needs a gradient instead
+w_i the initial and w_f the final weight; their alpha is 1. ``large_final_same_sign`` is the one of their supermasks
+(section 5.1): large final weights of the sign they began with. SNIP (arXiv:1810.02340) needs a gradient instead
 of a training. What a criterion needs is asked of the problem, metered, and asked only once.
 """
 
@@ -30,6 +31,7 @@ FORMULAS: dict[str, Formula] = {
     "small_init_small_final": lambda w_i, w_f: -np.maximum(np.abs(w_f), np.abs(w_i)),
     "magnitude_increase": lambda w_i, w_f: np.abs(w_f) - np.abs(w_i),
     "movement": lambda w_i, w_f: np.abs(w_f - w_i),
+    "large_final_same_sign": lambda w_i, w_f: w_f * np.sign(w_i),
 }
 NAMES = (*FORMULAS, "random", "snip")
 """Every criterion by name."""
@@ -105,6 +107,11 @@ class CriterionScores:
             for snapshot in self.problem.train(recipe=recipe):
                 self._final = snapshot.weights.vector
         assert self._final is not None
+        return self._final
+
+    @property
+    def final(self) -> FloatArray | None:
+        """Trained weights ``(D,)``, if a criterion needed them."""
         return self._final
 
     def ranks(self, names: Sequence[str]) -> ScoreArray:

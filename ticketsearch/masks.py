@@ -119,6 +119,23 @@ def top_per_layer(scores: npt.NDArray[np.floating], counts: Sequence[int] | IntA
     )
 
 
+def ranked_within(
+    alive: BoolArray, scores: npt.NDArray[np.floating], before: npt.NDArray[np.floating] | None = None
+) -> ScoreArray:
+    """One order of all weights from scores that an iterative method gave to its survivors, ``(D,)``.
+
+    Args:
+        alive: ``(D,)``, who was scored this time.
+        scores: ``(D,)``.
+        before: the result of the round before: whoever is not alive keeps his place, below all who are.
+    """
+    order = np.zeros(alive.size) if before is None else before.astype(np.float64)
+    first = float(order.max(initial=0.0)) + 1
+    survivors = np.flatnonzero(alive)
+    order[survivors[np.argsort(scores[survivors], kind="stable")]] = first + np.arange(survivors.size)
+    return order
+
+
 def random_mask(space: MaskSpace, n: int, rng: np.random.Generator) -> BoolArray:
     """Exactly ``n`` of D weights, uniformly."""
     mask = np.zeros(space.size, dtype=bool)

@@ -7,8 +7,9 @@ the best mask evaluated so far.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,7 @@ class MaskProblem:
         fidelity: steps of the evaluator's short training.
         train_size: examples in the training split: one epoch.
         steps_per_epoch: optimiser steps in one epoch.
+        notes: what :meth:`note` was told.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class MaskProblem:
         self.n_kept = self.space.n_kept(sparsity)
         self.recipe = recipe
         self.fidelity = fidelity
+        self.notes: dict[str, Any] = {}
         self.train_size = meter.train_size
         self._session = Session(
             engine,
@@ -110,6 +113,23 @@ class MaskProblem:
     def initial_weights(self) -> Weights:
         """A copy of the run's initial weights, ``(D,)`` and ``(R,)``."""
         return Weights(self._session.initial.vector.copy(), self._session.initial.rest.copy())
+
+    def note(self, **facts: object) -> None:
+        """Report facts about this search, shown with its result: numbers, texts, lists of them, arrays.
+
+        Raises:
+            StrategyError: a fact that JSON cannot hold.
+        """
+
+        def plain(value: object) -> object:
+            if isinstance(value, np.ndarray | np.generic):
+                return value.tolist()
+            raise TypeError(f"{type(value).__name__} is none of these")
+
+        try:
+            self.notes.update(json.loads(json.dumps(facts, default=plain)))
+        except (TypeError, ValueError) as error:
+            raise StrategyError(f"note: {', '.join(facts)}: {error}; give numbers, texts or lists") from error
 
     def rng(self, name: str) -> np.random.Generator:
         """The run's random stream of that name, from its beginning: ask once and hold on to it."""
@@ -179,6 +199,7 @@ class MaskProblem:
         every: int | str | None = None,
         at: Sequence[int] = (),
         validate: bool = False,
+        held: FloatArray | None = None,
         relaxation: Relaxation | None = None,
     ) -> Iterator[Snapshot]:
         """Train one masked network; a generator: ``break`` and the rest is neither run nor paid.
@@ -191,6 +212,7 @@ class MaskProblem:
             every: a snapshot every so often: ``"1ep"``, ``"50step"`` or a number of steps.
             at: further steps to take snapshots at. The last step always gives one.
             validate: measure each snapshot on the validation split (forward passes, metered).
+            held: what pruned weights are held at, ``(D,)``; default zero. See :mod:`ticketsearch.actions`.
             relaxation: train other vectors, from which the weights follow; priced as the dense network. No ``mask``.
 
         Yields:
@@ -215,7 +237,13 @@ class MaskProblem:
         if relaxation is not None and mask is not None:
             raise StrategyError("train: a relaxation decides which weights are zero; give no mask")
         stops = sorted(step for step in wanted if step > first_step)
-        return self._trainer.train(kept, begin, recipe, first_step, stops, validate=validate, relaxation=relaxation)
+        if held is not None and (relaxation is not None or held.shape != (self.space.size,)):
+            raise StrategyError(
+                f"train: held values of shape {held.shape}; needed: ({self.space.size},), no relaxation"
+            )
+        return self._trainer.train(
+            kept, begin, recipe, first_step, stops, validate=validate, held=held, relaxation=relaxation
+        )
 
     def gradients(self, mask: BoolArray | None, examples: int, *, start: Weights | None = None) -> FloatArray:
         """Loss gradient ``(D,)`` with respect to every prunable weight, pruned ones included.

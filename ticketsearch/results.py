@@ -40,11 +40,13 @@ class Confirmation(_Record):
 
     ``test_accuracy`` and ``validation_accuracy`` are means, ``*_accuracies`` the single values, ``spread`` the
     sample standard deviation of the test accuracies (zero for a single one), ``diverged`` how many trainings did.
+    ``untrained_test_accuracy`` is that of the masked network before its first step.
     """
 
     test_accuracy: float
     validation_accuracy: float
     spread: float
+    untrained_test_accuracy: float
     test_accuracies: list[float]
     validation_accuracies: list[float]
     steps: int
@@ -65,7 +67,7 @@ class Result(_Record):
     """One finished run.
 
     ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
-    short-training score, which is never a result.
+    short-training score, which is never a result. ``notes`` are what the strategy has to say of its search.
     """
 
     strategy: str
@@ -94,6 +96,7 @@ class Result(_Record):
     trials: int
     failed_trials: int
     stopped: str
+    notes: dict[str, Any]
     engine: str
     device: str
     versions: dict[str, str]

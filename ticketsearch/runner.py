@@ -185,8 +185,7 @@ class _Run:
             problem = self._problem(ledger)
             ticket, stopped = self._search(problem)
             failed = sum(trial.state == "failed" for trial in ledger)
-        weights = ticket.weights or self._initial
-        ticket = Ticket(ticket.mask, Weights(np.where(ticket.mask, weights.vector, 0), weights.rest), ticket.step)
+        ticket = ticket.started(self._initial)
         confirmed, references = confirm_with_references(
             self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
             self._progress.confirm, tuple(self._spec.controls),
@@ -270,6 +269,9 @@ class _Run:
             weights.vector.shape != self._initial.vector.shape or weights.rest.shape != self._initial.rest.shape
         ):
             raise StrategyError(f"{where} start weights of shapes {weights.vector.shape}, {weights.rest.shape}")
+        for name, values in (("held values", ticket.held), ("scores", ticket.scores)):
+            if values is not None and values.shape != mask.shape:
+                raise StrategyError(f"{where} {name} of shape {values.shape}; needed: {mask.shape}")
         return ticket
 
     def _result(
@@ -312,6 +314,7 @@ class _Run:
             trials=problem.trials,
             failed_trials=failed,
             stopped=stopped,
+            notes=problem.notes,
             engine=spec.engine,
             device=spec.device,
             versions=versions_of(spec.distribution),

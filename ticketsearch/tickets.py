@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.errors import CorruptRun, InvalidValue
@@ -45,11 +46,23 @@ class Ticket:
         mask: ``(D,)``, True = kept.
         weights: what the kept weights start from; ``None`` = the run's initial weights.
         step: the step of the recipe these weights belong to; training goes on from there.
+        held: what the pruned weights are held at, ``(D,)``; ``None`` = zero. See :mod:`ticketsearch.actions`.
+        scores: what chose the kept weights, ``(D,)``, highest kept; ``None`` if no score per weight did. A control
+            inverts it.
     """
 
     mask: BoolArray
     weights: Weights | None = None
     step: int = 0
+    held: FloatArray | None = None
+    scores: npt.NDArray[np.floating] | None = None
+
+    def started(self, initial: Weights) -> Ticket:
+        """The same with its start weights filled in: pruned ones are what they are held at."""
+        weights = self.weights or initial
+        held = np.float32(0) if self.held is None else self.held
+        vector = np.where(self.mask, weights.vector, held).astype(np.float32)
+        return replace(self, weights=Weights(vector, weights.rest))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +72,8 @@ class SavedTicket:
     Attributes:
         space: layer names, shapes and offsets.
         mask: ``(D,)``, True = kept.
-        start: weights before training; pruned ones are zero.
-        trained: weights after the first confirmation's training; pruned ones are zero.
+        start: weights before training; pruned ones are what they are held at, zero as a rule.
+        trained: weights after the first confirmation's training; pruned ones likewise.
         step: the recipe's step that ``start`` belongs to.
         rest_shapes: name -> shape of everything in ``rest``, in order.
     """
@@ -111,11 +124,17 @@ class SavedTicket:
             The module.
 
         Raises:
-            InvalidValue: the module's tensors do not match the ticket's.
+            InvalidValue: the module's tensors do not match the ticket's, or its pruned weights are held at other
+                values than zero: use :meth:`state_dict`.
         """
         import torch
         from torch.nn.utils import prune
 
+        if self.start.vector[~self.mask].any():
+            raise InvalidValue(
+                "this ticket holds pruned weights at values other than zero, which torch.nn.utils.prune cannot; "
+                "use state_dict() and masks()"
+            )
         current = module.state_dict()
         state = self.state_dict(trained=trained)
         for name, array in state.items():
@@ -134,7 +153,7 @@ class SavedTicket:
 def save_ticket(
     path: Path, ticket: Ticket, space: MaskSpace, trained: Weights, rest_shapes: dict[str, tuple[int, ...]]
 ) -> None:
-    """Write a ticket with its start weights filled in, atomically."""
+    """Write a ticket with its start weights filled in (:meth:`Ticket.started`), atomically."""
     from safetensors.numpy import save
 
     if ticket.weights is None:
@@ -149,6 +168,7 @@ def save_ticket(
     tensors: dict[str, np.ndarray[Any, Any]] = {
         "mask": pack(ticket.mask),
         "start": ticket.weights.vector[ticket.mask],
+        "held": ticket.weights.vector[~ticket.mask] if ticket.held is not None else np.zeros(0, dtype=np.float32),
         "start_rest": ticket.weights.rest,
         "trained": trained.vector[ticket.mask],
         "trained_rest": trained.rest,
@@ -203,6 +223,8 @@ def _assemble(header: dict[str, str], tensors: dict[str, np.ndarray[Any, Any]]) 
     def weights(which: str) -> Weights:
         vector = np.zeros(space.size, dtype=np.float32)
         vector[mask] = tensors[which]
+        if tensors["held"].size:
+            vector[~mask] = tensors["held"]
         if tensors[f"{which}_rest"].shape != (rest_size,):
             raise ValueError(f"{which}_rest has shape {tensors[f'{which}_rest'].shape}, not ({rest_size},)")
         return Weights(vector, tensors[f"{which}_rest"])

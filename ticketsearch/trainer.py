@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ticketsearch.arrays import BoolArray, IntArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray
 from ticketsearch.cost import Cost
 from ticketsearch.engine import Job, Relaxed, batch_indices
 from ticketsearch.errors import StrategyError, TicketsearchError
@@ -40,6 +40,7 @@ class Trainer:
         first_step: int,
         stops: list[int],
         *,
+        held: FloatArray | None,
         validate: bool,
         relaxation: Relaxation | None,
     ) -> Iterator[Snapshot]:
@@ -48,7 +49,7 @@ class Trainer:
         self._trainings += 1
         rng = stream(session.seed, "train", number)
         order = batch_indices(session.meter.train_size, recipe.batch_size, recipe.steps, rng)[first_step:]
-        job = Job(mask[None], start, recipe, order, first_step)
+        job = Job(mask[None], start, recipe, order, first_step, held)
 
         def run(ticks: tuple[int, ...]) -> Iterator[Relaxed]:
             if relaxation is None:
@@ -117,7 +118,7 @@ class Trainer:
 
     def _stretch(self, job: Job, steps: int, *, first: bool, measuring: bool) -> Cost:
         """The price of some steps of one training, and of a validation after them."""
-        mask = job.masks[0]
+        mask = job.computed[0]
         cost = self._session.pricing.training(mask, steps * job.recipe.batch_size) + Cost(trainings=int(first))
         return cost + self._session.pricing.forward(mask, len(self._session.validation.labels)) if measuring else cost
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from tests import tiny
 from ticketsearch import Recipe, Split, Task, Weights
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray
+from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.engine import Engine, Job, batch_indices
 from ticketsearch.tasks.layout import read_weights
 
@@ -81,7 +81,8 @@ def torch_training(task: Task, engine: Engine, job: Job, row: int) -> nn.Module:
     network, recipe, mask = task.build(0), job.recipe, job.masks[row]
     kept = load(network, engine, job.start, mask)
     held = None if job.held is None else np.where(mask, 0, np.broadcast_to(job.held, job.masks.shape)[row])
-    pruned = {} if held is None else {layer.name: part for layer, part in engine.layout.space.split(held)}
+    parts = [] if held is None else engine.layout.space.split(held.astype(np.float32))
+    pruned = {layer.name: torch.from_numpy(np.array(part)) for layer, part in parts}
     hold(network, kept, pruned)
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
@@ -106,11 +107,11 @@ def torch_training(task: Task, engine: Engine, job: Job, row: int) -> nn.Module:
 
 
 @torch.no_grad()
-def hold(network: nn.Module, kept: dict[str, Tensor], held: dict[str, FloatArray]) -> None:
+def hold(network: nn.Module, kept: dict[str, Tensor], held: dict[str, Tensor]) -> None:
     """Put pruned weights where they are held."""
     for name, parameter in network.named_parameters():
         if name in held:
-            parameter.copy_(torch.where(kept[name], parameter, torch.from_numpy(held[name].copy())))
+            parameter.copy_(torch.where(kept[name], parameter, held[name]))
 
 
 def backward(network: nn.Module, split: Split, chosen: IntArray, recipe: Recipe | None = None) -> None:

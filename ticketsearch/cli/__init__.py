@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from ticketsearch.cli import plugins
-from ticketsearch.cli.options import Json, Settings, parse_settings, print_json
+from ticketsearch.cli import experiments, plugins
+from ticketsearch.cli.options import (
+    DataRoot,
+    Device,
+    Download,
+    Engine,
+    Json,
+    Markdown,
+    Settings,
+    Sparsity,
+    TaskName,
+    parse_settings,
+    print_json,
+    print_rich,
+)
 from ticketsearch.errors import InvalidValue, TicketsearchError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 app = typer.Typer(
     help="Search for lottery tickets: sparse masks under which a network trains as well as the whole.",
@@ -24,6 +34,7 @@ app = typer.Typer(
 )
 
 plugins.add_to(app)
+app.command()(experiments.ablate)
 
 Out = Annotated[Path, typer.Option(help="Folder of run folders.")]
 
@@ -31,8 +42,8 @@ Out = Annotated[Path, typer.Option(help="Folder of run folders.")]
 @app.command()
 def run(
     strategy: Annotated[str, typer.Option(help="Name of a strategy; see 'ticketsearch strategies'.")],
-    task: Annotated[str, typer.Option(help="Name of a task, or package.module:function.")] = "mnist1d-mlp",
-    sparsity: Annotated[float, typer.Option(help="Fraction of the weights to prune, in [0, 1).")] = 0.9,
+    task: TaskName = "mnist1d-mlp",
+    sparsity: Sparsity = 0.9,
     budget: Annotated[str, typer.Option(help="What the search may spend, in epochs of the dense network.")] = "2000ep",
     seed: Annotated[int, typer.Option(help="Fixes every random choice.")] = 0,
     settings: Settings = None,
@@ -42,15 +53,15 @@ def run(
     orders: Annotated[int, typer.Option(help="Full trainings of the ticket, each with its own data order.")] = 3,
     controls: Annotated[
         list[str] | None,
-        typer.Option("--control", metavar="NAME", help="Also confirm: reinitialise, shuffle-mask, shuffle-weights."),
+        typer.Option(
+            "--control", metavar="NAME", help="Also confirm: reinitialise, shuffle-mask, shuffle-weights, invert."
+        ),
     ] = None,
     out: Out = Path("runs"),
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
-    engine: Annotated[str, typer.Option(help="sparse, dense or auto: sparse for perceptrons on a CPU.")] = "auto",
-    data_root: Annotated[
-        Path | None, typer.Option(help="Folder of data sets; default TICKETSEARCH_DATA or the cache.")
-    ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")] = False,
+    device: Device = "cpu",
+    engine: Engine = "auto",
+    data_root: DataRoot = None,
+    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Search for a ticket, confirm it, and keep both in a folder. A finished run is shown, not repeated."""
@@ -86,13 +97,13 @@ def run(
     else:
         from ticketsearch.report.text import summary
 
-        _print(summary(result))
+        print_rich(summary(result))
 
 
 @app.command()
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder of run folders, or one run folder.")] = Path("runs"),
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    as_markdown: Markdown = False,
     svg: Annotated[Path | None, typer.Option(help="Also write the leaderboard as a picture.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -113,18 +124,11 @@ def report(
     elif as_markdown:
         print(text.markdown(groups))
     else:
-        _print(text.leaderboard(groups))
+        print_rich(text.leaderboard(groups))
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
     if problems:
         raise typer.Exit(1)
-
-
-def _print(renderable: RenderableType) -> None:
-    from rich.console import Console
-
-    console = Console()
-    Console(width=None if console.is_terminal else 160).print(renderable)
 
 
 def main() -> NoReturn:

@@ -4,16 +4,62 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Annotated, Any
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticketsearch.errors import InvalidValue
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")
 ]
+TaskName = Annotated[str, typer.Option("--task", help="Name of a task, or package.module:function.")]
+Sparsity = Annotated[float, typer.Option(help="Fraction of the weights to prune, in [0, 1).")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+Engine = Annotated[str, typer.Option(help="sparse, dense or auto: sparse for perceptrons on a CPU.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets; default TICKETSEARCH_DATA or the cache.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
+
+
+def parse_names(text: str) -> list[str]:
+    """``a,b,c``, each once."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise InvalidValue(f"{text!r} is not a list of different names, like a,b,c")
+    return names
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0-4``, ``7`` or ``0-4,7``.
+
+    Raises:
+        InvalidValue: something else, or a seed twice.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part, re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first or last - first >= 10_000:
+            raise InvalidValue(f"seeds {text!r}: {part.strip()!r} is neither a seed nor a range like 0-9")
+        seeds += range(first, last + 1)
+    if len(set(seeds)) < len(seeds):
+        raise InvalidValue(f"seeds {text!r} name a seed twice")
+    return seeds
+
+
+def print_rich(renderable: RenderableType) -> None:
+    """On stdout, wide where that is not a terminal."""
+    from rich.console import Console
+
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(renderable)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class Job:
         return int(self.batches.shape[-2])
 
     @cached_property
+    def computed(self) -> BoolArray:
+        """Weights that cost products, ``(P, D)``: the kept ones, and those held at something else than zero."""
+        return self.masks if self.held is None else self.masks | (self.held != 0)
+
+    @cached_property
     def rates(self) -> FloatArray:
         """Learning rate of each step, ``(S,)``."""
         rates = [self.recipe.learning_rate_at(self.first_step + step) for step in range(self.steps)]

@@ -14,6 +14,9 @@ from typing import Any
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.results import RESULT, Result, read_result, run_folders
 
+REFERENCES = ("dense", "random", "magnitude")
+"""What every run is confirmed beside; all else in its references is a control."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -42,6 +45,7 @@ class Row:
         seeds: seeds averaged over, sorted.
         test_accuracy: confirmed test accuracy.
         dense, random, magnitude: the references' test accuracies.
+        controls: test accuracies of the controls that all of the runs have, by name.
         epochs: search cost actually spent.
         sparse_flops, dense_flops: search cost, counting kept weights and all weights.
         wall_s: wall seconds of the search.
@@ -57,6 +61,7 @@ class Row:
     dense: Estimate
     random: Estimate
     magnitude: Estimate
+    controls: dict[str, Estimate]
     epochs: Estimate
     sparse_flops: Estimate
     dense_flops: Estimate
@@ -142,6 +147,8 @@ def _place(row: Row) -> tuple[float, str, float, str]:
 
 def _row(runs: list[Result], settings: dict[str, Any]) -> Row:
     runs = sorted(runs, key=lambda result: result.seed)
+    controls = [name for name in runs[0].references if name not in REFERENCES]
+    controls = [name for name in controls if all(name in run.references for run in runs)]
 
     def over(value: Callable[[Result], float]) -> Estimate:
         return Estimate.of([value(result) for result in runs])
@@ -155,6 +162,7 @@ def _row(runs: list[Result], settings: dict[str, Any]) -> Row:
         dense=over(lambda r: r.dense_test_accuracy),
         random=over(lambda r: r.random_test_accuracy),
         magnitude=over(lambda r: r.magnitude_test_accuracy),
+        controls={name: Estimate.of([r.references[name].test_accuracy for r in runs]) for name in controls},
         epochs=over(lambda r: r.cost.epochs),
         sparse_flops=over(lambda r: r.cost.sparse_flops),
         dense_flops=over(lambda r: r.cost.dense_flops),

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from ticketsearch.problem import MaskProblem
 
 
-class ProgressBar:
-    """Shows a run; plain silence where stderr is not a terminal."""
+class _Bar:
+    """A bar that begins and ends with a block; plain silence where stderr is not a terminal."""
 
-    def __init__(self, console: Console, strategy: str, budget: float) -> None:
+    def __init__(self, console: Console) -> None:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -26,10 +26,6 @@ class ProgressBar:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._budget = budget
-        self._search: TaskID = self._bar.add_task(strategy, total=budget, detail="")
-        self._confirm: TaskID | None = None
-        self._begin = time.perf_counter()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -39,6 +35,29 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+class StepBar(_Bar):
+    """Shows what is being done and the fraction done."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._task: TaskID = self._bar.add_task("", total=1.0, detail="")
+
+    def update(self, what: str, fraction: float) -> None:
+        """Show it."""
+        self._bar.update(self._task, completed=fraction, detail=what)
+
+
+class ProgressBar(_Bar):
+    """Shows a run."""
+
+    def __init__(self, console: Console, strategy: str, budget: float) -> None:
+        super().__init__(console)
+        self._budget = budget
+        self._search: TaskID = self._bar.add_task(strategy, total=budget, detail="")
+        self._confirm: TaskID | None = None
+        self._begin = time.perf_counter()
 
     def search(self, problem: MaskProblem) -> None:
         """Show what was spent and found."""

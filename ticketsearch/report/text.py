@@ -32,8 +32,15 @@ def percent(accuracy: Estimate) -> str:
     return f"{100 * accuracy.mean:.1f}{spread}"
 
 
-def cells(row: Row) -> list[str]:
-    """The texts of a leaderboard row, in the order of ``COLUMNS``."""
+def columns(group: Group) -> list[str]:
+    """``COLUMNS``, and one for each control that some row has."""
+    controls = dict.fromkeys(name for row in group.rows for name in row.controls)
+    return [*COLUMNS, *(f"{name} %" for name in controls)]
+
+
+def cells(row: Row, group: Group) -> list[str]:
+    """The texts of a leaderboard row, in the order of :func:`columns`."""
+    controls = dict.fromkeys(name for other in group.rows for name in other.controls)
     return [
         label(row),
         str(len(row.seeds)),
@@ -45,6 +52,7 @@ def cells(row: Row) -> list[str]:
         f"{row.sparse_flops.mean / 1e9:.4g}",
         f"{row.wall_s.mean:.1f}",
         f"{row.trials.mean:.0f}",
+        *(percent(row.controls[name]) if name in row.controls else "" for name in controls),
     ]
 
 
@@ -70,10 +78,10 @@ def leaderboard(groups: Sequence[Group]) -> Renderables:
     parts: list[Table | Text] = []
     for group in groups:
         table = Table(title=title(group), title_justify="left", title_style="bold")
-        for index, column in enumerate(COLUMNS):
+        for index, column in enumerate(columns(group)):
             table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
         for row in group.rows:
-            table.add_row(*cells(row))
+            table.add_row(*cells(row, group))
         parts.append(table)
     return Renderables(*parts, Text(NOTE, style="dim"))
 
@@ -82,8 +90,11 @@ def markdown(groups: Sequence[Group]) -> str:
     """GitHub-flavoured tables."""
     lines: list[str] = []
     for group in groups:
-        lines += [f"### {title(group)}", "", "| " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * 9 + "|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in group.rows]
+        head = columns(group)
+        lines += [f"### {title(group)}", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+        lines += [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row, group)) + " |" for row in group.rows
+        ]
         lines.append("")
     return "\n".join([*lines, NOTE])
 
@@ -91,23 +102,31 @@ def markdown(groups: Sequence[Group]) -> str:
 def summary(result: Result) -> Renderables:
     """One run: accuracy beside its references, what is kept, what it cost."""
     accuracy = Table(title=f"{result.strategy} on {result.task}, seed {result.seed}", title_justify="left")
-    for column in ("network", "weights", "test accuracy %", "validation %", "trained, ep"):
+    for column in ("network", "weights", "test accuracy %", "validation %", "untrained %", "trained, ep"):
         accuracy.add_column(column, justify="left" if column == "network" else "right")
     epochs_of = _trained_epochs
     accuracy.add_row(
         "[bold]ticket[/]", f"{result.n_kept:,}", _spread(result.confirmation), _validation(result.confirmation),
-        epochs_of(result.confirmation),
+        _untrained(result.confirmation), epochs_of(result.confirmation),
     )  # fmt: skip
     names = {"dense": "dense network", "random": "random mask, same counts", "magnitude": "one-shot magnitude"}
     for key, record in result.references.items():
         weights = result.n_weights if key == "dense" else result.n_kept
-        accuracy.add_row(names.get(key, key), f"{weights:,}", _spread(record), _validation(record), epochs_of(record))
+        accuracy.add_row(
+            names.get(key, key), f"{weights:,}", _spread(record), _validation(record), _untrained(record),
+            epochs_of(record),
+        )  # fmt: skip
     layers = Table(title=f"kept weights, sparsity {result.sparsity:g}", title_justify="left")
     for column in ("layer", "shape", "kept", "density"):
         layers.add_column(column, justify="left" if column == "layer" else "right")
     for layer in result.layers:
         layers.add_row(layer.name, "x".join(map(str, layer.shape)), f"{layer.kept:,}", f"{layer.density:.4f}")
     return Renderables(accuracy, layers, Text(_cost_lines(result)))
+
+
+def _short(fact: object) -> str:
+    text = ", ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _spread(record: Confirmation) -> str:
@@ -117,6 +136,10 @@ def _spread(record: Confirmation) -> str:
 
 def _validation(record: Confirmation) -> str:
     return f"{100 * record.validation_accuracy:.2f}"
+
+
+def _untrained(record: Confirmation) -> str:
+    return f"{100 * record.untrained_test_accuracy:.1f}"
 
 
 def _trained_epochs(record: Confirmation) -> str:
@@ -136,6 +159,7 @@ def _cost_lines(result: Result) -> str:
             f"search score  {score} (best short training; not a result)",
             f"± is the standard deviation over {len(result.confirmation.test_accuracies)} data orders of one seed; "
             "several seeds: ticketsearch report",
+            *(f"{name:<13} {_short(fact)}" for name, fact in result.notes.items()),
             f"mask {result.mask_digest}   engine {result.engine} on {result.device}   {result.run}",
         ]
     )

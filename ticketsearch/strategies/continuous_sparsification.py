@@ -75,4 +75,4 @@ class ContinuousSparsification:
                 gates = snapshot.trained["gates"]
             final = gates
             gates = np.minimum(self.steepness * gates, self.initial).astype(np.float32)
-        return Ticket(top_n(final, problem.n_kept))
+        return Ticket(top_n(final, problem.n_kept), scores=final)

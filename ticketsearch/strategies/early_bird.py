@@ -8,7 +8,7 @@ even between unrelated ones (2 rho (1 - rho)), so by default it is divided by th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -20,6 +20,9 @@ from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Fraction, PruningOptions
 from ticketsearch.strategies.stability import Stability
 from ticketsearch.tickets import Ticket
+
+DRAWS = 50
+"""Masks drawn in a whole training, unless ``every`` says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -33,32 +36,44 @@ class EarlyBird(PruningOptions):
         queue: masks compared: the newest with each of the others.
         threshold: largest distance that counts as unchanged.
         distance: ``normalised`` by the expectation for random masks, or ``raw`` as published.
-        every: how often a mask is drawn.
+        every: how often a mask is drawn; default 50 times in the training (the paper: each of its 160 epochs).
         start: the ticket starts from the ``init`` weights, or goes on from the ``draw``.
+        mask_1: what kept weights start from; see :mod:`ticketsearch.actions`.
+        mask_0: what pruned weights are held at.
     """
 
     queue: Annotated[int, Field(ge=2)] = 5
     threshold: Fraction = 0.1
     distance: Literal["normalised", "raw"] = "normalised"
-    every: int | str = "1ep"
+    every: int | str | None = None
     start: Literal["init", "draw"] = "init"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.criterion not in FORMULAS:
             raise InvalidValue(f"early-bird needs a criterion of the weights as they train, not {self.criterion!r}")
+        if self.start == "draw" and (self.mask_1, self.mask_0) != ("rewind", "zero"):
+            raise InvalidValue("start=draw goes on from trained weights; mask_1 and mask_0 act on initial ones")
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends at most one dense training; if the mask never settles, the last one is the ticket."""
-        initial = problem.initial_weights().vector
+        initial, last, settled = problem.initial_weights(), None, False
         stability = Stability(self.queue, self.threshold, self.distance == "normalised")
         recipe = self.recipe(problem).lasting(problem.steps_for(1))
-        ticket = None
-        for snapshot in problem.train(recipe=recipe, every=self.every):
-            newest = top_n(FORMULAS[self.criterion](initial, snapshot.weights.vector), problem.n_kept)
-            going_on = self.start == "draw"
-            ticket = Ticket(newest, snapshot.weights if going_on else None, snapshot.step if going_on else 0)
-            if stability.settled(newest):
+        every = max(1, recipe.steps // DRAWS) if self.every is None else self.every
+        for snapshot in problem.train(recipe=recipe, every=every):
+            last = snapshot
+            scores = FORMULAS[self.criterion](initial.vector, snapshot.weights.vector)
+            newest = top_n(scores, problem.n_kept)
+            if settled := stability.settled(newest):
                 break
-        assert ticket is not None  # a training takes at least one step, and its last step gives a snapshot
-        return ticket
+        assert last is not None  # a training takes at least one step, and its last step gives a snapshot
+        problem.note(
+            settled=settled,
+            draw_epoch=last.step / problem.steps_per_epoch,
+            full_epochs=recipe.steps / problem.steps_per_epoch,
+            distances=[round(distance, 4) for distance in stability.trace[1:]],
+        )
+        if self.start == "draw":
+            return Ticket(newest, last.weights, last.step, scores=scores)
+        return replace(self.ticket(problem, newest, initial, last.weights.vector), scores=scores)

@@ -71,4 +71,5 @@ class EdgePopup:
         )  # fmt: skip
         for snapshot in problem.train(recipe=recipe, relaxation=relaxation):
             scores = snapshot.trained["scores"]
-        return Ticket(top_per_layer(np.abs(scores), counts, space), Weights(frozen, initial.rest))
+        size = np.abs(scores)
+        return Ticket(top_per_layer(size, counts, space), Weights(frozen, initial.rest), scores=size)

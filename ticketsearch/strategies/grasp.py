@@ -32,4 +32,5 @@ class Grasp:
         """Spends one Hessian-gradient product, twice the price of a gradient."""
         examples = min(self.examples, problem.train_size)
         flow = problem.hessian_gradient(None, examples, temperature=self.temperature)
-        return Ticket(top_n(problem.initial_weights().vector * flow, problem.n_kept))
+        scores = problem.initial_weights().vector * flow
+        return Ticket(top_n(scores, problem.n_kept), scores=scores)

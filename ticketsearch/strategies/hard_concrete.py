@@ -70,4 +70,4 @@ class HardConcrete:
         }
         for snapshot in problem.train(recipe=recipe, relaxation=Relaxation(trainables, weights, penalty)):
             gates = snapshot.trained["gates"]
-        return Ticket(top_n(gates, problem.n_kept))
+        return Ticket(top_n(gates, problem.n_kept), scores=gates)

@@ -7,23 +7,23 @@ round's cut is solved so that the ticket keeps exactly the number asked for; the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 from scipy.optimize import brentq
 
-from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.cost import parse_steps
 from ticketsearch.criteria import FORMULAS, CriterionScores
 from ticketsearch.errors import InvalidValue
-from ticketsearch.masks import MaskSpace, apportion, top_n, top_per_layer
+from ticketsearch.masks import MaskSpace, apportion, ranked_within, top_n, top_per_layer
 from ticketsearch.problem import MaskProblem
 from ticketsearch.scores import Snapshot
 from ticketsearch.strategies.options import Fraction, PruningOptions
 from ticketsearch.strategies.stability import Stability
-from ticketsearch.tickets import Ticket, Weights
+from ticketsearch.tickets import Ticket
 
 MAX_ROUNDS = 10_000
 
@@ -52,6 +52,8 @@ class IterativeMagnitudePruning(PruningOptions):
             ``queue`` epochs; ``never`` trains every round to its end.
         queue: masks compared.
         threshold: largest distance that counts as unchanged.
+        mask_1: what kept weights start from, in each round and in the ticket; see :mod:`ticketsearch.actions`.
+        mask_0: what pruned weights are held at.
     """
 
     rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS)] | None = None
@@ -66,6 +68,11 @@ class IterativeMagnitudePruning(PruningOptions):
     queue: Annotated[int, Field(ge=2)] = 5
     threshold: Fraction = 0.1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.restart == "learning-rate" and (self.mask_1, self.mask_0) != ("rewind", "zero"):
+            raise InvalidValue("restart=learning-rate keeps trained weights; mask_1 and mask_0 act on initial ones")
+
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""
         plan = self.plan(problem.space, problem.n_kept)
@@ -73,23 +80,37 @@ class IterativeMagnitudePruning(PruningOptions):
         rewind = parse_steps(self.rewind, problem.steps_per_epoch, "rewind")
         if rewind >= steps:
             raise InvalidValue(f"rewind {self.rewind!r} is not before the end of a round of {steps} steps")
-        mask = np.ones(problem.space.size, dtype=bool)
-        origin = start = problem.initial_weights()
+        origin = problem.initial_weights()
+        ticket, trained, lengths = Ticket(np.ones(problem.space.size, dtype=bool), origin), origin.vector, []
         for number, counts in enumerate(plan):
-            final = start
+            mask, last = ticket.mask, None
             stability = Stability(self.queue, self.threshold, self.stop == "normalised")
-            for snapshot in self._round(problem, mask, start, number, len(plan), steps, rewind):
+            for snapshot in self._round(problem, ticket, number, len(plan), steps, rewind):
                 if number == 0 and snapshot.step == rewind:
                     origin = snapshot.weights
-                final = snapshot.weights
-                if self.stop != "never" and stability.settled(self._prune(problem, mask, final, counts)):
+                last = snapshot
+                if self.stop == "never":
+                    continue
+                scores = self._scores(problem, snapshot.weights.vector)
+                if stability.settled(self._prune(problem.space, mask, scores, counts)):
                     break
-            mask = self._prune(problem, mask, final, counts)
-            start = origin if self.restart == "weights" else final
-        return Ticket(mask, start, rewind if plan else 0)
+            assert last is not None  # a round has at least one step
+            lengths.append(last.step)
+            trained = np.where(mask, last.weights.vector, trained)  # w_f of a pruned weight: when it was pruned
+            scores = self._scores(problem, trained)
+            order = ranked_within(mask, scores, ticket.scores)
+            mask = self._prune(problem.space, mask, scores, counts)
+            if self.restart == "weights":
+                ticket = self.ticket(problem, mask, origin, trained)
+            else:
+                ticket = Ticket(mask, last.weights)
+            ticket = replace(ticket, scores=order)
+        if self.stop != "never":
+            problem.note(stopped_at_steps=lengths, full_steps=steps)
+        return replace(ticket, step=rewind if plan else 0)
 
     def _round(
-        self, problem: MaskProblem, mask: BoolArray, start: Weights, number: int, rounds: int, steps: int, rewind: int
+        self, problem: MaskProblem, ticket: Ticket, number: int, rounds: int, steps: int, rewind: int
     ) -> Iterator[Snapshot]:
         """Snapshots of one round: at the step to rewind to, each epoch if the round may stop early, and at the end."""
         first = rewind if number else 0
@@ -98,8 +119,9 @@ class IterativeMagnitudePruning(PruningOptions):
         every = None if self.stop == "never" else "1ep"
         end = shift + steps
         for snapshot in problem.train(
-            mask, start=start, recipe=recipe, first_step=shift + first, every=every, at=(rewind, end)
-        ):
+            ticket.mask, start=ticket.weights, held=ticket.held, recipe=recipe, first_step=shift + first, every=every,
+            at=(rewind, end),
+        ):  # fmt: skip
             yield snapshot
             if snapshot.step == end < recipe.steps:
                 break
@@ -116,15 +138,16 @@ class IterativeMagnitudePruning(PruningOptions):
             )
         return steps
 
-    def _prune(self, problem: MaskProblem, mask: BoolArray, final: Weights, counts: IntArray) -> BoolArray:
+    def _scores(self, problem: MaskProblem, trained: FloatArray) -> FloatArray:
         if self.criterion in FORMULAS:
-            scores = FORMULAS[self.criterion](problem.initial_weights().vector, final.vector)
-        else:
-            scores = CriterionScores(problem)(self.criterion)
+            return FORMULAS[self.criterion](problem.initial_weights().vector, trained)
+        return CriterionScores(problem)(self.criterion)
+
+    def _prune(self, space: MaskSpace, mask: BoolArray, scores: FloatArray, counts: IntArray) -> BoolArray:
         surviving = np.where(mask, scores, -np.inf)
         if self.scope == "global":
             return top_n(surviving, int(counts.sum()))
-        return top_per_layer(surviving, counts, problem.space)
+        return top_per_layer(surviving, counts, space)
 
     def plan(self, space: MaskSpace, n_kept: int) -> list[IntArray]:
         """Kept weights per layer after each round, ``(L,)`` each; under ``global`` only their sum is used."""

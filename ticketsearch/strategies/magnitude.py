@@ -5,7 +5,7 @@ Source: Frankle & Carbin, "The lottery ticket hypothesis" (arXiv:1803.03635), se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ticketsearch.criteria import CriterionScores
@@ -24,6 +24,8 @@ class Magnitude(PruningOptions):
         criterion: what is kept: ``large_final`` is magnitude; see :mod:`ticketsearch.criteria`.
         l1: coefficient of an L1 term in the loss while searching.
         hoyer: coefficient of DeepHoyer's term.
+        mask_1: what kept weights start from; see :mod:`ticketsearch.actions`.
+        mask_0: what pruned weights are held at.
         scope: ``global``: one threshold for all layers; ``layer``: the same density in each.
     """
 
@@ -31,8 +33,11 @@ class Magnitude(PruningOptions):
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe, or what the budget has of it."""
-        scores = CriterionScores(problem, self.recipe(problem), reserve=0.0)(self.criterion)
+        criteria = CriterionScores(problem, self.recipe(problem), reserve=0.0)
+        scores = criteria(self.criterion)
         if self.scope == "global":
-            return Ticket(top_n(scores, problem.n_kept))
-        counts = layer_counts("uniform", problem.space, problem.n_kept)
-        return Ticket(top_per_layer(scores, counts, problem.space))
+            mask = top_n(scores, problem.n_kept)
+        else:
+            mask = top_per_layer(scores, layer_counts("uniform", problem.space, problem.n_kept), problem.space)
+        ticket = self.ticket(problem, mask, problem.initial_weights(), criteria.final)
+        return replace(ticket, scores=scores)

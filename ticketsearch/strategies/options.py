@@ -7,10 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ticketsearch.actions import act, check_actions
+from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.criteria import check_criterion
 from ticketsearch.encodings import MIXTURE, Encoding, check_encoding, make_encoding
+from ticketsearch.errors import InvalidValue
 from ticketsearch.problem import MaskProblem
 from ticketsearch.recipe import Recipe
+from ticketsearch.tickets import Ticket, Weights
 
 EncodingName = Literal["swap", "layer-density", "criterion-mixture", "seeded"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -24,13 +28,36 @@ class PruningOptions:
     criterion: str = "large_final"
     l1: Annotated[float, Field(ge=0)] = 0.0
     hoyer: Annotated[float, Field(ge=0)] = 0.0
+    mask_1: str = "rewind"
+    mask_0: str = "zero"
 
     def __post_init__(self) -> None:
         check_criterion(self.criterion)
+        check_actions(self.mask_1, self.mask_0)
 
     def recipe(self, problem: MaskProblem) -> Recipe:
         """The task's recipe with the loss terms asked for, for trainings within the search; confirmation has none."""
         return replace(problem.recipe, l1=self.l1 or problem.recipe.l1, hoyer=self.hoyer or problem.recipe.hoyer)
+
+    def ticket(self, problem: MaskProblem, mask: BoolArray, origin: Weights, final: FloatArray | None) -> Ticket:
+        """The ticket that the actions make of a mask.
+
+        Args:
+            problem: gives the random stream of the permutations.
+            mask: ``(D,)``.
+            origin: w_i, the weights to start from.
+            final: w_f, ``(D,)``; ``None`` if nothing was trained.
+
+        Raises:
+            InvalidValue: a mask-0 action that compares with final weights, of which there are none.
+        """
+        if final is None and self.mask_0.startswith("zero-if-shrunk"):
+            raise InvalidValue(f"mask_0 {self.mask_0!r} compares with trained weights; {self.criterion!r} trains none")
+        if (self.mask_1, self.mask_0) == ("rewind", "zero"):
+            return Ticket(mask, origin)
+        rng = problem.rng("actions")
+        trained = origin.vector if final is None else final
+        return act(mask, origin, trained, problem.space, rng, self.mask_1, self.mask_0)
 
 
 @dataclass(frozen=True)

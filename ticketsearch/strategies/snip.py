@@ -30,4 +30,5 @@ class Snip:
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one gradient."""
         gradient = problem.gradients(None, min(self.examples, problem.train_size))
-        return Ticket(top_n(np.abs(gradient * problem.initial_weights().vector), problem.n_kept))
+        scores = np.abs(gradient * problem.initial_weights().vector)
+        return Ticket(top_n(scores, problem.n_kept), scores=scores)

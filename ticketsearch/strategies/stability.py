@@ -7,6 +7,7 @@ for random ones of density rho; normalised, it is divided by that expectation.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -22,18 +23,21 @@ class Stability:
         queue: masks compared: the newest with each of the ``queue - 1`` before it.
         threshold: largest distance that counts as unchanged.
         normalised: divide distances by the expectation for random masks.
+        trace: for each mask added, its largest distance to the others of the queue; NaN for the first.
     """
 
     queue: int
     threshold: float
     normalised: bool
+    trace: list[float] = field(default_factory=list, init=False)
     _recent: deque[BoolArray] = field(default_factory=deque, init=False)
 
     def settled(self, newest: BoolArray) -> bool:
         """Add a mask; whether it agrees with all the others of a full queue."""
         full = len(self._recent) == self.queue - 1
-        agrees = all(hamming(newest, other, normalised=self.normalised) <= self.threshold for other in self._recent)
+        distances = [hamming(newest, other, normalised=self.normalised) for other in self._recent]
+        self.trace.append(max(distances, default=math.nan))
         self._recent.append(newest)
         if len(self._recent) == self.queue:
             self._recent.popleft()
-        return full and agrees
+        return full and self.trace[-1] <= self.threshold

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from ticketsearch.actions import signed_constants
 from ticketsearch.arrays import FloatArray, IntArray
 from ticketsearch.densities import layer_counts
 from ticketsearch.masks import MaskSpace, top_per_layer
@@ -51,9 +52,7 @@ class Supermask:
         space, initial = problem.space, problem.initial_weights()
         frozen = initial.vector.copy()
         if self.weights == "signed-constant":
-            for layer in space.layers:
-                part = frozen[layer.span]
-                frozen[layer.span] = np.sign(part) * part.std()
+            frozen = signed_constants(frozen, space)
         logits: FloatArray = np.zeros_like(frozen)
         counts = layer_counts(self.densities, space, problem.n_kept)
         relaxation = self._relaxation(space, counts, frozen, logits)
@@ -63,7 +62,10 @@ class Supermask:
         )  # fmt: skip
         for snapshot in problem.train(recipe=recipe, relaxation=relaxation):
             logits = snapshot.trained["logits"]
-        return Ticket(top_per_layer(logits, counts, space), Weights(frozen, initial.rest))
+        if self.rescale:  # the factors it was trained with: N over the weights kept
+            for layer, count in zip(space.layers, counts, strict=True):
+                frozen[layer.span] *= np.float32(layer.size / count)
+        return Ticket(top_per_layer(logits, counts, space), Weights(frozen, initial.rest), scores=logits)
 
     def _relaxation(self, space: MaskSpace, counts: IntArray, frozen: FloatArray, logits: FloatArray) -> Relaxation:
         import torch

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ticketsearch.masks import top_n
+from ticketsearch.masks import ranked_within, top_n
 from ticketsearch.problem import MaskProblem
 from ticketsearch.tickets import Ticket
 
@@ -31,8 +31,10 @@ class SynFlow:
         """Spends one forward and backward pass of one example in each round."""
         size, density = problem.space.size, problem.n_kept / problem.space.size
         mask = np.ones(size, dtype=bool)
+        order = np.zeros(size)
         for done in range(1, self.rounds + 1):
-            scores = np.where(mask, problem.synaptic_flow(mask), -np.inf)
+            scores = problem.synaptic_flow(mask)
+            order = ranked_within(mask, scores, order)
             kept = max(problem.n_kept, round(size * density ** (done / self.rounds)))
-            mask = top_n(scores, problem.n_kept if done == self.rounds else kept)
-        return Ticket(mask)
+            mask = top_n(np.where(mask, scores, -np.inf), problem.n_kept if done == self.rounds else kept)
+        return Ticket(mask, scores=order)
