@@ -100,9 +100,8 @@ def _two_threads(repeats: int) -> Iterator[Row]:
 
 def _paired(shape: str, method: str, repeats: int, gemm: float) -> list[Row]:
     """One thread and two in turn, so that both see the same machine."""
-    one = [_row(shape, 0.1, 1, 64, method, 1, gemm) for _ in range(repeats)]
-    two = [_row(shape, 0.1, 2, 64, method, 1, gemm) for _ in range(repeats)]
-    return [_merged(one), _merged(two)]
+    pairs = [[_row(shape, 0.1, threads, 64, method, 1, gemm) for threads in (1, 2)] for _ in range(repeats)]
+    return [_merged(list(rows)) for rows in zip(*pairs, strict=True)]
 
 
 def _merged(rows: list[Row]) -> Row:

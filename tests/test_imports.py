@@ -17,7 +17,7 @@ ROWS = [
     {"engine"},
     {"ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving", "asktell"},
-    {"confirm", "spec", "runner", "ablation"},
+    {"confirm", "anytime", "spec", "runner", "ablation", "baseline", "study"},
     {"leaderboard", "report"},
     {"testing", "scaffold"},
     {"cli", "__main__"},

@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from ticketsearch import MaskProblem, Result, Task, Ticket, TicketsearchError
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, PluginError, StrategyError, UnknownName
 from ticketsearch.ledger import Ledger, Trial
-from ticketsearch.masks import random_mask
+from ticketsearch.masks import random_mask, top_n
 from ticketsearch.results import LEDGER, RESULT, SPEC, TICKET, read_result
 from ticketsearch.strategies.ga import Genetic
 from ticketsearch.strategies.random_search import RandomSearch
@@ -165,13 +165,36 @@ def test_confirmation_and_references_are_on_accounts_of_their_own(tmp_path: Path
     result = run(tmp_path)
     trainings = [(3 * 300 + 100) / 300 / 3 for _ in trials_of(result.run)]
     assert result.cost.epochs == pytest.approx(sum(trainings))
-    one = 60 * 30 / 300 + (100 + 100) / 3 / 300  # full training, test and validation
+    one = 60 * 30 / 300 + (2 * 100 + 100) / 3 / 300  # full training, test before and after, validation
     for record in (result.confirmation, *result.references.values()):
         assert record.cost.epochs == pytest.approx(2 * one)
         assert record.cost.trainings == 2
     assert set(result.references) == {"dense", "random", "magnitude"}
     assert result.references["dense"].cost.sparse_flops == result.references["dense"].cost.dense_flops
     assert result.references["random"].cost.sparse_flops == result.confirmation.cost.sparse_flops
+
+
+@dataclass(frozen=True)
+class BreaksOff:
+    """Breaks a training off, which records it; the next verb, or the end, is where an error can surface."""
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        snapshot = next(problem.train(every="1ep"))
+        return Ticket(top_n(snapshot.weights.vector, problem.n_kept))
+
+
+def test_an_error_in_recording_a_training_that_was_broken_off_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append", full)
+        with pytest.raises(StrategyError, match="No space left"):
+            ticketsearch.run(BreaksOff(), tiny.make_task(), budget="20ep", out=tmp_path)
+    result = ticketsearch.run(BreaksOff(), tiny.make_task(), budget="20ep", out=tmp_path)
+    assert result.trials == 1
 
 
 def test_the_dense_reference_learns_the_task(tmp_path: Path) -> None:

@@ -102,10 +102,7 @@ def confirm(
     """
     meter = Meter(len(task.train.labels))
     recipe, first = task.recipe, tickets[0].step
-    orders = [
-        batch_indices(meter.train_size, recipe.batch_size, recipe.steps, stream(seed, "confirm", index))[first:]
-        for index in range(len(tickets))
-    ]
+    orders = [data_order(task, seed, index)[first:] for index in range(len(tickets))]
     job = population(tickets, initial, recipe, np.stack(orders))
     meter.charge(_cost(engine, task, job))
     stops = tuple(sorted({*range(task.steps_per_epoch, job.steps, task.steps_per_epoch), job.steps} - {0}))
@@ -118,6 +115,12 @@ def confirm(
         test, validation = engine.measure(Weights(*both), task.test), engine.measure(trained, task.validation)
     meter.lap(strategy=False)
     return Confirmed(_record(test, validation, job, meter), trained)
+
+
+def data_order(task: Task, seed: int, index: int) -> IntArray:
+    """The index-th data order of a seed's confirmations, ``(S, B)``."""
+    rng = stream(seed, "confirm", index)
+    return batch_indices(len(task.train.labels), task.recipe.batch_size, task.recipe.steps, rng)
 
 
 def population(tickets: Sequence[Ticket], initial: Weights, recipe: Recipe, batches: IntArray) -> Job:

@@ -25,11 +25,11 @@ class Evaluator:
     """Scores masks on the same batches from the same start; a known mask is answered from memory, free.
 
     Attributes:
-        incumbent: the best mask so far, at the highest fidelity used.
+        incumbents: the best mask so far, at the highest fidelity used, last; before it, those that were.
     """
 
     def __init__(self, session: Session) -> None:
-        self.incumbent: Incumbent | None = None
+        self.incumbents: list[Incumbent] = []
         self._session = session
         self._known: dict[tuple[str, int], Score] = {}
         self._batches: dict[int, IntArray] = {}
@@ -68,17 +68,17 @@ class Evaluator:
         if self._session.journal.replaying:
             trials = [self._session.journal.replay(question) for question in questions]
             scores = [Score.of(trial.score, trial.loss, trial.reason) for trial in trials]
+            costs = [before, *(trial.after for trial in trials)]
         else:
             scores = self._short_trainings(masks, steps)
             seconds = (self._session.meter.spent - before).seconds().shared(len(prices))
-            self._session.journal.record(
-                questions, scores, list(accumulate([before, *(price + seconds for price in prices)]))
-            )
-        for mask, key, score in zip(masks, keys, scores, strict=True):
+            costs = list(accumulate([before, *(price + seconds for price in prices)]))
+            self._session.journal.record(questions, scores, costs)
+        for mask, key, score, cost in zip(masks, keys, scores, costs[1:], strict=True):
             self._known[key] = score
-            best = self.incumbent
+            best = self.incumbents[-1] if self.incumbents else None
             if not score.failed and (best is None or (steps, score) > (best.fidelity, best.score)):
-                self.incumbent = Incumbent(mask.copy(), score, steps)
+                self.incumbents.append(Incumbent(mask.copy(), score, steps, cost))
         self._session.tell()
         self._session.stop_if_interrupted()
 

@@ -87,7 +87,12 @@ class MaskProblem:
     @property
     def incumbent(self) -> Incumbent | None:
         """The best mask evaluated so far."""
-        return self._evaluator.incumbent
+        return self._evaluator.incumbents[-1] if self._evaluator.incumbents else None
+
+    @property
+    def incumbents(self) -> Sequence[Incumbent]:
+        """The best mask evaluated so far, last, and those that were before it, first to last."""
+        return self._evaluator.incumbents
 
     @property
     def remaining(self) -> float:
@@ -108,6 +113,7 @@ class MaskProblem:
     @property
     def trials(self) -> int:
         """Trials so far."""
+        self._session.catch_up()
         return self._session.journal.length
 
     def initial_weights(self) -> Weights:
@@ -284,6 +290,10 @@ class MaskProblem:
     def interrupt(self) -> None:
         """Let the batch in progress be finished and recorded, then raise KeyboardInterrupt out of the verb."""
         self._session.interrupted = True
+
+    def finish(self) -> None:
+        """Record what the last verb left to be recorded: a training that was broken off."""
+        self._session.catch_up()
 
     @property
     def interrupted(self) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.files import write_atomically
 
 SPEC, LEDGER, TICKET, RESULT = "spec.json", "ledger.sqlite", "ticket.safetensors", "result.json"
 MARKER = ".ticketsearch"
+FAILURES, BASELINES = "failures.json", "baselines"
 
 
 class _Record(BaseModel):
@@ -54,6 +55,20 @@ class Confirmation(_Record):
     cost: CostRecord
 
 
+class Checkpoint(_Record):
+    """A mask the search would have returned had it ended earlier, confirmed like the ticket.
+
+    ``cost`` is what the search had spent when it had this mask; ``search_score`` the short-training score it had then,
+    none for a ticket that was not scored. Accuracies are means over the confirmation's data orders.
+    """
+
+    cost: CostRecord
+    search_score: float | None
+    test_accuracy: float
+    validation_accuracy: float
+    mask_digest: str
+
+
 class LayerRecord(_Record):
     """One prunable tensor and what the ticket keeps of it."""
 
@@ -67,7 +82,9 @@ class Result(_Record):
     """One finished run.
 
     ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
-    short-training score, which is never a result. ``notes`` are what the strategy has to say of its search.
+    short-training score, which is never a result. ``curve`` are confirmed checkpoints of the search by ascending cost,
+    the ticket last. ``short_scores`` are those of the ticket's mask, by the evaluator's steps, on the confirmation's
+    account. ``notes`` are what the strategy has to say of its search.
     """
 
     strategy: str
@@ -88,6 +105,8 @@ class Result(_Record):
     random_test_accuracy: float
     magnitude_test_accuracy: float
     search_score: float | None
+    curve: list[Checkpoint]
+    short_scores: dict[int, float]
     cost: CostRecord
     confirmation: Confirmation
     references: dict[str, Confirmation]
@@ -102,6 +121,41 @@ class Result(_Record):
     versions: dict[str, str]
     ticket: str
     run: str
+
+
+class Baseline(_Record):
+    """What belongs to a task, a sparsity and a seed, and to no strategy; see :mod:`ticketsearch.baseline`.
+
+    ``short_scores`` are those of random masks by the evaluator's steps, ``evaluation_epochs`` what one such evaluation
+    costs, ``test_accuracies`` the same masks' confirmed accuracies; ``dense_budget_test_accuracy`` is that of the dense
+    network trained for the whole search budget.
+    """
+
+    task: str
+    task_fingerprint: str
+    sparsity: float
+    seed: int
+    budget: float
+    fidelity: int
+    short_scores: dict[int, list[float]]
+    evaluation_epochs: dict[int, float]
+    test_accuracies: list[float]
+    dense_budget_test_accuracy: float
+
+
+class Failure(_Record):
+    """A planned run that gave no result, and why."""
+
+    strategy: str
+    settings: dict[str, Any]
+    task: str
+    sparsity: float
+    seed: int
+    budget: str
+    reason: str
+
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -121,13 +175,39 @@ def read_result(folder: Path) -> Result:
         text = path.read_bytes()
     except OSError as error:
         raise NotARun(f"{folder} holds no finished run ({error.strerror})") from error
+    result = _parsed(Result, path, text)
+    return result.model_copy(update={"run": str(folder), "ticket": str(folder / TICKET)})
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        CorruptRun: it cannot be read or does not parse.
+    """
     try:
-        result = Result.model_validate_json(text)
+        return _parsed(Baseline, path, path.read_bytes())
+    except OSError as error:
+        raise CorruptRun(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_failures(out: Path) -> list[Failure]:
+    """Planned runs of a study folder that failed when last tried; none if there is no record of them.
+
+    Raises:
+        CorruptRun: the record is damaged.
+    """
+    path = out / FAILURES
+    return _parsed(RootModel[list[Failure]], path, path.read_bytes()).root if path.is_file() else []
+
+
+def _parsed(kind: type[Record], path: Path, text: bytes) -> Record:
+    try:
+        return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise CorruptRun(f"{path} is damaged: {where}: {first['msg']}") from error
-    return result.model_copy(update={"run": str(folder), "ticket": str(folder / TICKET)})
 
 
 def run_folders(out: str | os.PathLike[str]) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ticketsearch import plugins
+from ticketsearch.anytime import curve_of, short_scores
 from ticketsearch.confirm import Confirmed, confirm_with_references
 from ticketsearch.controls import check_controls
 from ticketsearch.cost import Meter, at_least, parse_epochs, parse_steps
@@ -33,6 +34,7 @@ from ticketsearch.results import (
     RESULT,
     SPEC,
     TICKET,
+    Checkpoint,
     Confirmation,
     CostRecord,
     LayerRecord,
@@ -83,8 +85,10 @@ def run(
     engine: str = "auto",
     orders: int = 3,
     controls: Sequence[str] = (),
+    checkpoints: int = 8,
     fidelity: int | str | None = None,
     source: DataSource | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Search for a ticket, confirm it, and keep both in a folder; a finished run is read back, not repeated.
@@ -101,8 +105,11 @@ def run(
         engine: ``sparse``, ``dense`` or ``auto``; see :func:`ticketsearch.engine.make_engine`.
         orders: full trainings, each with a data order of its own, in the confirmation.
         controls: further references: the ticket with one of its claims taken away; see :mod:`ticketsearch.controls`.
+        checkpoints: how many masks the search would have returned earlier to confirm as well, at costs doubling up to
+            what it spent; 0 for none.
         fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
         source: where data sets lie.
+        workers: threads of the engine on a CPU; default one per core. Results do not depend on it.
         progress: watches.
 
     Returns:
@@ -117,11 +124,13 @@ def run(
         raise InvalidValue(f"seed {seed!r} is not an integer from 0 to 2**63 - 1")
     if not 1 <= orders <= 1000:
         raise InvalidValue(f"orders {orders!r} is not between 1 and 1000")
+    if not 0 <= checkpoints <= 100:
+        raise InvalidValue(f"checkpoints {checkpoints!r} is not between 0 and 100")
     wanted = check_controls(tuple(controls))
     name, distribution, searcher = _resolve(strategy, settings or {})
     out_folder = checked_out(Path(out))
     loaded = task if isinstance(task, Task) else load_task(task, source)
-    trainer = make_engine(loaded, device, engine)
+    trainer = make_engine(loaded, device, engine, workers)
     trainer.layout.space.n_kept(sparsity)
     steps = loaded.fidelity if fidelity is None else parse_steps(fidelity, loaded.steps_per_epoch, "fidelity")
     _check_budget(loaded, limit, steps)
@@ -137,6 +146,7 @@ def run(
         seed=seed,
         orders=orders,
         controls=list(wanted),
+        checkpoints=checkpoints,
         engine=trainer.name,
         device=device,
     )
@@ -190,10 +200,14 @@ class _Run:
             self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
             self._progress.confirm, tuple(self._spec.controls),
         )  # fmt: skip
+        curve = curve_of(
+            self._engine, self._task, self._spec, self._initial, problem.incumbents, ticket, self._meter.spent,
+            confirmed.record, self._progress.confirm,
+        )  # fmt: skip
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
         layout = self._engine.layout
         save_ticket(self._folder / TICKET, ticket, layout.space, trained, layout.rest_shapes)
-        result = self._result(problem, ticket, stopped, failed, confirmed, references)
+        result = self._result(problem, ticket, stopped, failed, confirmed, references, curve)
         write_result(self._folder, result)
         return result
 
@@ -228,8 +242,10 @@ class _Run:
         with _first_interrupt_finishes_batch(problem):
             try:
                 ticket = self._strategy.search(problem)
+                problem.finish()
             except BudgetExhausted as error:
                 stopped = f"{type(error).__name__}: {error}"
+                problem.finish()
             except BaseException as error:
                 problem.interrupt()  # trainings it leaves unfinished are no trials: a resumed run makes them anew
                 if isinstance(error, TicketsearchError) or not isinstance(error, Exception):
@@ -282,8 +298,10 @@ class _Run:
         failed: int,
         confirmed: Confirmed,
         references: dict[str, Confirmation],
+        curve: list[Checkpoint],
     ) -> Result:
         spec, record, space = self._spec, confirmed.record, problem.space
+        short = short_scores(self._engine, self._task, ticket.mask[None], self._initial, spec.seed, spec.fidelity)
         return Result(
             strategy=spec.strategy,
             parameters=spec.parameters,
@@ -303,6 +321,8 @@ class _Run:
             random_test_accuracy=references["random"].test_accuracy,
             magnitude_test_accuracy=references["magnitude"].test_accuracy,
             search_score=problem.incumbent.score.value if problem.incumbent else None,
+            curve=curve,
+            short_scores={steps: float(scores[0]) for steps, scores in short.items()},
             cost=CostRecord.model_validate(self._meter.spent.as_dict(self._meter.train_size)),
             confirmation=record,
             references=references,

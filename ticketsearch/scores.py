@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ticketsearch.arrays import BoolArray, FloatArray
+from ticketsearch.cost import Cost
 from ticketsearch.tickets import Weights
 
 FAILED = -math.inf
@@ -70,8 +71,16 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Incumbent:
-    """The best mask evaluated so far, at the highest fidelity used."""
+    """The best mask evaluated so far, at the highest fidelity used.
+
+    Attributes:
+        mask: ``(D,)``.
+        score: its short-training score.
+        fidelity: steps of that training.
+        cost: what the search had spent when it was found.
+    """
 
     mask: BoolArray
     score: Score
     fidelity: int
+    cost: Cost

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ticketsearch.errors import InvalidValue
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +32,24 @@ def derive(seed: int, *names: str | int) -> int:
 def stream(seed: int, *names: str | int) -> np.random.Generator:
     """An independent generator for one purpose of one run."""
     return np.random.Generator(np.random.PCG64(derive(seed, *names)))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0-4``, ``7`` or ``0-4,7``.
+
+    Raises:
+        InvalidValue: something else, or a seed twice.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part, re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first or last - first >= 10_000:
+            raise InvalidValue(f"seeds {text!r}: {part.strip()!r} is neither a seed nor a range like 0-9")
+        seeds += range(first, last + 1)
+    if len(set(seeds)) < len(seeds):
+        raise InvalidValue(f"seeds {text!r} name a seed twice")
+    return seeds
 
 
 def torch_stream(seed: int, device: torch.device) -> torch.Generator:

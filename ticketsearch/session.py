@@ -46,6 +46,7 @@ class Session:
     seed: int
     tell: Callable[[], None]
     interrupted: bool = field(default=False, init=False)
+    _postponed: tuple[Question, Cost, Score | None] | None = field(default=None, init=False)
 
     @cached_property
     def pricing(self) -> Pricing:
@@ -62,6 +63,7 @@ class Session:
         """Around every metered call: time before it was the strategy's own, time in it is not."""
         self.meter.lap(strategy=True)
         try:
+            self.catch_up()
             self.stop_if_interrupted()
             yield
             self.stop_if_interrupted()
@@ -72,6 +74,16 @@ class Session:
         """Raise KeyboardInterrupt if that was asked for."""
         if self.interrupted:
             raise KeyboardInterrupt
+
+    def postpone(self, question: Question, before: Cost, score: Score | None) -> None:
+        """Record a call at the next chance: from a generator that is being closed no error would get out."""
+        self._postponed = question, before, score
+
+    def catch_up(self) -> None:
+        """Record what was postponed."""
+        if self._postponed is not None and not self.interrupted:
+            postponed, self._postponed = self._postponed, None
+            self.record(*postponed)
 
     def record(self, question: Question, before: Cost, score: Score | None = None) -> None:
         """Record a call that a replay makes anew, because its result is not in the ledger."""

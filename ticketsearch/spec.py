@@ -31,6 +31,7 @@ class Spec:
     seed: int
     orders: int
     controls: list[str]
+    checkpoints: int
     engine: str
     device: str
 

@@ -88,7 +88,7 @@ class Trainer:
         running = run(tuple(ticks))
         before, done, seen, loss = self._session.meter.spent, 0, 0, 0.0
         score: Score | None = None
-        repeatable = False  # whether a resumed run would end this training at the same step
+        repeatable = closed = False  # whether a resumed run would end this training at the same step; broken off
         try:
             for tick in ticks:
                 with self._session.verb():
@@ -109,12 +109,16 @@ class Trainer:
                     yield Snapshot(job.first_step + tick, own, loss / (tick - seen), score, trained)
                     seen, loss = tick, 0.0
             repeatable = True
-        except (TicketsearchError, GeneratorExit):
+        except TicketsearchError:
             repeatable = True
+            raise
+        except GeneratorExit:
+            repeatable = closed = True
             raise
         finally:
             if done and repeatable and not self._session.interrupted:
-                self._session.record(("train", digest(mask), done), before, score)
+                record = self._session.postpone if closed else self._session.record
+                record(("train", digest(mask), done), before, score)
 
     def _stretch(self, job: Job, steps: int, *, first: bool, measuring: bool) -> Cost:
         """The price of some steps of one training, and of a validation after them."""

@@ -17,7 +17,6 @@ from ticketsearch.cli.options import (
     Sparsity,
     TaskName,
     parse_names,
-    parse_seeds,
     print_json,
     print_rich,
 )
@@ -52,6 +51,7 @@ def ablate(
     from ticketsearch.ablation import cells_of
     from ticketsearch.report import ablation as report
     from ticketsearch.report.progress import StepBar
+    from ticketsearch.seeds import parse_seeds
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,24 +33,6 @@ def parse_names(text: str) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         raise InvalidValue(f"{text!r} is not a list of different names, like a,b,c")
     return names
-
-
-def parse_seeds(text: str) -> list[int]:
-    """``0-4``, ``7`` or ``0-4,7``.
-
-    Raises:
-        InvalidValue: something else, or a seed twice.
-    """
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part, re.ASCII)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if last < first or last - first >= 10_000:
-            raise InvalidValue(f"seeds {text!r}: {part.strip()!r} is neither a seed nor a range like 0-9")
-        seeds += range(first, last + 1)
-    if len(set(seeds)) < len(seeds):
-        raise InvalidValue(f"seeds {text!r} name a seed twice")
-    return seeds
 
 
 def print_rich(renderable: RenderableType) -> None:

@@ -1,0 +1,119 @@
+"""What a search would have returned had it ended earlier, and how well its short scores foretold it.
+
+Accuracy against cost needs *confirmed* accuracy: the score a search climbs is the one it may be exploiting. So masks
+it held on the way are trained in full as the ticket is, on an account of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ticketsearch.arrays import BoolArray, ScoreArray
+from ticketsearch.confirm import Tick, data_order, population
+from ticketsearch.cost import Cost
+from ticketsearch.engine import Engine, Job, batch_indices
+from ticketsearch.masks import digest
+from ticketsearch.results import Checkpoint, Confirmation, CostRecord
+from ticketsearch.scores import Incumbent
+from ticketsearch.seeds import stream
+from ticketsearch.spec import Spec
+from ticketsearch.tasks import Task
+from ticketsearch.tickets import Ticket, Weights
+
+FIDELITIES = (0.25, 0.5, 1, 2, 4, 8)
+"""Lengths of the evaluator's training, as multiples of the run's, at which a ticket's mask is scored afterwards."""
+
+
+def curve_of(
+    engine: Engine,
+    task: Task,
+    spec: Spec,
+    initial: Weights,
+    incumbents: Sequence[Incumbent],
+    ticket: Ticket,
+    spent: Cost,
+    confirmed: Confirmation,
+    tick: Tick,
+) -> list[Checkpoint]:
+    """Checkpoints of a search by ascending cost, the ticket last.
+
+    Args:
+        engine: trains them.
+        task: recipe, data, test split.
+        spec: the run's: seed, data orders, number of checkpoints.
+        initial: the run's initial weights.
+        incumbents: best masks of the search, first to last.
+        ticket: what it ended with: the last of them, or one of the strategy's own.
+        spent: the cost of the search.
+        confirmed: of the ticket.
+        tick: progress.
+    """
+    size, last = len(task.train.labels), digest(ticket.mask)
+    earlier = [one for one in milestones(incumbents, spec.checkpoints) if digest(one.mask) != last]
+    masks = np.array([one.mask for one in earlier]).reshape(len(earlier), ticket.mask.size)
+    accuracies = confirm_masks(engine, task, masks, initial, spec.seed, spec.orders, tick)
+    own = next((one for one in reversed(incumbents) if digest(one.mask) == last), None)
+    ends: list[tuple[Cost, float | None, float, float, str]]
+    ends = [(one.cost, one.score.value, *both, digest(one.mask)) for one, both in zip(earlier, accuracies, strict=True)]
+    accuracy = confirmed.test_accuracy, confirmed.validation_accuracy
+    ends.append((own.cost if own else spent, own.score.value if own else None, *accuracy, last))
+    return [
+        Checkpoint(
+            cost=CostRecord.model_validate(cost.as_dict(size)),
+            search_score=score,
+            test_accuracy=test,
+            validation_accuracy=validation,
+            mask_digest=mask,
+        )
+        for cost, score, test, validation, mask in ends
+    ]
+
+
+def milestones(incumbents: Sequence[Incumbent], count: int) -> list[Incumbent]:
+    """What a search would have returned at ``count`` costs, each twice the one before, the last when it found its best.
+
+    Fewer where nothing new was found in between.
+    """
+    if not incumbents or not count:
+        return []
+    last = incumbents[-1].cost.thirds
+    costs = [last / 2**back for back in range(count - 1, -1, -1)]
+    affordable = [[one for one in incumbents if one.cost.thirds <= cost] for cost in costs]
+    return list({digest(found[-1].mask): found[-1] for found in affordable if found}.values())
+
+
+def confirm_masks(
+    engine: Engine, task: Task, masks: BoolArray, initial: Weights, seed: int, orders: int, tick: Tick
+) -> list[tuple[float, float]]:
+    """Test and validation accuracy of each of ``(P, D)`` masks over the initial weights, means over data orders.
+
+    The orders are those of the ticket's confirmation, one after another, each shared by all masks.
+    """
+    if not len(masks):
+        return []
+    accuracies = np.zeros((orders, 2, len(masks)))
+    for index in range(orders):
+        order = data_order(task, seed, index)
+        job = population([Ticket(mask) for mask in masks], initial, task.recipe, order)
+        trained = [weights for weights, _ in engine.train(job, (job.steps,))][-1]
+        accuracies[index] = [engine.measure(trained, split).accuracy for split in (task.test, task.validation)]
+        tick("checkpoints", (index + 1) / orders)
+    return [(float(test), float(validation)) for test, validation in accuracies.mean(0).T]
+
+
+def short_scores(
+    engine: Engine, task: Task, masks: BoolArray, initial: Weights, seed: int, fidelity: int
+) -> dict[int, ScoreArray]:
+    """Scores ``(P,)`` that the run's evaluator would give masks, by its steps: quarter to eightfold ``fidelity``.
+
+    The batches are the evaluator's (:class:`ticketsearch.evaluator.Evaluator`).
+    """
+    scores = {}
+    for steps in sorted({min(int(fidelity * factor), task.recipe.steps) for factor in FIDELITIES}):
+        rng = stream(seed, "evaluate")
+        batches = batch_indices(len(task.train.labels), task.recipe.batch_size, steps, rng)
+        job = Job(masks, initial, task.recipe.lasting(steps), batches)
+        scores[steps] = engine.evaluate(job, task.validation).accuracy
+    return scores

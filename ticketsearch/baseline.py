@@ -1,0 +1,87 @@
+"""What a study measures once for each task, sparsity and seed, whatever its strategies.
+
+Random masks, each with its short scores at several lengths and one full training: how well does the short score
+foretell the confirmed accuracy? And the dense network given the whole search budget as one long training: what does
+plain training make of the same examples? All of it is on an account of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ticketsearch.anytime import confirm_masks, short_scores
+from ticketsearch.confirm import Tick, population
+from ticketsearch.engine import Engine, batch_indices
+from ticketsearch.files import write_atomically
+from ticketsearch.masks import random_masks
+from ticketsearch.pricing import evaluation_thirds
+from ticketsearch.results import BASELINES, Baseline, read_baseline
+from ticketsearch.seeds import stream
+from ticketsearch.tasks import Task
+from ticketsearch.tasks.layout import read_weights
+from ticketsearch.tickets import Ticket
+
+MASKS = 32
+"""Random masks per seed."""
+
+
+def _quiet(_what: str, _fraction: float) -> None:
+    pass
+
+
+def measure_baseline(
+    engine: Engine, task: Task, sparsity: float, seed: int, budget: float, fidelity: int, out: Path, tick: Tick = _quiet
+) -> Baseline:
+    """Measure, or read back what was measured before.
+
+    Args:
+        engine: trains.
+        task: recipe, data, test split.
+        sparsity: of the random masks.
+        seed: a run's: initial weights, the evaluator's batches and the confirmation's data orders are its own.
+        budget: of the searches, in epochs: how long the dense network is trained.
+        fidelity: of the evaluator, in steps.
+        out: the study's folder; the record is a file in its ``baselines``.
+        tick: progress.
+    """
+    spec = [task.name, task.fingerprint, sparsity, seed, budget, fidelity, engine.name]
+    identity = hashlib.blake2b(json.dumps(spec).encode(), digest_size=6).hexdigest()
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", task.name)[:100]
+    path = out / BASELINES / f"{words}-{sparsity:g}-seed{seed}-{identity}.json"
+    if path.is_file():
+        return read_baseline(path)
+    initial, space = read_weights(task.build(seed), engine.layout), engine.layout.space
+    masks = random_masks(space, sparsity, MASKS, stream(seed, "baseline", "masks"))
+    confirmed = confirm_masks(engine, task, masks, initial, seed, 1, tick)
+    short = short_scores(engine, task, masks, initial, seed, fidelity)
+    size, batch = len(task.train.labels), task.recipe.batch_size
+    steps = max(1, round(budget * size / batch))
+    recipe = task.recipe.lasting(steps)
+    rng = stream(seed, "baseline", "dense")
+    dense = population(
+        [Ticket(np.ones(space.size, dtype=bool))], initial, recipe, batch_indices(size, batch, steps, rng)
+    )
+    tick("dense network, whole budget", 0.0)
+    [(trained, _)] = engine.train(dense, (steps,))
+    record = Baseline(
+        task=task.name,
+        task_fingerprint=task.fingerprint,
+        sparsity=sparsity,
+        seed=seed,
+        budget=budget,
+        fidelity=fidelity,
+        short_scores={steps: scores.tolist() for steps, scores in short.items()},
+        evaluation_epochs={
+            steps: evaluation_thirds(steps, batch, len(task.validation.labels)) / (3 * size) for steps in short
+        },
+        test_accuracies=[test for test, _ in confirmed],
+        dense_budget_test_accuracy=float(engine.measure(trained, task.test).accuracy[0]),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (record.model_dump_json(indent=1) + "\n").encode())
+    return record
