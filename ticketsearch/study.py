@@ -56,6 +56,15 @@ class Entry(BaseModel):
     settings: dict[str, Any] = {}
 
 
+FRONTIER = tuple(
+    Entry(name="imp", settings={"scope": scope, "rounds": rounds, "round_steps": length})
+    for scope in ("global", "layer")
+    for rounds in (1, 3, 11)
+    for length in ("5%", "20%", "100%")
+)
+"""What IMP finds from a twentieth of a training to eleven whole ones."""
+
+
 class Grid(BaseModel):
     """Strategies x tasks x sparsities x seeds under one budget.
 
@@ -69,20 +78,31 @@ class Grid(BaseModel):
         orders: full trainings in each confirmation.
         controls: of every ticket.
         checkpoints: confirmed on the way.
+        frontier: whether to add :data:`FRONTIER`, IMP at other lengths and scopes: SGD is not one point.
         baselines: whether to measure what belongs to no strategy: see :mod:`ticketsearch.baseline`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    strategies: Annotated[list[Annotated[Entry, BeforeValidator(_entry)]], Field(min_length=1)]
+    strategies: Annotated[list[Annotated[Entry, BeforeValidator(_entry)]], Field(min_length=1)] = [
+        Entry(name=name) for name in ("random", "magnitude", "early-bird", "imp", "ga", "sa", "optuna")
+    ]
     tasks: Annotated[list[str], Field(min_length=1)] = ["mnist1d-mlp"]
     sparsities: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.9]
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_seeds), Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_seeds), Field(min_length=1)] = list(
+        range(10)
+    )
     budget: str = "2000ep"
     fidelity: int | str | None = None
     orders: Annotated[int, Field(ge=1, le=1000)] = 3
     controls: list[str] = list(CONTROLS)
     checkpoints: Annotated[int, Field(ge=0, le=100)] = 8
+    frontier: bool = True
     baselines: bool = True
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Strategies, with the frontier's."""
+        return [*self.strategies, *(FRONTIER if self.frontier else ())]
 
 
 class Study(BaseModel):
@@ -192,7 +212,7 @@ def planned(study: Study) -> list[Item]:
                     entry.name, entry.settings, task, sparsity, seed, grid.budget, grid.fidelity, grid.orders,
                     tuple(grid.controls), grid.checkpoints,
                 )
-                for entry in grid.strategies
+                for entry in grid.entries
             ]  # fmt: skip
             if grid.baselines:
                 items.append(PlannedBaseline(task, sparsity, seed, grid.budget, grid.fidelity))
@@ -208,8 +228,13 @@ class Finished:
     result: Result | Baseline | None
     reason: str = ""
 
+    @property
+    def accuracy(self) -> float | None:
+        """Confirmed, if it is a run's."""
+        return self.result.test_accuracy if isinstance(self.result, Result) else None
 
-def execute(
+
+def compute(
     study: Study,
     *,
     data_root: Path | None = None,

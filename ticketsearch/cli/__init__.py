@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 
 plugins.add_to(app)
+app.command()(experiments.compare)
 app.command()(experiments.ablate)
 
 Out = Annotated[Path, typer.Option(help="Folder of run folders.")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +22,68 @@ from ticketsearch.cli.options import (
     print_rich,
 )
 from ticketsearch.errors import InvalidValue
+
+
+def compare(
+    study: Annotated[
+        Path | None, typer.Argument(help="A TOML study, in place of options that say what.")
+    ] = None,
+    strategies: Annotated[str | None, typer.Option(help="Names: ga,sa,imp. Default the seven of the post.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Names, or package.module:function. Default mnist1d-mlp.")] = None,
+    sparsities: Annotated[str | None, typer.Option(help="Fractions to prune: 0.8,0.9. Default 0.9.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Paired seeds: 0-9, or 0,1,7. Default 0-9.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Of each search, in epochs of the dense network. 2000ep.")] = None,
+    fidelity: Annotated[str | None, typer.Option(help="Length of the evaluator's training: '100step', '2ep'.")] = None,
+    orders: Annotated[int | None, typer.Option(help="Full trainings of each ticket. Default 3.")] = None,
+    checkpoints: Annotated[int | None, typer.Option(help="Masks confirmed on each search's way. Default 8.")] = None,
+    controls: Annotated[bool | None, typer.Option(help="Confirm controls of every ticket, and baselines.")] = None,
+    frontier: Annotated[bool | None, typer.Option(help="Sweep IMP's rounds, their length and its scope.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of run folders; default the study's, or runs.")] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at a time, each in a process of its own.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
+    engine: Annotated[str | None, typer.Option(help="sparse, dense or auto.")] = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Run strategies on tasks over paired seeds and print the leaderboard. Finished runs are not repeated."""
+    from rich.console import Console
+
+    from ticketsearch import leaderboard
+    from ticketsearch.report import text
+    from ticketsearch.report.progress import StudyTable
+    from ticketsearch.results import Result
+    from ticketsearch.study import compute, make_study, planned, read_study
+
+    grid: dict[str, Any] = {
+        "strategies": strategies and parse_names(strategies), "tasks": tasks and parse_names(tasks),
+        "sparsities": sparsities and parse_names(sparsities), "seeds": seeds, "budget": budget, "fidelity": fidelity,
+        "orders": orders, "checkpoints": checkpoints, "frontier": frontier, "baselines": controls,
+        "controls": [] if controls is False else None,
+    }  # fmt: skip
+    grid = {key: value for key, value in grid.items() if value is not None}
+    if study is not None and grid:
+        raise InvalidValue(f"a study says what to run itself; leave out {', '.join(grid)}, or change {study}")
+    plan = read_study(study) if study is not None else make_study("compare", grids=[grid])
+    where = {"out": None if out is None else str(out), "device": device, "engine": engine}
+    plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
+    items = planned(plan)
+    with StudyTable(Console(stderr=True), [item.row for item in items]) as table:
+        finished = compute(
+            plan, data_root=data_root, download=download, jobs=jobs,
+            tell=lambda one: table.tell(one.item.row, one.item.seed, one.accuracy, one.reason),
+        )  # fmt: skip
+    groups = leaderboard.build(one.result for one in finished if isinstance(one.result, Result))
+    failed = [one for one in finished if one.result is None]
+    if as_json:
+        failures = [{"run": one.item.row, "seed": one.item.seed, "reason": one.reason} for one in failed]
+        print_json({"groups": [group.as_dict() for group in groups], "failed": failures})
+    else:
+        print_rich(text.leaderboard(groups))
+    for one in failed:
+        print(f"failed: {one.item.row} seed {one.item.seed}: {one.reason}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
 
 
 def ablate(

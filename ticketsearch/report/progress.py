@@ -1,13 +1,18 @@
-"""The live progress bar of a run, on stderr: spent of the budget, incumbent, masks per second."""
+"""What is going on, on stderr: the progress bar of a run or of steps, the live table of a study."""
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 if TYPE_CHECKING:
     from ticketsearch.problem import MaskProblem
@@ -73,3 +78,49 @@ class ProgressBar(_Bar):
         if self._confirm is None:
             self._confirm = self._bar.add_task("confirmation", total=1.0, detail="")
         self._bar.update(self._confirm, completed=fraction, detail=what)
+
+
+class StudyTable:
+    """A row for each strategy, task and sparsity: runs done of all, failures, mean accuracy so far.
+
+    Where stderr is not a terminal, one line for each run as it ends.
+    """
+
+    def __init__(self, console: Console, rows: Sequence[str]) -> None:
+        self._console, self._planned = console, Counter(rows)
+        self._accuracies: dict[str, list[float]] = defaultdict(list)
+        self._done: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+        self._live = Live(self._table(), console=console, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def tell(self, row: str, seed: int, accuracy: float | None, reason: str) -> None:
+        """A run of a row has ended."""
+        self._done[row] += 1
+        self._failed[row] += bool(reason)
+        if accuracy is not None:
+            self._accuracies[row].append(accuracy)
+        if self._console.is_terminal:
+            self._live.update(self._table())
+            return
+        what = f"failed: {reason}" if reason else "done" if accuracy is None else f"{100 * accuracy:.2f} %"
+        self._console.print(f"[{self._done.total()}/{self._planned.total()}] {row} seed {seed}: {what}",
+                            markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+
+    def _table(self) -> Table:
+        table = Table("run", "done", "failed", "test accuracy %")
+        for row, count in self._planned.items():
+            own = self._accuracies[row]
+            mean = f"{100 * statistics.fmean(own):.1f}" if own else ""
+            table.add_row(row, f"{self._done[row]}/{count}", str(self._failed[row] or ""), mean)
+        return table

@@ -6,6 +6,7 @@ round's cut is solved so that the ticket keeps exactly the number asked for; the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -42,7 +43,8 @@ class IterativeMagnitudePruning(PruningOptions):
         output_rate: under ``scope=layer``, the output layer's rate as a fraction of the others'.
         rewind: the step survivors return to: 0, ``"500step"``, ``"1ep"``. It is a step of the round, and confirmation
             goes on at the same step of the full recipe: the same place if rounds are as long as that.
-        round_steps: length of a round, ``"10ep"``; by default the full recipe, or an equal share of the budget.
+        round_steps: length of a round, ``"10ep"``, or ``"20%"`` of the full recipe; by default the full recipe, or an
+            equal share of the budget.
         restart: what each round goes back to: ``weights``: survivors and schedule return to step ``rewind``; or
             ``learning-rate``: the schedule does, survivors keep what they were trained to (Renda et al.,
             arXiv:2003.02389).
@@ -129,7 +131,10 @@ class IterativeMagnitudePruning(PruningOptions):
     def _round_steps(self, problem: MaskProblem, rounds: int) -> int:
         if self.round_steps is None:
             return problem.steps_for(max(1, rounds))
-        steps = parse_steps(self.round_steps, problem.steps_per_epoch, "round_steps")
+        if match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", str(self.round_steps), re.ASCII):
+            steps = round(problem.recipe.steps * float(match[1]) / 100)
+        else:
+            steps = parse_steps(self.round_steps, problem.steps_per_epoch, "round_steps")
         need = rounds * steps / problem.steps_per_epoch
         if steps < 1 or need > problem.remaining:
             raise InvalidValue(
