@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ticketsearch
+from ticketsearch.confirm import Shared
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.text import percent
 from ticketsearch.tasks import DataSource
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("runs/early-bird"), help="folder of run folders")
     arguments = parser.parse_args()
-    source, found = DataSource(arguments.data_root), []
+    source, shared, found = DataSource(arguments.data_root), Shared(), []
     print("| sparsity | drawn at epoch | of | early-bird % | one-shot magnitude % | difference |")
     print("|---:|---:|---:|---:|---:|---:|")
     for sparsity in (0.8, 0.9):
@@ -40,7 +41,7 @@ def main() -> None:
         for seed in range(arguments.seeds):
             drawn, trained = (
                 ticketsearch.run(name, "mnist-lenet", sparsity=sparsity, seed=seed, orders=3, source=source,
-                                 out=arguments.out)
+                                 shared=shared, out=arguments.out)
                 for name in ("early-bird", "magnitude")
             )  # fmt: skip
             pair = {"early": drawn.test_accuracy, "late": trained.test_accuracy}

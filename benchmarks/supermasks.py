@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ticketsearch
+from ticketsearch.confirm import Shared
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.text import percent
 from ticketsearch.tasks import DataSource
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.5)
     parser.add_argument("--out", type=Path, default=Path("runs/supermasks"), help="folder of run folders")
     arguments = parser.parse_args()
-    source, found = DataSource(arguments.data_root), []
+    source, shared, found = DataSource(arguments.data_root), Shared(), []
     print("| network | untrained % | after training % |\n|---|---:|---:|")
     for name, (strategy, settings) in ROWS.items():
         results = []
@@ -50,7 +51,7 @@ def main() -> None:
             results.append(
                 ticketsearch.run(
                     strategy, "mnist-lenet", sparsity=arguments.sparsity, seed=seed, settings=settings, orders=1,
-                    source=source, out=arguments.out,
+                    source=source, shared=shared, out=arguments.out,
                 )
             )  # fmt: skip
             print(f"{name}: seed {seed}", file=sys.stderr, flush=True)

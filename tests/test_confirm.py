@@ -8,7 +8,7 @@ import pytest
 from tests import tiny
 from ticketsearch import Split, Task, Ticket, Weights
 from ticketsearch.arrays import BoolArray
-from ticketsearch.confirm import confirm, confirm_with_references
+from ticketsearch.confirm import Shared, confirm, confirm_with_references
 from ticketsearch.engine import Job, Measures
 from ticketsearch.masks import top_n
 
@@ -123,3 +123,20 @@ def test_progress_is_told_to_the_end(engine: Recording, tiny_task: Task) -> None
             lambda what, fraction: told.append((what, fraction)))  # fmt: skip
     assert [what for what, _ in told] == ["ticket"] * 6
     assert [fraction for _, fraction in told] == pytest.approx([epoch / 6 for epoch in range(1, 7)])
+
+
+def test_runs_of_a_study_share_the_dense_reference_and_nothing_changes(engine: Recording, tiny_task: Task) -> None:
+    initial, shared = tiny.make_problem().initial_weights(), Shared()
+    arguments = engine, tiny_task, Ticket(some_mask()), initial, 0, 2, silent
+    first = confirm_with_references(*arguments, shared=shared)[1]
+    again = confirm_with_references(*arguments, shared=shared)[1]
+    alone = confirm_with_references(*arguments)[1]
+    assert [bool(job.masks.all()) for job in engine.jobs] == [False, True, False, False] + [False] * 3 + [
+        *(False, True, False, False)
+    ]
+    for other in (again, alone):
+        assert {name: record.test_accuracies for name, record in other.items()} == {
+            name: record.test_accuracies for name, record in first.items()
+        }
+    other_seed = confirm_with_references(*arguments[:4], 1, 2, silent, shared=shared)[1]
+    assert other_seed["dense"].test_accuracies != first["dense"].test_accuracies

@@ -144,7 +144,7 @@ def test_markdown_has_a_cell_for_every_column_and_escapes_bars() -> None:
     groups = build([result(), result(seed=1, accuracy=0.61), result("a|b")])
     rows = [line for line in markdown(groups).splitlines() if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in rows} == {len(COLUMNS) + 1}
-    assert cells(groups[0].rows[0], groups[0])[1] == "2" or cells(groups[0].rows[1], groups[0])[1] == "2"
+    assert cells(groups[0].rows[0])[1] == "2" or cells(groups[0].rows[1])[1] == "2"
     assert "60.5 ± 6.4" in markdown(groups)  # t(1) = 12.706, standard error 0.5
 
 

@@ -7,7 +7,7 @@ and one-shot magnitude pruning. All of them start from the run's initial weights
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,23 @@ class Confirmed:
     trained: Weights
 
 
+class Shared:
+    """What the runs of a study need not compute again: the dense reference of a task and seed, the dearest of all."""
+
+    KEPT = 4
+
+    def __init__(self) -> None:
+        self._dense: dict[Hashable, Confirmed] = {}
+
+    def dense(self, key: Hashable, compute: Callable[[], Confirmed]) -> Confirmed:
+        """The reference of that key, computed at first use; the last few are kept."""
+        if key not in self._dense:
+            self._dense[key] = compute()
+            while len(self._dense) > self.KEPT:
+                self._dense.pop(next(iter(self._dense)))
+        return self._dense[key]
+
+
 def confirm_with_references(
     engine: Engine,
     task: Task,
@@ -46,6 +63,7 @@ def confirm_with_references(
     orders: int,
     tick: Tick,
     controls: tuple[str, ...] = (),
+    shared: Shared | None = None,
 ) -> tuple[Confirmed, dict[str, Confirmation]]:
     """Train and test a ticket and its references.
 
@@ -58,6 +76,7 @@ def confirm_with_references(
         orders: k, trainings of each network.
         tick: progress.
         controls: names from :mod:`ticketsearch.controls`; each training has a draw of its own.
+        shared: keeps the dense reference for the next run.
 
     Returns:
         The ticket's confirmation, and those of ``dense``, ``random``, ``magnitude`` and the controls.
@@ -71,7 +90,11 @@ def confirm_with_references(
         return confirm(engine, task, tickets, initial, seed, what, tick)
 
     confirmed = run("ticket", [ticket] * orders)
-    dense = run("dense", [Ticket(np.ones(space.size, dtype=bool))] * orders)
+
+    def trained_whole() -> Confirmed:
+        return run("dense", [Ticket(np.ones(space.size, dtype=bool))] * orders)
+
+    dense = shared.dense((task.fingerprint, engine.name, seed, orders), trained_whole) if shared else trained_whole()
     magnitude = Ticket(top_n(np.abs(dense.trained.vector[0]), int(np.count_nonzero(ticket.mask))))
     rng = stream(seed, "reference", "random")
     random = [Ticket(random_like(ticket.mask, space, rng)) for _ in range(orders)]

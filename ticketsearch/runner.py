@@ -18,7 +18,7 @@ import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.anytime import curve_of, short_scores
-from ticketsearch.confirm import Confirmed, confirm_with_references
+from ticketsearch.confirm import Confirmed, Shared, confirm_with_references
 from ticketsearch.controls import check_controls
 from ticketsearch.cost import Meter, at_least, parse_epochs, parse_steps
 from ticketsearch.engine import Engine, make_engine
@@ -89,6 +89,7 @@ def run(
     fidelity: int | str | None = None,
     source: DataSource | None = None,
     workers: int | None = None,
+    shared: Shared | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Search for a ticket, confirm it, and keep both in a folder; a finished run is read back, not repeated.
@@ -110,6 +111,7 @@ def run(
         fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
         source: where data sets lie.
         workers: threads of the engine on a CPU; default one per core. Results do not depend on it.
+        shared: what runs one after another share; results do not depend on it.
         progress: watches.
 
     Returns:
@@ -153,7 +155,7 @@ def run(
     folder = out_folder / spec.folder_name
     if (folder / RESULT).is_file():
         return read_result(folder)
-    return _Run(spec, searcher, loaded, trainer, folder, progress or _Silent()).execute()
+    return _Run(spec, searcher, loaded, trainer, folder, progress or _Silent()).execute(shared)
 
 
 def _resolve(strategy: str | Strategy, settings: Mapping[str, Any]) -> tuple[str, str, Strategy]:
@@ -186,7 +188,7 @@ class _Run:
         self._initial = read_weights(task.build(spec.seed), engine.layout)
         self._meter = Meter(len(task.train.labels), spec.budget)
 
-    def execute(self) -> Result:
+    def execute(self, shared: Shared | None) -> Result:
         self._prepare_folder()
         with Ledger(self._folder / LEDGER) as ledger:
             if len(ledger):  # resumed: the seconds of the session before were spent too
@@ -198,7 +200,7 @@ class _Run:
         ticket = ticket.started(self._initial)
         confirmed, references = confirm_with_references(
             self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
-            self._progress.confirm, tuple(self._spec.controls),
+            self._progress.confirm, tuple(self._spec.controls), shared,
         )  # fmt: skip
         curve = curve_of(
             self._engine, self._task, self._spec, self._initial, problem.incumbents, ticket, self._meter.spent,

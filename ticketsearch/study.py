@@ -29,6 +29,7 @@ from ticketsearch.seeds import parse_seeds
 from ticketsearch.spec import checked_out
 
 if TYPE_CHECKING:
+    from ticketsearch.confirm import Shared
     from ticketsearch.tasks import Task
 
 CONTROLS = ("reinitialise", "shuffle-mask", "shuffle-weights")
@@ -323,7 +324,7 @@ def _run(run: Planned, common: _Common) -> Result:
         run.strategy, _task(run.task, common.data_root, common.download), sparsity=run.sparsity, budget=run.budget,
         seed=run.seed, settings=run.settings, out=common.out, device=common.device, engine=common.engine,
         orders=run.orders, controls=run.controls, checkpoints=run.checkpoints, fidelity=run.fidelity,
-        workers=common.workers,
+        workers=common.workers, shared=_shared(common.device),
     )  # fmt: skip
 
 
@@ -336,6 +337,14 @@ def _baseline(item: PlannedBaseline, common: _Common) -> Baseline:
     engine = make_engine(task, common.device, common.engine, common.workers)
     budget = parse_epochs(item.budget)
     return measure_baseline(engine, task, item.sparsity, item.seed, budget, steps, Path(common.out))
+
+
+@lru_cache(maxsize=1)
+def _shared(_device: str) -> Shared:
+    """One in each process."""
+    from ticketsearch.confirm import Shared
+
+    return Shared()
 
 
 @lru_cache(maxsize=4)

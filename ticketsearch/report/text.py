@@ -32,15 +32,8 @@ def percent(accuracy: Estimate) -> str:
     return f"{100 * accuracy.mean:.1f}{spread}"
 
 
-def columns(group: Group) -> list[str]:
-    """``COLUMNS``, and one for each control that some row has."""
-    controls = dict.fromkeys(name for row in group.rows for name in row.controls)
-    return [*COLUMNS, *(f"{name} %" for name in controls)]
-
-
-def cells(row: Row, group: Group) -> list[str]:
-    """The texts of a leaderboard row, in the order of :func:`columns`."""
-    controls = dict.fromkeys(name for other in group.rows for name in other.controls)
+def cells(row: Row) -> list[str]:
+    """The texts of a leaderboard row, in the order of ``COLUMNS``."""
     return [
         label(row),
         str(len(row.seeds)),
@@ -52,8 +45,20 @@ def cells(row: Row, group: Group) -> list[str]:
         f"{row.sparse_flops.mean / 1e9:.4g}",
         f"{row.wall_s.mean:.1f}",
         f"{row.trials.mean:.0f}",
-        *(percent(row.controls[name]) if name in row.controls else "" for name in controls),
     ]
+
+
+def controls_of(group: Group) -> list[list[str]]:
+    """A table of the controls: a head, then a line for each row that has some; empty if none has."""
+    names = list(dict.fromkeys(name for row in group.rows for name in row.controls))
+    lines = [
+        [
+            label(row), percent(row.test_accuracy), percent(row.random),
+            *(percent(row.controls[name]) if name in row.controls else "" for name in names),
+        ]
+        for row in group.rows if row.controls
+    ]  # fmt: skip
+    return [["controls", "ticket %", "random %", *(f"{name} %" for name in names)], *lines] if lines else []
 
 
 def label(row: Row) -> str:
@@ -77,26 +82,34 @@ def leaderboard(groups: Sequence[Group]) -> Renderables:
     """For a terminal."""
     parts: list[Table | Text] = []
     for group in groups:
-        table = Table(title=title(group), title_justify="left", title_style="bold")
-        for index, column in enumerate(columns(group)):
-            table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
-        for row in group.rows:
-            table.add_row(*cells(row, group))
-        parts.append(table)
+        parts.append(_table(list(COLUMNS), [cells(row) for row in group.rows], title(group)))
+        if controls := controls_of(group):
+            parts.append(_table(controls[0], controls[1:]))
     return Renderables(*parts, Text(NOTE, style="dim"))
+
+
+def _table(head: list[str], lines: list[list[str]], name: str | None = None) -> Table:
+    table = Table(title=name, title_justify="left", title_style="bold")
+    for index, column in enumerate(head):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
+    for line in lines:
+        table.add_row(*line)
+    return table
 
 
 def markdown(groups: Sequence[Group]) -> str:
     """GitHub-flavoured tables."""
     lines: list[str] = []
     for group in groups:
-        head = columns(group)
-        lines += [f"### {title(group)}", "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-        lines += [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row, group)) + " |" for row in group.rows
-        ]
-        lines.append("")
+        lines += [f"### {title(group)}", "", *_piped([list(COLUMNS), *(cells(row) for row in group.rows)]), ""]
+        if controls := controls_of(group):
+            lines += [*_piped(controls), ""]
     return "\n".join([*lines, NOTE])
+
+
+def _piped(rows: list[list[str]]) -> list[str]:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]]
 
 
 def summary(result: Result) -> Renderables:
