@@ -36,7 +36,7 @@ def result(strategy: str = "ga", seed: int = 0, accuracy: float = 0.6, **changes
         "magnitude_test_accuracy": 0.5, "search_score": None, "curve": [],
         "short_scores": {}, "cost": COST, "confirmation": confirmation,
         "references": {}, "layers": [], "mask_digest": "0", "trials": 80, "failed_trials": 0,
-        "stopped": "", "notes": {},
+        "calls": {"evaluate": 80}, "stopped": "", "notes": {},
         "engine": "dense", "device": "cpu", "versions": {}, "ticket": "t", "run": f"runs/{strategy}-{seed}",
     } | changes  # fmt: skip
     return Result.model_validate(values)

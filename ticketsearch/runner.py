@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -197,6 +198,7 @@ class _Run:
             problem = self._problem(ledger)
             ticket, stopped = self._search(problem)
             failed = sum(trial.state == "failed" for trial in ledger)
+            calls = dict(sorted(Counter(trial.kind for trial in ledger).items()))
         ticket = ticket.started(self._initial)
         confirmed, references = confirm_with_references(
             self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
@@ -209,7 +211,7 @@ class _Run:
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
         layout = self._engine.layout
         save_ticket(self._folder / TICKET, ticket, layout.space, trained, layout.rest_shapes)
-        result = self._result(problem, ticket, stopped, failed, confirmed, references, curve)
+        result = self._result(problem, ticket, stopped, failed, calls, confirmed, references, curve)
         write_result(self._folder, result)
         return result
 
@@ -298,6 +300,7 @@ class _Run:
         ticket: Ticket,
         stopped: str,
         failed: int,
+        calls: dict[str, int],
         confirmed: Confirmed,
         references: dict[str, Confirmation],
         curve: list[Checkpoint],
@@ -335,6 +338,7 @@ class _Run:
             mask_digest=digest(ticket.mask),
             trials=problem.trials,
             failed_trials=failed,
+            calls=calls,
             stopped=stopped,
             notes=problem.notes,
             engine=spec.engine,
