@@ -84,7 +84,8 @@ class Result(_Record):
     ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
     short-training score, which is never a result. ``curve`` are confirmed checkpoints of the search by ascending cost,
     the ticket last. ``short_scores`` are those of the ticket's mask, by the evaluator's steps, on the confirmation's
-    account. ``calls`` counts trials by kind: evaluate, train, gradients and so on. ``notes`` are what the strategy has to say of its search.
+    account. ``calls`` counts trials by kind: evaluate, train, gradients and so on. ``notes`` are what the strategy has
+    to say of its search.
     """
 
     strategy: str

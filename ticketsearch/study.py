@@ -204,7 +204,7 @@ Item: TypeAlias = Planned | PlannedBaseline
 
 
 def planned(study: Study) -> list[Item]:
-    """All that is to be computed, seed by seed, so that an unfinished study has pairs; each once."""
+    """All that is to be computed, grid by grid and in each seed by seed, so that a part of it has pairs; each once."""
     items: list[Item] = []
     for grid in study.grids:
         for seed, task, sparsity in itertools.product(grid.seeds, grid.tasks, grid.sparsities):
@@ -218,7 +218,7 @@ def planned(study: Study) -> list[Item]:
             if grid.baselines:
                 items.append(PlannedBaseline(task, sparsity, seed, grid.budget, grid.fidelity))
     unique = {json.dumps([type(item).__name__, vars(item)], sort_keys=True, default=str): item for item in items}
-    return sorted(unique.values(), key=lambda item: item.seed)
+    return list(unique.values())
 
 
 @dataclass(frozen=True)
