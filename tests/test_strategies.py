@@ -26,6 +26,7 @@ from ticketsearch.strategies.ga import Genetic
 from ticketsearch.strategies.magnitude import Magnitude
 from ticketsearch.strategies.random_search import RandomSearch
 from ticketsearch.strategies.sa import SimulatedAnnealing, _metropolis
+from ticketsearch.strategies.stability import Stability
 from ticketsearch.strategy import checked_strategy, make_strategy, parameters_of
 
 SMALL = {"ga": {"population": 5}, "sa": {"chains": 3}, "optuna": {"batch": 4}, "random": {"batch": 4}}
@@ -255,6 +256,19 @@ def test_early_bird_stops_at_the_first_mask_like_the_four_before(distance: Any, 
         if all(np.mean(masks[index] != masks[index - back]) / unit <= threshold for back in (1, 2, 3, 4))
     ]
     assert trained == 5 * (stable[0] + 1 if stable else len(masks))
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize(("moved", "settled"), [(50, True), (51, False)])
+def test_the_default_threshold_is_the_published_one_at_half_density(
+    normalised: bool, moved: int, settled: bool
+) -> None:
+    mask = np.arange(1000) < 500
+    other = mask.copy()
+    other[500 - moved : 500 + moved] = ~other[500 - moved : 500 + moved]  # as many kept; 50 moved: a tenth of all bits
+    stability = Stability(2, None, normalised)
+    assert not stability.settled(mask)
+    assert stability.settled(other) == settled
 
 
 def test_early_bird_tells_when_it_drew_and_how_the_masks_came_to_rest() -> None:
