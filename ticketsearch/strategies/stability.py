@@ -1,8 +1,8 @@
 """When a mask has settled: the newest of a queue differs little from each of the others.
 
 Source: You et al. (arXiv:1909.11957), algorithm 1: a queue of five masks, distance = unequal bits over all bits,
-threshold 0.1, channels pruned by 30 to 70 %. For weight masks the raw distance of sparse masks is small even between unrelated ones, 2 rho (1 - rho)
-for random ones of density rho; normalised, it is divided by that expectation.
+threshold 0.1, channels pruned by 30 to 70 %. For weight masks the raw distance of sparse masks is small even between
+unrelated ones, 2 rho (1 - rho) for random ones of density rho; normalised, it is divided by that expectation.
 """
 
 from __future__ import annotations
