@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ticketsearch
 from tests import tiny
 from tests.conftest import Cli
 from ticketsearch import Result
@@ -19,6 +18,7 @@ from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
 from ticketsearch.masks import random_masks
 from ticketsearch.results import Baseline, read_baseline, read_failures
 from ticketsearch.seeds import stream
+from ticketsearch.strategies.magnitude import Magnitude
 from ticketsearch.study import FRONTIER, Planned, PlannedBaseline, Study, compute, make_study, planned, read_study
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import Ticket
@@ -110,14 +110,14 @@ def test_a_failure_is_a_record_and_is_tried_again(tmp_path: Path, monkeypatch: p
 
 
 def test_a_fault_in_one_run_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = ticketsearch.strategies.magnitude.Magnitude.search
+    original = Magnitude.search
 
     def search(self: Any, problem: Any) -> Any:
         if problem.rng("x").integers(2**60) == stream(1, "strategy", "x").integers(2**60):  # seed 1
             raise ZeroDivisionError("no luck")
         return original(self, problem)
 
-    monkeypatch.setattr(ticketsearch.strategies.magnitude.Magnitude, "search", search)
+    monkeypatch.setattr(Magnitude, "search", search)
     found = compute(study(tmp_path))
     assert [one.result is None for one in found] == [False, False, False, True]
     assert "no luck" in found[3].reason
@@ -135,7 +135,7 @@ def test_finished_runs_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_results_do_not_depend_on_the_number_of_jobs(tmp_path: Path) -> None:
     one, two = (compute(study(tmp_path / str(jobs), baselines=True), jobs=jobs) for jobs in (1, 2))
 
-    def essence(found: Any) -> list[tuple[Any, ...]]:
+    def essence(found: Any) -> list[Any]:
         return [
             (result.test_accuracies if isinstance(result, Baseline) else (result.mask_digest, result.test_accuracy))
             for result in (finished.result for finished in found)
@@ -187,7 +187,17 @@ def test_a_baseline_is_random_masks_and_the_dense_network_with_the_whole_budget(
 
 
 def test_the_command_compares_and_reports_what_failed(cli: Cli, tmp_path: Path) -> None:
-    options = ["--tasks", "tests.tiny:task", "--seeds", "0-1", "--budget", "12ep", "--orders", "1", "--no-frontier"]
+    options: list[str | Path] = [
+        "--tasks",
+        "tests.tiny:task",
+        "--seeds",
+        "0-1",
+        "--budget",
+        "12ep",
+        "--orders",
+        "1",
+        "--no-frontier",
+    ]
     options += ["--out", tmp_path / "runs", "--no-controls"]
     good = cli("compare", "--strategies", "random,magnitude", *options, "--json")
     assert good.code == 0

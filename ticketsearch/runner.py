@@ -198,7 +198,7 @@ class _Run:
             problem = self._problem(ledger)
             ticket, stopped = self._search(problem)
             failed = sum(trial.state == "failed" for trial in ledger)
-            calls = dict(sorted(Counter(trial.kind for trial in ledger).items()))
+            calls: dict[str, int] = dict(sorted(Counter(trial.kind for trial in ledger).items()))
         ticket = ticket.started(self._initial)
         confirmed, references = confirm_with_references(
             self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
