@@ -91,10 +91,10 @@ def test_other_settings_and_budgets_are_other_rows_labelled_by_what_differs() ->
     ])  # fmt: skip
     assert sorted(label_of(row) for row in group.rows) == sorted(
         [
-            "ga (population=24)",
-            "ga (population=12)",
+            "ga (population=24, budget=100ep)",
+            "ga (population=12, budget=100ep)",
             "imp",
-            "ga (population=24)",
+            "ga (population=24, budget=50ep)",
             "sa (fidelity=10)",
             "sa (fidelity=20)",
         ]

@@ -64,6 +64,7 @@ class Contender:
         ratios: by currency, ERT over that of the cheapest IMP for each target.
         exploitation: whether it exploits the evaluator; searches only.
         tau: of short scores with confirmed accuracies along its own trajectory, mean over seeds; searches only.
+        train_size: examples in an epoch of its task.
         densities: mean density of each layer, by name.
         seconds: CPU seconds of the engine and of everything else in the search, means; wall seconds of the engine and
             of the strategy's own code.
@@ -81,6 +82,7 @@ class Contender:
     ratios: dict[str, list[Ratio]]
     exploitation: Exploitation | None
     tau: Summary | None
+    train_size: float
     densities: dict[str, float]
     seconds: dict[str, float]
 
@@ -138,8 +140,9 @@ class Section:
         return next(one for one in self.contenders if one.label == label)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON, which has no infinity: ``"inf"``."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
 
 def analyse(results: Iterable[Result], baselines: Sequence[Baseline] = ()) -> list[Section]:
@@ -240,6 +243,7 @@ class _Builder:
             ratios={currency: self._ratios(name, currency) for currency in CURRENCIES} if search else {},
             exploitation=_exploitation(runs) if search else None,
             tau=_mean_tau([_trajectory(run) for run in runs]) if search else None,
+            train_size=_train_size(runs[0]),
             densities={
                 layer.name: statistics.fmean(run.layers[index].density for run in runs)
                 for index, layer in enumerate(runs[0].layers)
@@ -344,6 +348,14 @@ class _Builder:
         for steps, seeds in sorted(tickets.items()):
             found.append(_fidelity("tickets of all strategies", steps, known.get(steps), list(seeds.values())))
         return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fidelity(population: str, steps: int, epochs: float | None, pairs: list[list[tuple[float, float]]]) -> Fidelity:

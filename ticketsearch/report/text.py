@@ -95,13 +95,14 @@ def markdown(groups: Sequence[Group]) -> str:
     """GitHub-flavoured tables."""
     lines: list[str] = []
     for group in groups:
-        lines += [f"### {title(group)}", "", *_piped([list(COLUMNS), *(cells(row) for row in group.rows)]), ""]
+        lines += [f"### {title(group)}", "", *piped([list(COLUMNS), *(cells(row) for row in group.rows)]), ""]
         if controls := controls_of(group):
-            lines += [*_piped(controls), ""]
+            lines += [*piped(controls), ""]
     return "\n".join([*lines, NOTE])
 
 
-def _piped(rows: list[list[str]]) -> list[str]:
+def piped(rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table; the first row is its head."""
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return [lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]]
 
