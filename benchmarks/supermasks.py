@@ -59,7 +59,7 @@ def main() -> None:
         results = [
             ticketsearch.run(
                 "supermask", "mnist-lenet", sparsity=arguments.sparsity, seed=seed, settings=settings, orders=1,
-                source=source, out=arguments.out,
+                source=source, out=arguments.out / "runs",
             )
             for seed in seeds
         ]  # fmt: skip

@@ -278,7 +278,7 @@ def test_early_bird_tells_when_it_drew_and_how_the_masks_came_to_rest() -> None:
     rho, notes = 25 / tiny.SIZE, problem.notes
     drawn = problem.spent.train_examples // 150  # masks
     assert notes["draw_epoch"] == 5 * drawn / 10
-    assert notes["full_epochs"] == 6
+    assert (notes["full_epochs"], notes["saved_epochs"]) == (6, 6 - notes["draw_epoch"])
     largest = [
         max(np.mean(masks[i] != masks[j]) for j in range(max(0, i - 4), i)) / (2 * rho * (1 - rho))
         for i in range(1, drawn)

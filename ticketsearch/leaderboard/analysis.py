@@ -22,11 +22,13 @@ from ticketsearch.leaderboard.running_time import (
     Curve,
     Ratio,
     RunningTime,
+    ecdf,
     expected_running_time,
+    first_hit,
     ratio_of_running_times,
     targets,
 )
-from ticketsearch.leaderboard.statistics import Summary, rank_intervals, t_interval
+from ticketsearch.leaderboard.statistics import Summary, interquartile_mean, rank_intervals, t_interval
 from ticketsearch.leaderboard.table import Estimate, Row, build, label_of
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Control, Verdict, compare, judge
 from ticketsearch.results import Baseline, CostRecord, Result
@@ -61,6 +63,7 @@ class Contender:
         to_imp, to_random: paired comparisons with the reference and with random masks of the same counts.
         rank: among the contenders that ran on the group's common seeds.
         running_times: by currency, one for each of the group's targets.
+        solved: share of (run, target) pairs reached within a cost in epochs, at the costs where it rises (ECDF).
         ratios: by currency, ERT over that of the cheapest IMP for each target.
         exploitation: whether it exploits the evaluator; searches only.
         tau: of short scores with confirmed accuracies along its own trajectory, mean over seeds; searches only.
@@ -79,6 +82,7 @@ class Contender:
     to_random: Comparison | None
     rank: Summary | None
     running_times: dict[str, list[RunningTime]]
+    solved: list[tuple[float, float]]
     ratios: dict[str, list[Ratio]]
     exploitation: Exploitation | None
     tau: Summary | None
@@ -156,6 +160,36 @@ def analyse(results: Iterable[Result], baselines: Sequence[Baseline] = ()) -> li
         rows = {label_of(row): row for row in group.rows}
         sections.append(_Builder(group.task, group.sparsity, rows, runs, own).section())
     return sections
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A strategy over all sparsities of a task: the mean of the middle half of its runs' confirmed accuracies.
+
+    Attributes:
+        label: as in the sections; only contenders that are in all of them.
+        task: over whose sparsities.
+        sparsities: strata of the interval's resampling.
+        middle: the interquartile mean.
+    """
+
+    label: str
+    task: str
+    sparsities: list[float]
+    middle: Summary
+
+
+def aggregate(sections: Sequence[Section]) -> list[Aggregate]:
+    """Interquartile means of strategies over the sparsities of each task, best first; none for a single sparsity."""
+    found = []
+    for task in dict.fromkeys(section.task for section in sections):
+        own = [section for section in sections if section.task == task]
+        labels = set.intersection(*({one.label for one in section.contenders} for section in own))
+        for label in labels if len(own) > 1 else ():
+            strata = [list(section.contender(label).accuracies.values()) for section in own]
+            if middle := interquartile_mean(strata):
+                found.append(Aggregate(label, task, [section.sparsity for section in own], middle))
+    return sorted(found, key=lambda one: (one.task, -one.middle.value, one.label))
 
 
 def curve_of(result: Result, currency: str) -> Curve:
@@ -240,6 +274,7 @@ class _Builder:
                 currency: [expected_running_time(list(curves[name].values()), target) for target in self.targets]
                 for currency, curves in self.curves.items()
             },
+            solved=self._solved(name),
             ratios={currency: self._ratios(name, currency) for currency in CURRENCIES} if search else {},
             exploitation=_exploitation(runs) if search else None,
             tau=_mean_tau([_trajectory(run) for run in runs]) if search else None,
@@ -285,6 +320,16 @@ class _Builder:
             )  # of equals the cheaper: the frontier is ordered by cost
             found.append(ratio_of_running_times(curves[name], curves[best], target))
         return found
+
+    def _solved(self, name: str) -> list[tuple[float, float]]:
+        """Empirical distribution of the cost to targets."""
+        if not self.targets:
+            return []
+        curves, size = list(self.curves[EPOCHS][name].values()), _train_size(next(iter(self.runs[name].values())))
+        hits = {first_hit(curve, target) for curve in curves for target in self.targets} - {None}
+        grid = sorted(hit for hit in hits if hit is not None)
+        shares = ecdf(curves, self.targets, grid).tolist() if grid else []
+        return [(cost / size, share) for cost, share in zip(grid, shares, strict=True)]
 
     def _compared(self, reference: Mapping[int, float] | None) -> dict[str, Comparison]:
         """Paired comparisons with one reference, or (None) each with random masks of its own counts."""

@@ -72,6 +72,7 @@ class EarlyBird(PruningOptions):
             settled=settled,
             draw_epoch=last.step / problem.steps_per_epoch,
             full_epochs=recipe.steps / problem.steps_per_epoch,
+            saved_epochs=(recipe.steps - last.step) / problem.steps_per_epoch,
             distances=[round(distance, 4) for distance in stability.trace[1:]],
         )
         if self.start == "draw":
