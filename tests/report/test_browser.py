@@ -131,7 +131,7 @@ def test_names_are_text_in_figures_too(opened: Open) -> None:
     page = opened("evil").page
     draw_all(page)
     assert page.locator(".plot img, .plot script, .plot a[href^='http']").count() == 0
-    shown = page.locator("#seeds .plot .ytick text").all_inner_texts()
+    shown = page.locator("#seeds .plot .ytick text").all_text_contents()
     assert EVIL[:30] in "".join(shown)
 
 

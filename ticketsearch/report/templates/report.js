@@ -1,8 +1,13 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
-  const plots = JSON.parse(byId("figures").textContent);
   const drawn = new Map();
+  let plots = []; // once unpacked
+
+  function unpacked(id) {
+    const bytes = Uint8Array.from(atob(byId(id).textContent), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+  }
 
   // Figures name colours by the page's custom properties, so that they follow its scheme: "--c0", "--c0@20".
   function resolved(value, style) {
@@ -39,8 +44,13 @@
     for (const entry of entries)
       if (entry.isIntersecting && !drawn.has(entry.target)) draw(entry.target);
   }, { rootMargin: "400px" });
+  if ("DecompressionStream" in window)
+    unpacked("figures").json().then((found) => {
+      plots = found;
+      figures.forEach((figure) => watch.observe(figure));
+    });
+  else byId("old").hidden = false;
   figures.forEach((figure) => {
-    watch.observe(figure);
     figure.addEventListener("click", (event) => {
       const button = event.target.closest("button");
       if (!button) return;
@@ -55,7 +65,7 @@
   });
   const redraw = () => drawn.forEach((_, figure) => draw(figure));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => figures.forEach(draw));
+  addEventListener("beforeprint", () => plots.length && figures.forEach(draw));
 
   // The leaderboard.
   const board = byId("board"), body = board.tBodies[0], rows = [...body.rows];
@@ -100,10 +110,9 @@
   });
 
   byId("save").addEventListener("click", async () => {
-    const bytes = Uint8Array.from(atob(byId("analysis").textContent), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([await new Response(stream).arrayBuffer()], { type: "application/json" }));
+    const bytes = await unpacked("analysis").arrayBuffer();
+    link.href = URL.createObjectURL(new Blob([bytes], { type: "application/json" }));
     link.download = "analysis.json";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
