@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.test_leaderboard import COST, result
+from ticketsearch.leaderboard.analysis import Section, analyse
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.results import Baseline, Failure, Result
 
@@ -73,6 +74,10 @@ def study(seeds: int = 10, sparsities: tuple[float, ...] = (0.8, 0.9)) -> Loaded
             ]
     failure = Failure(strategy="sa", settings={"t0": 1}, task="tiny", sparsity=0.8, seed=3, budget="9ep", reason="NaN")
     return LoadedStudy(results, [baseline(s, sparsity) for sparsity in sparsities for s in range(seeds)], [failure])
+
+
+def analysed(study: LoadedStudy) -> list[Section]:
+    return analyse(study.results, study.baselines)
 
 
 def evil() -> LoadedStudy:

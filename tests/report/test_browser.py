@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.report.studies import EVIL, evil, study
+from tests.report.studies import EVIL, analysed, evil, study
 from ticketsearch.report.html import write_html
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pages")
-    write_html(out / "study.html", study(), WHEN)
-    write_html(out / "evil.html", evil(), WHEN)
+    write_html(out / "study.html", study(), analysed(study()), WHEN)
+    write_html(out / "evil.html", evil(), analysed(evil()), WHEN)
     return out
 
 

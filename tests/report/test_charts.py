@@ -68,6 +68,17 @@ def test_running_times_are_in_epochs_and_ratios_as_analysed() -> None:
     assert line["y"] == pytest.approx([ratio.value for ratio in one.ratios["seconds"]], rel=1e-4)
 
 
+def test_shares_of_targets_rise_to_what_was_analysed() -> None:
+    [plot] = charts.solved(SECTION, STYLES).plots.values()
+    lines = {trace["meta"]: trace for trace in plot["data"]}
+    for label in ("ga", "random"):
+        one, line = SECTION.contender(label), lines[label]
+        assert line["y"] == sorted(line["y"])
+        assert line["y"][-1] == pytest.approx(100 * one.solved[-1][1], rel=1e-4)
+        assert line["x"][-1] == pytest.approx(one.row.epochs.mean)
+    assert lines["random"]["y"][-1] < lines["ga"]["y"][-1] <= 100
+
+
 def test_seconds_add_up() -> None:
     plots = charts.breakdown(SECTION).plots
     totals = [sum(parts) for parts in zip(*(trace["x"] for trace in plots["wall seconds"]["data"]), strict=True)]

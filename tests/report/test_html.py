@@ -19,8 +19,8 @@ import html5lib
 import pytest
 
 from tests.conftest import Cli
-from tests.report.studies import EVIL, evil, made, study
-from ticketsearch.leaderboard.analysis import analyse
+from tests.report.studies import EVIL, analysed, evil, made, study
+from ticketsearch.leaderboard.analysis import aggregate
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import RULE
@@ -28,19 +28,23 @@ from ticketsearch.report import html as module
 from ticketsearch.report import tables
 from ticketsearch.report.html import RUNS_INSIDE, html_of, write_html
 from ticketsearch.report.text import percent
-from ticketsearch.report.verdicts import points, verdict_cells
+from ticketsearch.report.verdicts import points, summary, verdict_cells
 from ticketsearch.results import SPEC, write_result
 
 WHEN = datetime.datetime(2031, 2, 3, 4, 5, tzinfo=datetime.UTC)
 SECTIONS = (
-    "verdicts", "leaderboard", "anytime", "sparsity", "targets", "ratios", "breakdown", "densities", "seeds",
+    "verdicts", "leaderboard", "anytime", "sparsity", "targets", "solved", "ratios", "breakdown", "densities", "seeds",
     "fidelity", "overlap", "baselines", "failures", "provenance", "reading",
 )  # fmt: skip
 
 
+def page_of(study: LoadedStudy) -> str:
+    return html_of(study, analysed(study), WHEN)
+
+
 @cache
 def page() -> str:
-    return html_of(study(), WHEN)
+    return page_of(study())
 
 
 def parsed(text: str) -> ET.Element:
@@ -98,7 +102,7 @@ def test_its_parts_are_in_order_verdicts_first_and_have_headings() -> None:
 
 
 def test_every_verdict_is_there_with_its_numbers_and_the_rule() -> None:
-    root, sections = parsed(page()), analyse(study().results, study().baselines)
+    root, sections = parsed(page()), analysed(study())
     verdicts = root.find(".//section[@id='verdicts']")
     assert verdicts is not None
     assert RULE in text_of(verdicts)
@@ -114,7 +118,7 @@ def test_every_verdict_is_there_with_its_numbers_and_the_rule() -> None:
 
 
 def test_figures_beside_no_verdict_are_greyed_and_reasoned() -> None:
-    root = parsed(html_of(study(seeds=3), WHEN))
+    root = parsed(page_of(study(seeds=3)))
     verdicts = root.find(".//section[@id='verdicts']")
     assert verdicts is not None
     rows = [row for row in verdicts.iter("tr") if row.attrib.get("class") == "none"]
@@ -130,7 +134,7 @@ def test_a_failed_control_is_said_plainly() -> None:
     shuffled = [one if one.strategy != "imp" else one.model_copy(update={
         "references": {"shuffle-mask": one.references["shuffle-mask"].model_copy(update={"test_accuracy": 0.99})}
     }) for one in study().results]  # fmt: skip
-    text = html_of(LoadedStudy(shuffled), WHEN)
+    text = page_of(LoadedStudy(shuffled))
     alerts = [text_of(e) for e in parsed(text).iter("p") if e.attrib.get("class") == "alert"]
     assert [a for a in alerts if "Failed control, shuffle-mask" in a and "not shown to be above" in a]
 
@@ -139,7 +143,7 @@ def test_every_contender_is_on_the_leaderboard_with_the_numbers_of_the_analysis(
     board = parsed(page()).find(".//table[@id='board']")
     assert board is not None
     rows = list(board.iter("tr"))[1:]
-    sections = analyse(study().results, study().baselines)
+    sections = analysed(study())
     contenders = [(section, one) for section in sections for one in section.contenders]
     assert len(rows) == len(contenders) == 12
     for row, (section, one) in zip(rows, contenders, strict=True):
@@ -155,7 +159,7 @@ def test_every_contender_is_on_the_leaderboard_with_the_numbers_of_the_analysis(
 
 
 def test_a_family_too_large_for_its_seeds_is_not_called_not_told_apart() -> None:
-    few, many = (html_of(study(seeds=n), WHEN) for n in (3, 10))
+    few, many = (page_of(study(seeds=n)) for n in (3, 10))
     assert "too few seeds</small>" in few
     assert "told apart</small>" not in few
     assert ">told apart</small>" in many
@@ -189,7 +193,7 @@ def test_colours_are_the_page_s_so_that_they_follow_its_scheme() -> None:
 
 
 def test_names_are_text_wherever_they_stand() -> None:
-    text = html_of(evil(), WHEN)
+    text = page_of(evil())
     root = parsed(text)
     assert len(list(root.iter("script"))) == 4
     assert not list(root.iter("img"))
@@ -207,7 +211,7 @@ def test_names_are_text_wherever_they_stand() -> None:
 def test_the_analysis_is_inside_and_is_the_same_that_is_printed() -> None:
     document = unpacked(page(), "analysis")
     sections = document["sections"]
-    expected = [one.as_dict() for one in analyse(study().results, study().baselines)]
+    expected = [one.as_dict() for one in analysed(study())]
     for one in expected:
         for fidelity in one["fidelity"]:
             fidelity["pairs"] = []  # they are in runs and baselines
@@ -229,9 +233,15 @@ def test_the_command_printed_for_getting_the_numbers_out_gets_them_out(tmp_path:
 def test_runs_that_would_make_the_page_too_large_are_left_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RUNS_INSIDE >= 1000
     monkeypatch.setattr(module, "RUNS_INSIDE", 10)
-    text = html_of(study(seeds=2), WHEN)
+    text = page_of(study(seeds=2))
     assert unpacked(text, "analysis")["runs"] is None
     assert "--csv" in text
+
+
+def test_strategies_are_summed_up_over_sparsities() -> None:
+    rows = lines_of(parsed(page()), "sparsity")
+    for one in aggregate(analysed(study())):
+        assert f"{one.label} | tiny | 0.8, 0.9 | {summary(one.middle, 100, 1)} | 20 | " in rows
 
 
 def test_failures_rules_and_the_dense_network_are_told() -> None:
@@ -245,16 +255,17 @@ def test_failures_rules_and_the_dense_network_are_told() -> None:
 
 def test_a_study_without_imp_or_searches_or_masks_says_so() -> None:
     alone = LoadedStudy([made("snip", seed, 0.8, 0.1, 1.0) for seed in range(2)])
-    root = parsed(html_of(alone, WHEN))
+    root = parsed(page_of(alone))
     for place, sentence in {
-        "verdicts": "No search was run here", "targets": "There are no targets", "ratios": "No search was run",
+        "verdicts": "No search was run here", "targets": "There are no targets",
+        "solved": "There are no targets", "ratios": "No search was run",
         "fidelity": "No search was run", "overlap": "The masks are not here", "failures": "No planned run",
     }.items():  # fmt: skip
         assert sentence in text_of(root.find(f".//section[@id='{place}']")), place
 
 
 def test_the_same_study_gives_the_same_page() -> None:
-    assert html_of(study(), WHEN) == page()
+    assert page_of(study()) == page()
 
 
 def test_the_command_writes_page_and_table(cli: Cli, tmp_path: Path) -> None:
@@ -265,12 +276,12 @@ def test_the_command_writes_page_and_table(cli: Cli, tmp_path: Path) -> None:
         write_result(folder, one)
     outcome = cli("report", tmp_path / "runs", "--html", tmp_path / "r.html", "--csv", tmp_path / "r.csv", "--json")
     assert outcome.code == 0, outcome.err
-    assert json.loads(outcome.out)["groups"]
+    assert {"groups", "sections"} <= json.loads(outcome.out).keys()
     assert "<!DOCTYPE html>" in (tmp_path / "r.html").read_text()[:20]
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 1 + len(study(seeds=2).results)
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_html(tmp_path / "r.html", study(seeds=2), WHEN)
+    write_html(tmp_path / "r.html", study(seeds=2), analysed(study(seeds=2)), WHEN)
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
     assert "2031-02-03 04:05 UTC" in (tmp_path / "r.html").read_text()

@@ -114,6 +114,7 @@ def report(
 ) -> None:
     """Show the leaderboard of finished runs, grouped by task and sparsity."""
     from ticketsearch import leaderboard
+    from ticketsearch.leaderboard.analysis import analyse
     from ticketsearch.leaderboard.studies import load_study
     from ticketsearch.report import text
 
@@ -122,6 +123,7 @@ def report(
     study = load_study(runs)
     results, problems = study.results, study.problems
     groups = leaderboard.build(results)
+    sections = analyse(results, study.baselines) if html or as_json else []
     if svg:
         from ticketsearch.report.svg import write_svg
 
@@ -135,9 +137,10 @@ def report(
 
         from ticketsearch.report.html import write_html
 
-        write_html(html, study, datetime.now().astimezone())
+        write_html(html, study, sections, datetime.now().astimezone())
     if as_json:
-        print_json({"groups": [group.as_dict() for group in groups], "unreadable": problems})
+        found = {"groups": [group.as_dict() for group in groups], "sections": [one.as_dict() for one in sections]}
+        print_json(found | {"unreadable": problems})
     elif as_markdown:
         print(text.markdown(groups))
     else:

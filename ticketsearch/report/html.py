@@ -12,12 +12,13 @@ import datetime
 import gzip
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ticketsearch.files import write_atomically
-from ticketsearch.leaderboard.analysis import Section, analyse
+from ticketsearch.leaderboard.analysis import Section, aggregate
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import RULE
@@ -34,22 +35,22 @@ RUNS_INSIDE = 1500
 """More runs are not put into the page as well: it is to stay below seven megabytes."""
 
 
-def write_html(path: Path, study: LoadedStudy, written: datetime.datetime) -> None:
-    """Analyse a study and write its report.
+def write_html(path: Path, study: LoadedStudy, sections: Sequence[Section], written: datetime.datetime) -> None:
+    """Write a study's report.
 
     Args:
         path: of the file.
         study: runs, baselines and failures.
+        sections: its analysis.
         written: the time the page says it was written at; all else is a function of the study.
     """
-    write_atomically(path, html_of(study, written).encode())
+    write_atomically(path, html_of(study, sections, written).encode())
 
 
-def html_of(study: LoadedStudy, written: datetime.datetime) -> str:
+def html_of(study: LoadedStudy, sections: Sequence[Section], written: datetime.datetime) -> str:
     """The page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    sections = analyse(study.results, study.baselines)
     runs = {result.run: result for result in study.results}
     overlaps = {(one.task, one.sparsity): overlaps_of(one, runs) for one in sections}
     chapters = _chapters(sections, runs, overlaps)
@@ -71,6 +72,7 @@ def html_of(study: LoadedStudy, written: datetime.datetime) -> str:
         rule=RULE,
         exploitation_rule=EXPLOITATION_RULE,
         board=tables.leaderboard(sections),
+        aggregates=tables.aggregates(sections),
         columns=tables.BOARD,
         percent=percent,
         exploitation=tables.exploitation(sections),
@@ -91,7 +93,7 @@ def html_of(study: LoadedStudy, written: datetime.datetime) -> str:
 
 
 def _chapters(
-    sections: list[Section], runs: dict[str, Result], overlaps: dict[tuple[str, float], Overlaps]
+    sections: Sequence[Section], runs: dict[str, Result], overlaps: dict[tuple[str, float], Overlaps]
 ) -> list[dict[str, Any]]:
     """Figures by what they show, in the order of the page."""
     styles = charts.styles_of(sections)
@@ -102,6 +104,7 @@ def _chapters(
         "anytime": [charts.anytime(one, styles) for one in sections],
         "sparsity": [charts.against_sparsity(own, styles) for own in by_task],
         "targets": [charts.running_times(one, styles) if one.targets else None for one in sections],
+        "solved": [charts.solved(one, styles) if one.targets else None for one in sections],
         "ratios": [charts.ratios(one, styles) for one in sections],
         "breakdown": list(map(charts.breakdown, sections)),
         "densities": list(map(charts.densities, sections)),
@@ -129,11 +132,12 @@ def _packed(value: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def _island(sections: list[Section], study: LoadedStudy, overlaps: dict[tuple[str, float], Overlaps]) -> str:
+def _island(sections: Sequence[Section], study: LoadedStudy, overlaps: dict[tuple[str, float], Overlaps]) -> str:
     """Everything the page is made of."""
     document = {
         "format": ISLAND_FORMAT,
         "sections": list(map(_without_pairs, sections)),
+        "aggregates": list(map(asdict, aggregate(sections))),
         "overlaps": [
             {"task": task, "sparsity": sparsity, "a": a, "b": b} | asdict(value)
             for (task, sparsity), own in overlaps.items() for (a, b), value in own.found.items()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ticketsearch.leaderboard.analysis import Contender, Section
+from ticketsearch.leaderboard.analysis import Contender, Section, aggregate
 from ticketsearch.leaderboard.statistics import ALPHA
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Verdict
@@ -114,6 +114,12 @@ def _compared(comparison: Comparison | None, family: Sequence[Comparison | None]
         said = "too few seeds"
     test = "" if p is None else f"p {p:.2g}, "
     return Cell(points(comparison), comparison.paired.difference, [f"{test}n {comparison.paired.n}", said])
+
+
+def aggregates(sections: Sequence[Section]) -> list[list[str]]:
+    """Interquartile means over the sparsities of a task."""
+    return [[one.label, one.task, ", ".join(f"{sparsity:g}" for sparsity in one.sparsities),
+             summary(one.middle, 100, 1), str(one.middle.n)] for one in aggregate(sections)]  # fmt: skip
 
 
 def controls(sections: Iterable[Section]) -> list[list[str]]:
