@@ -118,7 +118,11 @@ def _curve(one: Contender, style: Style) -> list[dict[str, Any]]:
     if len(points) == 1:
         return [line | {"mode": "markers", "error_y": _bars(points, style)}]
     sizes = [7 if i % 4 == 0 or i == len(points) - 1 else 0 for i in range(len(points))]
-    drawn = line | {"mode": "lines+markers", "line": style.line(), "marker": style.marker() | {"size": sizes}}
+    drawn = line | {
+        "mode": "lines+markers",
+        "line": style.line(),
+        "marker": style.marker() | {"size": sizes, "opacity": 1},
+    }
     band = [p for p in points if p.low is not None and p.high is not None]
     if not band:
         return [drawn]

@@ -31,12 +31,12 @@ def densities(section: Section) -> Figure:
                        for label, row in zip(labels, shown, strict=True)],
         "hovertemplate": "%{customdata}<extra></extra>",
     }]  # fmt: skip
-    x = {"tickvals": list(range(len(layers))), "ticks": "", "side": "top", "tickangle": 0,
+    x = {"tickvals": list(range(len(layers))), "ticks": "", "side": "top", "tickangle": 0, "showgrid": False,
          "ticktext": [plain(layer).replace(".", ".<br>") for layer in layers]}  # fmt: skip
     return Figure(
         title=name_of(section),
         alt=f"Mean density of {len(layers)} layers for {len(labels)} strategies; denser is darker.",
-        plots={"": plot(data, x, rows_axis(labels), margin=MARGIN)},
+        plots={"": plot(data, x, rows_axis(labels) | {"showgrid": False}, margin=MARGIN)},
         keys=[],
         table=Table(("strategy", *layers, "n"), [[label, *row, str(len(one.row.seeds))] for label, row, one in
                                                 zip(labels, shown, section.contenders, strict=True)]),
@@ -58,18 +58,18 @@ def overlap(section: Section, labels: Sequence[str], found: Mapping[tuple[str, s
     data = [{
         "type": "heatmap", "x": list(range(len(labels))), "y": list(range(len(labels))), "z": [rounded(r) for r in z],
         "colorscale": SCALE, "zmin": 0, "zmax": 1, "showscale": False, "text": texts, "customdata": details,
-        "texttemplate": "%{text}" if len(labels) <= 16 else "", "xgap": 1, "ygap": 1,
+        "texttemplate": "%{text}" if len(labels) <= 24 else "", "xgap": 1, "ygap": 1,
         "textfont": {"size": 10, "color": "--ink"},
         "hovertemplate": "%{customdata}<extra></extra>",
     }]  # fmt: skip
     numbered = [f"{place}. {label}" for place, label in enumerate(labels, start=1)]
-    x = {"tickvals": list(range(len(labels))), "ticks": "", "side": "top", "tickangle": 0,
+    x = {"tickvals": list(range(len(labels))), "ticks": "", "side": "top", "tickangle": 0, "showgrid": False,
          "ticktext": [str(i + 1) for i in range(len(labels))]}  # fmt: skip
     return Figure(
         title=name_of(section),
         alt=f"Mean normalised overlap of masks between {len(labels)} strategies: 0 as random masks of the same counts, "
         "1 as far as the counts allow.",
-        plots={"": plot(data, x, rows_axis(numbered), margin=MARGIN)},
+        plots={"": plot(data, x, rows_axis(numbered) | {"showgrid": False}, margin=MARGIN)},
         keys=[],
         table=Table(("strategy", "and", "overlap, 95 % interval", "n seeds"),
                     [[a, b, summary(value, 1, 3), str(value.n)] for (a, b), value in found.items()]),
