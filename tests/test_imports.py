@@ -17,7 +17,7 @@ ROWS = [
     {"engine"},
     {"ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving", "asktell"},
-    {"confirm", "anytime", "spec", "runner", "ablation", "baseline", "study"},
+    {"confirm", "anytime", "spec", "runner", "ablation", "baseline", "study", "executor"},
     {"leaderboard", "report"},
     {"testing", "scaffold"},
     {"cli", "__main__"},

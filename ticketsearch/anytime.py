@@ -1,7 +1,7 @@
 """What a search would have returned had it ended earlier, and how well its short scores foretold it.
 
 Accuracy against cost needs *confirmed* accuracy: the score a search climbs is the one it may be exploiting. So masks
-it held on the way are trained in full as the ticket is, on an account of their own.
+it held on the way are trained in full as the ticket is. None of this is charged to the search.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def curve_of(
         spec: the run's: seed, data orders, number of checkpoints.
         initial: the run's initial weights.
         incumbents: best masks of the search, first to last.
-        ticket: what it ended with: the last of them, or one of the strategy's own.
+        ticket: what it ended with: the last of them, without weights of its own, or one that the strategy returned,
+            which was there to be had only at the end.
         spent: the cost of the search.
         confirmed: of the ticket.
         tick: progress.
@@ -54,7 +55,8 @@ def curve_of(
     earlier = [one for one in milestones(incumbents, spec.checkpoints) if digest(one.mask) != last]
     masks = np.array([one.mask for one in earlier]).reshape(len(earlier), ticket.mask.size)
     accuracies = confirm_masks(engine, task, masks, initial, spec.seed, spec.orders, tick)
-    own = next((one for one in reversed(incumbents) if digest(one.mask) == last), None)
+    best = incumbents[-1] if incumbents else None
+    own = best if best and ticket.weights is None and digest(best.mask) == last else None
     ends: list[tuple[Cost, float | None, float, float, str]]
     ends = [(one.cost, one.score.value, *both, digest(one.mask)) for one, both in zip(earlier, accuracies, strict=True)]
     accuracy = confirmed.test_accuracy, confirmed.validation_accuracy
@@ -72,7 +74,7 @@ def curve_of(
 
 
 def milestones(incumbents: Sequence[Incumbent], count: int) -> list[Incumbent]:
-    """What a search would have returned at ``count`` costs, each twice the one before, the last when it found its best.
+    """What a search held at ``count`` costs, each twice the one before, the last that at which it found its best.
 
     Fewer where nothing new was found in between.
     """

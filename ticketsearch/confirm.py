@@ -6,6 +6,7 @@ and one-shot magnitude pruning. All of them start from the run's initial weights
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def confirm_with_references(
     Args:
         engine: runs the trainings.
         task: recipe, data, test split.
-        ticket: with or without weights of its own.
+        ticket: with or without weights of its own, as the strategy returned it.
         initial: the run's initial weights.
         seed: the run's seed: it fixes the data orders and the random masks.
         orders: k, trainings of each network.
@@ -94,7 +95,11 @@ def confirm_with_references(
     def trained_whole() -> Confirmed:
         return run("dense", [Ticket(np.ones(space.size, dtype=bool))] * orders)
 
-    dense = shared.dense((task.fingerprint, engine.name, seed, orders), trained_whole) if shared else trained_whole()
+    if shared:
+        start = hashlib.blake2b(initial.vector.tobytes() + initial.rest.tobytes()).hexdigest()
+        dense = shared.dense((task.fingerprint, start, engine.name, engine.device, seed, orders), trained_whole)
+    else:
+        dense = trained_whole()
     magnitude = Ticket(top_n(np.abs(dense.trained.vector[0]), int(np.count_nonzero(ticket.mask))))
     rng = stream(seed, "reference", "random")
     random = [Ticket(random_like(ticket.mask, space, rng)) for _ in range(orders)]

@@ -71,6 +71,7 @@ class Evaluator:
             costs = [before, *(trial.after for trial in trials)]
         else:
             scores = self._short_trainings(masks, steps)
+            self._session.meter.lap(strategy=False)  # so that these seconds are these trials' own
             seconds = (self._session.meter.spent - before).seconds().shared(len(prices))
             costs = list(accumulate([before, *(price + seconds for price in prices)]))
             self._session.journal.record(questions, scores, costs)

@@ -83,9 +83,9 @@ class Result(_Record):
 
     ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
     short-training score, which is never a result. ``curve`` are confirmed checkpoints of the search by ascending cost,
-    the ticket last. ``short_scores`` are those of the ticket's mask, by the evaluator's steps, on the confirmation's
-    account. ``calls`` counts trials by kind: evaluate, train, gradients and so on. ``notes`` are what the strategy has
-    to say of its search.
+    the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
+    ticket starts from other weights than the evaluator does. ``calls`` counts trials by kind: evaluate, train,
+    gradients and so on. ``notes`` are what the strategy has to say of its search.
     """
 
     strategy: str
@@ -130,7 +130,7 @@ class Baseline(_Record):
 
     ``short_scores`` are those of random masks by the evaluator's steps, ``evaluation_epochs`` what one such evaluation
     costs, ``test_accuracies`` the same masks' confirmed accuracies; ``dense_budget_test_accuracy`` is that of the dense
-    network trained for the whole search budget.
+    network trained for the whole search budget, ``dense_identity`` a digest of all that decides it.
     """
 
     task: str
@@ -142,6 +142,7 @@ class Baseline(_Record):
     short_scores: dict[int, list[float]]
     evaluation_epochs: dict[int, float]
     test_accuracies: list[float]
+    dense_identity: str = ""
     dense_budget_test_accuracy: float
 
 

@@ -108,7 +108,7 @@ def run(
         orders: full trainings, each with a data order of its own, in the confirmation.
         controls: further references: the ticket with one of its claims taken away; see :mod:`ticketsearch.controls`.
         checkpoints: how many masks the search would have returned earlier to confirm as well, at costs doubling up to
-            what it spent; 0 for none.
+            that at which it found its best; 0 for none.
         fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
         source: where data sets lie.
         workers: threads of the engine on a CPU; default one per core. Results do not depend on it.
@@ -199,7 +199,6 @@ class _Run:
             ticket, stopped = self._search(problem)
             failed = sum(trial.state == "failed" for trial in ledger)
             calls: dict[str, int] = dict(sorted(Counter(trial.kind for trial in ledger).items()))
-        ticket = ticket.started(self._initial)
         confirmed, references = confirm_with_references(
             self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
             self._progress.confirm, tuple(self._spec.controls), shared,
@@ -210,6 +209,7 @@ class _Run:
         )  # fmt: skip
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
         layout = self._engine.layout
+        ticket = ticket.started(self._initial)
         save_ticket(self._folder / TICKET, ticket, layout.space, trained, layout.rest_shapes)
         result = self._result(problem, ticket, stopped, failed, calls, confirmed, references, curve)
         write_result(self._folder, result)
@@ -242,6 +242,7 @@ class _Run:
     def _search(self, problem: MaskProblem) -> tuple[Ticket, str]:
         """The ticket, and why the search ended."""
         ticket, stopped = None, "returned"
+        self._engine.warm_up()
         self._meter.start()
         with _first_interrupt_finishes_batch(problem):
             try:
@@ -294,6 +295,18 @@ class _Run:
                 raise StrategyError(f"{where} {name} of shape {values.shape}; needed: {mask.shape}")
         return ticket
 
+    def _short_scores(self, ticket: Ticket) -> dict[int, float]:
+        """Of a ticket that starts where the evaluator does; another one's mask alone would say nothing of it."""
+        start, initial = ticket.started(self._initial).weights, Ticket(ticket.mask).started(self._initial).weights
+        assert start is not None
+        assert initial is not None
+        if ticket.step or not np.array_equal(start.vector, initial.vector):
+            return {}
+        found = short_scores(
+            self._engine, self._task, ticket.mask[None], self._initial, self._spec.seed, self._spec.fidelity
+        )
+        return {steps: float(scores[0]) for steps, scores in found.items()}
+
     def _result(
         self,
         problem: MaskProblem,
@@ -306,7 +319,7 @@ class _Run:
         curve: list[Checkpoint],
     ) -> Result:
         spec, record, space = self._spec, confirmed.record, problem.space
-        short = short_scores(self._engine, self._task, ticket.mask[None], self._initial, spec.seed, spec.fidelity)
+        short = self._short_scores(ticket)
         return Result(
             strategy=spec.strategy,
             parameters=spec.parameters,
@@ -327,7 +340,7 @@ class _Run:
             magnitude_test_accuracy=references["magnitude"].test_accuracy,
             search_score=problem.incumbent.score.value if problem.incumbent else None,
             curve=curve,
-            short_scores={steps: float(scores[0]) for steps, scores in short.items()},
+            short_scores=short,
             cost=CostRecord.model_validate(self._meter.spent.as_dict(self._meter.train_size)),
             confirmation=record,
             references=references,

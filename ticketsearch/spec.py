@@ -18,7 +18,7 @@ from ticketsearch.results import MARKER, SPEC
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything that decides a run's outcome; its digest names the folder."""
+    """Everything that decides a run's outcome but the code's version, which its result has; its digest names it."""
 
     strategy: str
     distribution: str
