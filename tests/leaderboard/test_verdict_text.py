@@ -22,7 +22,7 @@ def test_verdicts_standings_and_targets_are_the_analysis_s() -> None:
     ga = section.contender("ga")
     cells = standing_cells(ga, section.reference)
     assert cells[2] == points(ga.to_imp) == "-16.0 [-16.0, -16.0]"
-    assert cells[5] == "2.0"
+    assert cells[6] == "2.0"
     assert "| ga | 3e+04 | never | never | never |" in text  # 0.5 is above a tenth of the gap, not above half of it
     assert "| imp | 550 | 550 | 550 |" in text
     assert RULE in text
