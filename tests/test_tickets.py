@@ -16,7 +16,7 @@ from ticketsearch import Result, SavedTicket, Task, Ticket, Weights, load_ticket
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
 from ticketsearch.masks import digest
 from ticketsearch.tasks.networks import mlp
-from ticketsearch.tickets import save_ticket
+from ticketsearch.tickets import load_mask, save_ticket
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,18 @@ def test_a_ticket_reloads_to_exactly_the_recorded_accuracy(finished: Result, tin
     assert ticket.mask.sum() == finished.n_kept
     assert ticket.sparsity == pytest.approx(0.8, abs=1 / 246)
     assert ticket.step == 10
+
+
+def test_a_mask_is_read_alone(finished: Result, tmp_path: Path) -> None:
+    space, mask = load_mask(finished.run)
+    ticket = load_ticket(finished.run)
+    assert space == ticket.space
+    assert np.array_equal(mask, ticket.mask)
+    with pytest.raises(NotARun, match="no ticket at"):
+        load_mask(tmp_path)
+    (tmp_path / "ticket.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(CorruptRun, match="not a readable ticket"):
+        load_mask(tmp_path)
 
 
 def test_training_from_the_ticket_with_torch_keeps_pruned_weights_at_zero(finished: Result, tiny_task: Task) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from ticketsearch.masks import Layer, MaskSpace, digest, pack, unpack
 
 if TYPE_CHECKING:
     from torch import nn
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +191,28 @@ def load_ticket(folder: str | os.PathLike[str]) -> SavedTicket:
         NotARun: no ticket is there.
         CorruptRun: the file is damaged, or its mask does not match its digest.
     """
+    return _read(folder, _assemble)
+
+
+def load_mask(folder: str | os.PathLike[str]) -> tuple[MaskSpace, BoolArray]:
+    """Read the mask of a finished run, ``(D,)``, and nothing else of its ticket.
+
+    Args:
+        folder: a run's folder, or a ``ticket.safetensors`` file.
+
+    Raises:
+        NotARun: no ticket is there.
+        CorruptRun: the file is damaged, or its mask does not match its digest.
+    """
+    return _read(folder, _mask, ("mask",))
+
+
+def _read(
+    folder: str | os.PathLike[str],
+    assemble: Callable[[dict[str, str], dict[str, np.ndarray[Any, Any]]], Part],
+    names: Sequence[str] | None = None,
+) -> Part:
+    """What ``assemble`` makes of a ticket file's header and its tensors of these names; default all."""
     from safetensors import SafetensorError, safe_open
 
     from ticketsearch.errors import NotARun
@@ -200,13 +225,13 @@ def load_ticket(folder: str | os.PathLike[str]) -> SavedTicket:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        return _assemble(header, tensors)
+            tensors = {name: file.get_tensor(name) for name in names or file.keys()}
+        return assemble(header, tensors)
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         raise CorruptRun(f"{path} is not a readable ticket: {error}") from error
 
 
-def _assemble(header: dict[str, str], tensors: dict[str, np.ndarray[Any, Any]]) -> SavedTicket:
+def _mask(header: dict[str, str], tensors: dict[str, np.ndarray[Any, Any]]) -> tuple[MaskSpace, BoolArray]:
     layers: list[Layer] = []
     for name, shape, uses in json.loads(header["layers"]):
         offset = layers[-1].span.stop if layers else 0
@@ -217,6 +242,11 @@ def _assemble(header: dict[str, str], tensors: dict[str, np.ndarray[Any, Any]]) 
     mask = unpack(tensors["mask"], space.size)
     if digest(mask) != header["mask_digest"]:
         raise ValueError("the mask does not match its digest")
+    return space, mask
+
+
+def _assemble(header: dict[str, str], tensors: dict[str, np.ndarray[Any, Any]]) -> SavedTicket:
+    space, mask = _mask(header, tensors)
     rest_shapes = {name: tuple(shape) for name, shape in json.loads(header["rest"])}
     rest_size = sum(int(np.prod(shape)) for shape in rest_shapes.values())
 

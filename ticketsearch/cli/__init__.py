@@ -58,6 +58,7 @@ def run(
             "--control", metavar="NAME", help="Also confirm: reinitialise, shuffle-mask, shuffle-weights, invert."
         ),
     ] = None,
+    checkpoints: Annotated[int, typer.Option(help="Masks confirmed on the search's way, at costs doubling.")] = 8,
     out: Out = Path("runs"),
     device: Device = "cpu",
     engine: Engine = "auto",
@@ -89,6 +90,7 @@ def run(
             engine=engine,
             orders=orders,
             controls=controls or [],
+            checkpoints=checkpoints,
             fidelity=fidelity,
             source=DataSource(data_root, download),
             progress=bar,
@@ -106,22 +108,39 @@ def report(
     runs: Annotated[Path, typer.Argument(help="Folder of run folders, or one run folder.")] = Path("runs"),
     as_markdown: Markdown = False,
     svg: Annotated[Path | None, typer.Option(help="Also write the leaderboard as a picture.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write everything as one page, to be opened offline.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write raw values, a line for each run.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show the leaderboard of finished runs, grouped by task and sparsity."""
     from ticketsearch import leaderboard
+    from ticketsearch.leaderboard.analysis import analyse
+    from ticketsearch.leaderboard.studies import load_study
     from ticketsearch.report import text
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
-    results, problems = leaderboard.load_results(runs)
+    study = load_study(runs)
+    results, problems = study.results, study.problems
     groups = leaderboard.build(results)
+    sections = analyse(results, study.baselines) if html or as_json else []
     if svg:
         from ticketsearch.report.svg import write_svg
 
         write_svg(svg, groups)
+    if csv:
+        from ticketsearch.report.raw import write_csv
+
+        write_csv(csv, results)
+    if html:
+        from datetime import datetime
+
+        from ticketsearch.report.html import write_html
+
+        write_html(html, study, sections, datetime.now().astimezone())
     if as_json:
-        print_json({"groups": [group.as_dict() for group in groups], "unreadable": problems})
+        found = {"groups": [group.as_dict() for group in groups], "sections": [one.as_dict() for one in sections]}
+        print_json(found | {"unreadable": problems})
     elif as_markdown:
         print(text.markdown(groups))
     else:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ticketsearch.errors import InvalidValue
-from ticketsearch.leaderboard.fidelity import Exploitation, exploitation, tau
+from ticketsearch.leaderboard.fidelity import Exploitation, exploitation, tau_value
 from ticketsearch.leaderboard.running_time import (
     FRACTIONS,
     Curve,
@@ -480,8 +480,8 @@ def _trajectory(run: Result) -> list[tuple[float, float]]:
 
 def _mean_tau(pairs: Sequence[Sequence[tuple[float, float]]]) -> Summary | None:
     """Tau within each seed, its mean over seeds with Student's interval; seeds without an order are left out."""
-    found = [tau([a for a, _ in own], [b for _, b in own]) for own in pairs]
-    values = np.array([one.value for one in found if one is not None])
+    found = [tau_value([a for a, _ in own], [b for _, b in own]) for own in pairs]
+    values = np.array([one for one in found if one is not None])
     return Summary(len(values), float(values.mean()), *t_interval(values)) if len(values) else None
 
 

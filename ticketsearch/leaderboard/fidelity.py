@@ -67,13 +67,25 @@ def tau(short: Sequence[float], confirmed: Sequence[float]) -> Summary | None:
     """
     if len(short) != len(confirmed):
         raise InvalidValue(f"tau compares pairs; here are {len(short)} short scores, {len(confirmed)} confirmed")
-    n = len(short)
-    x, y = (np.sign(np.round(v[:, None] - v[None, :], 12)) for v in (column(short), column(confirmed)))  # (n, n)
-    if n < 3 or not x.any() or not y.any():
+    n, value = len(short), tau_value(short, confirmed)
+    if value is None:
         return None
-    value = float(_tau(x, y, np.ones((1, n)))[0])
-    drawn = _tau(x, y, bootstrap.counts(n))
+    drawn = _tau(_signs(short), _signs(confirmed), bootstrap.counts(n))
     return Summary(n, value, *bootstrap.interval(drawn[np.isfinite(drawn)], n))  # a constant resample has no tau
+
+
+def tau_value(short: Sequence[float], confirmed: Sequence[float]) -> float | None:
+    """The value of :func:`tau`, where its interval is not asked for."""
+    x, y = _signs(short), _signs(confirmed)
+    if len(short) < 3 or not x.any() or not y.any():
+        return None
+    return float(_tau(x, y, np.ones((1, len(short))))[0])
+
+
+def _signs(values: Sequence[float]) -> ScoreArray:
+    """Of all differences, (n, n)."""
+    array = column(values)
+    return np.asarray(np.sign(np.round(array[:, None] - array[None, :], 12)))
 
 
 def _tau(x: ScoreArray, y: ScoreArray, counts: ScoreArray) -> ScoreArray:

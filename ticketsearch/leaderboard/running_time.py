@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -107,13 +108,17 @@ def held(curve: Curve) -> Curve:
 def expected_running_time(curves: Sequence[Curve], target: float) -> RunningTime:
     """ERT of a target over runs of one strategy; no runs: ``inf``, without interval."""
     runs = _Runs.of(curves, target)
-    hits = int(runs.hit.sum())
     low = high = None
     if len(curves) > 1:
-        drawn = bootstrap.weights(len(curves) + 1)
-        low = _lower(runs.draws(drawn, hit=True))
-        high = _upper(runs.draws(drawn, hit=False))
-    return RunningTime(runs.ert(), hits, len(curves), low, high)
+        low, high = _interval(*(tuple(column.tolist()) for column in (runs.cost, runs.hit, runs.spent)))
+    return RunningTime(runs.ert(), int(runs.hit.sum()), len(curves), low, high)
+
+
+@lru_cache(maxsize=1 << 16)  # neighbouring targets are hit by the same checkpoints, and frontiers are searched often
+def _interval(cost: tuple[float, ...], hit: tuple[float, ...], spent: tuple[float, ...]) -> tuple[float, float]:
+    runs = _Runs(np.array(cost), np.array(hit), np.array(spent))
+    drawn = bootstrap.weights(len(cost) + 1)
+    return _lower(runs.draws(drawn, hit=True)), _upper(runs.draws(drawn, hit=False))
 
 
 def ratio_of_running_times(a: Mapping[int, Curve], b: Mapping[int, Curve], target: float) -> Ratio:
@@ -164,15 +169,20 @@ class _Runs:
 def _divide(a: ScoreArray, b: ScoreArray, unknown: float) -> ScoreArray:
     """Quotients; ``unknown`` for 0 / 0 and inf / inf, infinite for anything else over 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(a / b, nan=unknown, posinf=math.inf, neginf=-math.inf)
+        quotients = np.asarray(a / b)
+    quotients[np.isnan(quotients)] = unknown
+    return quotients
 
 
 def _lower(draws: ScoreArray) -> float:
-    return float(np.quantile(draws, TAIL, method="lower"))  # not interpolated: some may be infinite
+    """The quantile at or below the tail's end: not interpolated, since some draws may be infinite."""
+    place = math.floor(TAIL * (len(draws) - 1))
+    return float(np.partition(draws, place)[place])  # what np.quantile does, without its checks
 
 
 def _upper(draws: ScoreArray) -> float:
-    return float(np.quantile(draws, 1 - TAIL, method="higher"))
+    place = math.ceil((1 - TAIL) * (len(draws) - 1))
+    return float(np.partition(draws, place)[place])
 
 
 def ecdf(curves: Sequence[Curve], targets: Sequence[float], grid: Sequence[float]) -> ScoreArray:

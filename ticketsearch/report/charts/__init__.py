@@ -1,0 +1,28 @@
+"""Figures of the HTML report, as plain Plotly figures: what is drawn, in words, in numbers, in light and in dark."""
+
+from ticketsearch.report.charts.accuracy import against_sparsity, anytime, seeds
+from ticketsearch.report.charts.cost import breakdown
+from ticketsearch.report.charts.fidelity import scatter, tau_over_steps
+from ticketsearch.report.charts.figure import Figure, Key, Table
+from ticketsearch.report.charts.masks import densities, overlap
+from ticketsearch.report.charts.style import Style, styles_of
+from ticketsearch.report.charts.targets import ratios, running_times, solved
+
+__all__ = [
+    "Figure",
+    "Key",
+    "Style",
+    "Table",
+    "against_sparsity",
+    "anytime",
+    "breakdown",
+    "densities",
+    "overlap",
+    "ratios",
+    "running_times",
+    "scatter",
+    "seeds",
+    "solved",
+    "styles_of",
+    "tau_over_steps",
+]
