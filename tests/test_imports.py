@@ -11,7 +11,7 @@ from tests.conftest import ROOT, python
 
 PACKAGE = ROOT / "ticketsearch"
 ROWS = [
-    {"errors", "arrays", "cost", "seeds", "files", "recipe"},
+    {"errors", "arrays", "cost", "seeds", "files", "lock", "recipe"},
     {"masks", "plugins", "tickets", "results", "scores", "densities", "relaxation"},
     {"actions", "criteria", "controls", "encodings", "tasks"},
     {"engine"},

@@ -11,6 +11,7 @@
     ├── PluginError           a strategy or task could not be loaded; exit 1
     ├── StrategyError         a strategy broke its contract, or found nothing; exit 1
     ├── CorruptRun            a run folder contradicts itself or the code that resumes it; exit 1
+    ├── RunInUse              another process is at work on this run; exit 1
     └── BudgetExhausted       the search is over; raised into strategies, caught by the host
         └── SearchStalled     the strategy only asks for what it already knows
 """
@@ -66,6 +67,10 @@ class StrategyError(TicketsearchError):
 
 class CorruptRun(TicketsearchError):
     """A run folder contradicts itself or the code that resumes it."""
+
+
+class RunInUse(TicketsearchError):
+    """Another process, or another thread, is at work on this run; says who and since when."""
 
 
 class BudgetExhausted(TicketsearchError):

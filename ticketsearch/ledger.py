@@ -78,6 +78,10 @@ class Trial:
 class Ledger:
     """Trials of one run, in memory or in a file; a context manager.
 
+    The file has a write-ahead log where the file system allows one. Where it does not (SQLite needs memory shared
+    between processes for it, which network file systems lack), a rollback journal, synced at each commit: slower, and
+    as safe. ``journal_mode`` says which it is.
+
     Args:
         path: the SQLite file, created if absent; ``None`` = memory only.
     """
@@ -86,8 +90,7 @@ class Ledger:
         self.path = path
         self._connection = sqlite3.connect(path or ":memory:", isolation_level=None)
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self.journal_mode = self._set_journal_mode()
             self._connection.execute(_SCHEMA)
             self._recorded = list(self._read())
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
@@ -115,6 +118,14 @@ class Ledger:
 
     def __getitem__(self, number: int) -> Trial:
         return self._recorded[number]
+
+    def _set_journal_mode(self) -> str:
+        try:
+            [mode] = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError:  # some file systems refuse at this point, others keep the mode they had
+            [mode] = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        self._connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+        return str(mode)
 
     def _read(self) -> Iterator[Trial]:
         for row in self._connection.execute("SELECT * FROM trials ORDER BY number"):

@@ -26,6 +26,7 @@ from ticketsearch.engine import Engine, make_engine
 from ticketsearch.errors import BudgetExhausted, InvalidValue, NotARun, StrategyError, TicketsearchError
 from ticketsearch.files import write_atomically
 from ticketsearch.ledger import Ledger
+from ticketsearch.lock import LOCK, only_writer
 from ticketsearch.masks import digest
 from ticketsearch.pricing import evaluation_thirds
 from ticketsearch.problem import MaskProblem
@@ -121,6 +122,7 @@ def run(
     Raises:
         UsageError: the arguments are wrong; nothing was computed.
         StrategyError: the strategy broke its contract or found nothing.
+        RunInUse: another process is at work on the same run.
     """
     limit = parse_epochs(budget)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
@@ -191,6 +193,13 @@ class _Run:
 
     def execute(self, shared: Shared | None) -> Result:
         self._prepare_folder()
+        with only_writer(self._folder):
+            if (self._folder / RESULT).is_file():  # since we looked, by another process
+                return read_result(self._folder)
+            self._write_spec()
+            return self._compute(shared)
+
+    def _compute(self, shared: Shared | None) -> Result:
         with Ledger(self._folder / LEDGER) as ledger:
             if len(ledger):  # resumed: the seconds of the session before were spent too
                 spent = ledger[-1].after
@@ -216,13 +225,16 @@ class _Run:
         return result
 
     def _prepare_folder(self) -> None:
-        if self._folder.exists() and not (self._folder / SPEC).is_file() and any(self._folder.iterdir()):
+        ours = {SPEC, LOCK}  # the lock comes first: a process killed in between leaves nothing else
+        if self._folder.exists() and (found := set(os.listdir(self._folder))) and not found & ours:
             raise NotARun(f"{self._folder} exists, is not empty and is not a run; move it away or choose another --out")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder.parent / MARKER).touch()
         except OSError as error:
             raise NotARun(f"no folder can be made in --out {self._folder.parent}: {error.strerror}") from error
+
+    def _write_spec(self) -> None:
         write_atomically(self._folder / SPEC, (json.dumps(asdict(self._spec), indent=1) + "\n").encode())
 
     def _problem(self, ledger: Ledger) -> MaskProblem:
