@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ticketsearch.errors import RunInUse
+from ticketsearch.files import storing
 
 LOCK = ".lock"
 _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
@@ -33,13 +34,17 @@ def only_writer(folder: Path) -> Iterator[None]:
 
     Raises:
         RunInUse: another process, or another thread of this one, holds it; at once.
+        StorageError: no file can be made there.
     """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    with storing(folder / LOCK):
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if not _locked(descriptor):
-            raise RunInUse(f"{folder} is in use by {_holder(descriptor)}; wait for it to end, or end it")
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-        _write(descriptor, json.dumps(holder))
+        with storing(folder / LOCK):
+            if not _locked(descriptor):
+                raise RunInUse(f"{folder} is in use by {_holder(descriptor)}; wait for it to end, or end it")
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         try:
             yield
         finally:
@@ -63,11 +68,6 @@ def _locked(descriptor: int) -> bool:
         if error.errno not in _UNSUPPORTED:
             raise
     return True
-
-
-def _write(descriptor: int, text: str) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
 
 
 def _holder(descriptor: int) -> str:

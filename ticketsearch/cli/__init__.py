@@ -58,6 +58,9 @@ def run(
             "--control", metavar="NAME", help="Also confirm: reinitialise, shuffle-mask, shuffle-weights, invert."
         ),
     ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Wall time of the search: '90s', '10min', '2h'. Default none.")
+    ] = None,
     out: Out = Path("runs"),
     device: Device = "cpu",
     engine: Engine = "auto",
@@ -91,6 +94,7 @@ def run(
             controls=controls or [],
             fidelity=fidelity,
             source=DataSource(data_root, download),
+            time_limit=time_limit,
             progress=bar,
         )
     if as_json:
