@@ -17,10 +17,9 @@ import numpy as np
 from ticketsearch.anytime import confirm_masks, short_scores
 from ticketsearch.confirm import Tick, population
 from ticketsearch.engine import Engine, batch_indices
-from ticketsearch.files import write_atomically
 from ticketsearch.masks import random_masks
 from ticketsearch.pricing import evaluation_thirds
-from ticketsearch.results import BASELINES, Baseline, read_baseline
+from ticketsearch.results import BASELINES, Baseline, read_baseline, write_record
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task
 from ticketsearch.tasks.layout import read_weights
@@ -82,6 +81,5 @@ def measure_baseline(
         test_accuracies=[test for test, _ in confirmed],
         dense_budget_test_accuracy=float(engine.measure(trained, task.test).accuracy[0]),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (record.model_dump_json(indent=1) + "\n").encode())
+    write_record(path, record)
     return record
