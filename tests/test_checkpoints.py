@@ -13,7 +13,7 @@ import pytest
 
 import ticketsearch
 from tests import tiny
-from tests.test_runner import Crash, outcome, run, trials_of
+from tests.test_runner import Crash, folder_of, outcome, run, trials_of
 from ticketsearch import MaskProblem, Ticket
 from ticketsearch.checkpoints import FOLDER, Checkpoints, identity_of
 from ticketsearch.engine import Job
@@ -62,11 +62,6 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
 
     monkeypatch.setattr(SparseEngine, "train", counting)
     return counted
-
-
-def folder_of(out: Path) -> Path:
-    [folder] = [path for path in out.iterdir() if path.is_dir()]
-    return folder
 
 
 def test_finished_trainings_of_a_search_are_not_computed_again(tmp_path: Path, steps: Counter[tuple[str, int]]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.test_runner import Breaking, outcome, run
+from tests.test_runner import Breaking, folder_of, outcome, run
 from ticketsearch.errors import RunInUse
 from ticketsearch.lock import LOCK, only_writer
 from ticketsearch.results import RESULT, read_result
@@ -35,11 +35,6 @@ def command(out: Path, *more: str) -> list[str]:
         sys.executable, "-m", "ticketsearch", "run", "--strategy", "ga", "--set", "population=4", "--orders", "2",
         "--task", "tests.tiny:task", "--budget", "12ep", "--out", str(out), *more,
     ]  # fmt: skip
-
-
-def folder_of(out: Path) -> Path:
-    [folder] = [path for path in out.iterdir() if path.is_dir()]
-    return folder
 
 
 def test_a_second_process_is_told_who_holds_the_run_and_computes_nothing(tmp_path: Path) -> None:

@@ -39,6 +39,12 @@ def trials_of(folder: str | Path) -> list[Trial]:
         return list(ledger)
 
 
+def folder_of(out: Path) -> Path:
+    """The one run in a folder."""
+    [folder] = [path for path in out.iterdir() if path.is_dir()]
+    return folder
+
+
 def outcome(result: Result) -> tuple[object, ...]:
     """What the same spec and seed must give again."""
     trials = [(t.question, t.state, t.score, t.loss, t.before.thirds, t.after.thirds) for t in trials_of(result.run)]
@@ -300,7 +306,7 @@ def test_a_killed_process_is_resumed_to_the_same_end(tmp_path: Path) -> None:
 def test_resuming_adds_the_seconds_of_the_session_before(tmp_path: Path) -> None:
     with pytest.raises(Crash, match="lights"):
         run(tmp_path, "ga", settings={"population": 4}, progress=Breaking(8, crash))
-    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    folder = folder_of(tmp_path)
     trials = trials_of(folder)
     (folder / LEDGER).unlink()
     with Ledger(folder / LEDGER) as ledger:
@@ -311,7 +317,7 @@ def test_resuming_adds_the_seconds_of_the_session_before(tmp_path: Path) -> None
 def test_a_run_whose_strategy_asks_something_else_on_resumption_is_corrupt(tmp_path: Path) -> None:
     with pytest.raises(Crash, match="lights"):
         run(tmp_path, progress=Breaking(4, crash), settings={"batch": 4})
-    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    folder = folder_of(tmp_path)
     with pytest.raises(Crash, match="lights"):
         run(tmp_path / "other", seed=1, progress=Breaking(4, crash), settings={"batch": 4})
     (other,) = (path for path in (tmp_path / "other").iterdir() if path.is_dir())

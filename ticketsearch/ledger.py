@@ -47,6 +47,8 @@ CREATE TABLE IF NOT EXISTS ended (reason TEXT NOT NULL, spent TEXT NOT NULL, sea
 """
 
 
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+
 Kind: TypeAlias = Literal["evaluate", "train", "gradients", "hessian_gradient", "synaptic_flow"]
 Question: TypeAlias = tuple[Kind, str, int]
 """What was asked, as opposed to what came out: kind, mask digest, fidelity."""
@@ -220,11 +222,14 @@ def read_record(path: Path) -> Record:
                     shutil.copyfile(source, copy.with_name(copy.name + suffix))
         connection = sqlite3.connect(copy)
         try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # nobody else has the copy: no shared memory
             [[found], *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
             if found != "ok":
                 raise ValueError(found)
             return _record(connection)
         except (sqlite3.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_ROOM:
+                raise StorageError(f"{copy} cannot be written: {error}; make room and try again") from error
             raise CorruptRun(
                 f"{path} is not a readable ledger ({error}); move the folder away to start anew"
             ) from error
