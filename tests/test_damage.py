@@ -25,6 +25,7 @@ from ticketsearch.baseline import measure_baseline
 from ticketsearch.errors import CorruptRun, TicketsearchError
 from ticketsearch.leaderboard import load_results
 from ticketsearch.ledger import read_record
+from ticketsearch.masks import digest, pack
 from ticketsearch.results import BASELINES, LEDGER, RESULT, SPEC, TICKET, read_baseline, read_result
 from ticketsearch.sealed import read_sealed, write_sealed
 from ticketsearch.spec import read_spec
@@ -156,6 +157,16 @@ def test_a_run_with_damage_is_resumed_to_the_same_end_or_says_what_is_damaged(
     assert ends == {"named", "harmless"}
 
 
+def test_an_altered_spec_is_named_and_not_written_over(broken_off: tuple[Path, Result], tmp_path: Path) -> None:
+    shutil.copytree(broken_off[0], tmp_path / "copy")
+    path = folder_of(tmp_path / "copy") / SPEC
+    altered = path.read_bytes().replace(b'"seed": 0', b'"seed": 1')
+    path.write_bytes(altered)
+    with pytest.raises(CorruptRun, match=r"spec.json is not as it was written"):
+        run(tmp_path / "copy", **IMP)
+    assert path.read_bytes() == altered
+
+
 def test_trials_altered_moved_or_taken_out_by_hand_are_found(finished: Path, tmp_path: Path) -> None:
     import sqlite3
 
@@ -210,6 +221,32 @@ def test_a_stranger_s_ticket_is_refused_whatever_it_says(
     write_sealed(path, header, tensors, sync=False)
     with pytest.raises(CorruptRun, match="is not a readable ticket"):
         load_ticket(path)
+
+
+@pytest.mark.parametrize("shape", [[-1, -3], [3.0], [True, 3], "abc", [3] + [1] * 20, [2**80, 0]])
+@pytest.mark.parametrize("which", ["rest", "layers"])
+def test_shapes_are_whole_numbers(tmp_path: Path, shape: Any, which: str) -> None:
+    """Of tickets that would add up."""
+    mask = np.ones(3, dtype=bool)
+    listed: dict[str, Any] = {"layers": [["a", [3], 1]], "rest": [["b", [3]]]}
+    tensors: dict[str, np.ndarray[Any, Any]] = {
+        name: np.zeros(3, np.float32) for name in ("start", "trained", "start_rest", "trained_rest")
+    }
+    if shape == [2**80, 0]:
+        mask, empty = mask[:0], np.zeros(0, np.float32)
+        listed, tensors = {"layers": [], "rest": []}, dict.fromkeys(tensors, empty)
+    header = {"format": "ticketsearch-ticket-2", "mask_digest": digest(mask), "step": "0"}
+    more: dict[str, np.ndarray[Any, Any]] = {"held": np.zeros(0, np.float32), "mask": pack(mask)}
+    for good in (True, False):
+        if not good:
+            listed[which] = [["c", shape, 1][: 3 if which == "layers" else 2]]
+        text = {name: json.dumps(value) for name, value in listed.items()}
+        write_sealed(tmp_path / TICKET, {**header, **text}, {**tensors, **more})
+        if good:
+            assert load_ticket(tmp_path).mask.size == mask.size
+        else:
+            with pytest.raises(CorruptRun, match=r"is not a size|is not a name and a shape"):
+                load_ticket(tmp_path)
 
 
 def test_a_ticket_that_claims_more_than_its_length_pays_for_reserves_nothing(tmp_path: Path) -> None:

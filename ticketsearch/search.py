@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -20,6 +20,7 @@ from ticketsearch.errors import BudgetExhausted, StorageError, StrategyError, Ti
 from ticketsearch.files import FULL
 from ticketsearch.ledger import Ledger
 from ticketsearch.problem import MaskProblem
+from ticketsearch.session import Stubborn
 from ticketsearch.spec import Spec
 from ticketsearch.strategy import Strategy
 from ticketsearch.tasks import Task
@@ -77,6 +78,7 @@ def search(
     ledger: Ledger,
     progress: Progress,
     checkpoints: Checkpoints | None = None,
+    problem_type: Callable[..., MaskProblem] = MaskProblem,
 ) -> Searched:
     """Search, or replay what the ledger holds of a search and go on.
 
@@ -89,6 +91,7 @@ def search(
         ledger: the record; trials in it are not paid for again.
         progress: watches.
         checkpoints: what trials in the ledger gave.
+        problem_type: what the strategy is handed.
 
     Raises:
         StrategyError: the strategy broke its contract or found nothing.
@@ -98,7 +101,7 @@ def search(
     meter = Meter(len(task.train.labels), spec.budget)
     if len(ledger):  # resumed: the seconds of the session before were spent too
         meter.spent = ledger[-1].after.seconds()
-    problem = MaskProblem(
+    problem = problem_type(
         engine,
         validation=task.validation,
         recipe=task.recipe,
@@ -139,7 +142,7 @@ def _let_loose(strategy: Strategy, name: str, problem: MaskProblem, meter: Meter
         try:
             ticket = problem.search_by(strategy.search)
             problem.finish()
-        except BudgetExhausted as error:
+        except (BudgetExhausted, Stubborn) as error:
             stopped = f"{type(error).__name__}: {error}"
             problem.finish()
         except BaseException as error:

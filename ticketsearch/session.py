@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from ticketsearch.tasks import Split
 
 
+PATIENCE = 5
+"""How often a strategy may catch TimeLimitReached in code of its own and go on."""
+
+
+class Stubborn(BaseException):
+    """Raised instead from then on: not an Exception, so that ``except Exception`` in a loop does not catch it."""
+
+
 @dataclass(eq=False)
 class Session:
     """One run's search in this process.
@@ -56,6 +64,7 @@ class Session:
     interrupted: bool = field(default=False, init=False)
     late: bool = field(default=False, init=False)
     busy: bool = field(default=True, init=False)
+    _told: int = field(default=0, init=False)
     _postponed: tuple[Question, Cost, Score | None] | None = field(default=None, init=False)
 
     @cached_property
@@ -105,10 +114,14 @@ class Session:
 
     def stop_if_hanging(self) -> None:
         """Raise TimeLimitReached in the strategy's own code if the time is up."""
-        if not self.busy:
-            with self.undisturbed():
-                self.catch_up()
-            self.stop_if_asked()
+        if self.busy:
+            return
+        with self.undisturbed():
+            self.catch_up()
+        self._told += self.late
+        if self._told > PATIENCE:
+            raise Stubborn
+        self.stop_if_asked()
 
     def postpone(self, question: Question, before: Cost, score: Score | None) -> None:
         """Record a call at the next chance: from a generator that is being closed no error would get out."""

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ticketsearch.cli import experiments, plugins
+from ticketsearch.cli import experiments, plugins, verify
 from ticketsearch.cli.options import (
     DataRoot,
     Device,
@@ -36,6 +36,7 @@ app = typer.Typer(
 plugins.add_to(app)
 app.command()(experiments.compare)
 app.command()(experiments.ablate)
+app.command()(verify.verify)
 
 Out = Annotated[Path, typer.Option(help="Folder of run folders.")]
 
