@@ -99,7 +99,7 @@ def parse_steps(duration: int | str, steps_per_epoch: int, what: str = "duration
         raise InvalidValue(f"{what} {duration!r} is not a duration; write '2ep', '250step' or 250")
     if isinstance(duration, int):
         steps: float = duration
-    elif duration.strip().isdigit():
+    elif re.fullmatch(r"\s*\d{1,15}\s*", duration, re.ASCII):
         steps = int(duration)
     else:
         match = _DURATION.fullmatch(duration)

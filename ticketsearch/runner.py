@@ -101,12 +101,9 @@ def run(
         StorageError: the disk is full; what is recorded is not lost.
     """
     limit = parse_epochs(budget)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InvalidValue(f"seed {seed!r} is not an integer from 0 to 2**63 - 1")
-    if not 1 <= orders <= 1000:
-        raise InvalidValue(f"orders {orders!r} is not between 1 and 1000")
-    if not 0 <= checkpoints <= 100:
-        raise InvalidValue(f"checkpoints {checkpoints!r} is not between 0 and 100")
+    _check_whole("seed", seed, 0, 2**63 - 1)
+    _check_whole("orders", orders, 1, 1000)
+    _check_whole("checkpoints", checkpoints, 0, 100)
     seconds = None if time_limit is None else parse_seconds(time_limit)
     wanted = check_controls(tuple(controls))
     name, distribution, searcher = _resolve(strategy, settings or {})
@@ -137,6 +134,12 @@ def run(
     if (folder / RESULT).is_file() and not (folder / FOLDER).exists():
         return read_result(folder)
     return _Run(spec, searcher, loaded, trainer, folder, progress or Silent()).execute(shared)
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        most = "2**63 - 1" if high == 2**63 - 1 else high
+        raise InvalidValue(f"{name} {value!r} is not an integer from {low} to {most}")
 
 
 def _resolve(strategy: str | Strategy, settings: Mapping[str, Any]) -> tuple[str, str, Strategy]:

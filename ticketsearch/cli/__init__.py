@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -32,6 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+"""Whatever the parser refuses; its class is not exported, the one below it is."""
 
 plugins.add_to(app)
 app.command()(experiments.compare)
@@ -138,16 +143,43 @@ def report(
 
 
 def main() -> NoReturn:
-    """Entry point of the console script: our errors are one line on stderr, never a traceback."""
+    """Entry point of the console script: errors are one line on stderr, never a traceback."""
     try:
-        app()
+        code = app(prog_name="ticketsearch", standalone_mode=False) or 0
+        sys.stdout.flush()
     except TicketsearchError as error:
-        message = " ".join(str(error).split())
-        print(f"ticketsearch: error: {message}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit with 130 of the former
-        if isinstance(stop, SystemExit) and stop.code != 130:
-            raise
+        code = _refuse(str(error), error.exit_code)
+    except _UsageError as error:
+        code = _refuse_usage(error)
+    except KeyboardInterrupt:
+        code = 130
+    except OSError as error:  # what we write ourselves has errors of its own; this is a pipe, a terminal, a folder
+        code = _refuse(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+        _forget_output()
+    if code == 130:
         print("ticketsearch: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+    sys.exit(code)
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"ticketsearch: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _refuse_usage(error: Exception) -> int:
+    """A command line that does not parse; without any arguments, the help."""
+    context = getattr(error, "ctx", None)
+    message: str = error.format_message()  # type: ignore[attr-defined] # of the parser's base class, which is not exported
+    if context is not None and message in ("", context.get_help()):
+        error.show()  # type: ignore[attr-defined]
+        return 2
+    where = f"; see '{context.command_path} --help'" if context is not None else ""
+    return _refuse(message.rstrip(".") + where, 2)
+
+
+def _forget_output() -> None:
+    """Let the interpreter's own flush at the end go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
