@@ -132,6 +132,24 @@ def test_a_full_disk_at_any_file_loses_nothing_that_was_finished(
     assert outcome(run(tmp_path / "full", **IMP)) == outcome(whole)
 
 
+def test_a_training_cut_short_by_a_full_disk_is_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(tmp_path / "whole", "early-bird", budget="20ep")
+    rename, left = os.replace, [3]
+
+    def replace(source: Any, target: Any) -> None:
+        left[0] -= "checkpoints" in str(target)
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(StorageError, match="No space left"):
+            run(tmp_path / "full", "early-bird", budget="20ep")
+    assert read_record(folder_of(tmp_path / "full") / LEDGER).trials == []
+    assert outcome(run(tmp_path / "full", "early-bird", budget="20ep")) == outcome(whole)
+
+
 def test_a_picture_that_cannot_be_written_is_an_error_in_a_line(cli: Cli, tmp_path: Path) -> None:
     run(tmp_path / "runs")
     (tmp_path / "file").write_text("")

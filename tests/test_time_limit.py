@@ -62,7 +62,8 @@ def catch_all(_problem: MaskProblem) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         with contextlib.suppress(Exception):
-            time.sleep(0.01)
+            while time.monotonic() < end:
+                time.sleep(0.01)
 
 
 def free_questions(problem: MaskProblem) -> None:
@@ -145,6 +146,37 @@ def test_a_hanging_strategy_without_a_score_is_a_failure_that_says_why(tmp_path:
     for _ in range(2):  # resumed, too
         with pytest.raises(StrategyError, match=r"without one scored mask \(TimeLimitReached: the search may"):
             run(tmp_path, Hangs("sleep", scored=0))
+
+
+SLOW: list[bool] = []
+
+
+@dataclass(frozen=True)
+class SlowOnce:
+    """Thinks too long; the next time, on a faster machine, it does not."""
+
+    then: str
+
+    def search(self, problem: MaskProblem) -> Ticket:
+        masks = tiny.masks_of(problem, 6)
+        problem.evaluate(masks[:3])
+        if SLOW:
+            time.sleep(60)
+        if self.then == "asks":
+            problem.evaluate(masks[3:])
+        return Ticket(masks[5])
+
+
+@pytest.mark.parametrize("then", ["asks", "returns"])
+def test_a_search_that_would_be_in_time_now_still_ends_where_it_did(tmp_path: Path, then: str) -> None:
+    SLOW[:] = [True]
+    with pytest.raises(Crash):
+        run(tmp_path, SlowOnce(then), progress=CrashAt(confirming="dense"))
+    SLOW.clear()
+    result = run(tmp_path, SlowOnce(then))
+    assert (result.trials, result.stopped) == (3, WHY)
+    best = max(trials_of(result.run), key=lambda t: (t.score, -(t.loss or 0)))
+    assert result.mask_digest == best.mask
 
 
 @dataclass(frozen=True)
