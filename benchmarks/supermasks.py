@@ -2,9 +2,10 @@
 
     python benchmarks/supermasks.py --data-root DATA
 
-Test accuracy of the masked network before its first step, at sparsity 0.5, mean over seeds: random masks over initial
-weights; large final weights of the same sign over signed constants (published: 86 %); learned supermasks over signed
-constants (95.3 %), and with dynamic weight rescaling (98.0 %). Writes ``benchmarks/results/supermasks.json``.
+Test accuracy of the masked network before its first step, at sparsity 0.5, mean over seeds: random masks; large final
+weights, and those of the same sign, over initial weights or signed constants (published: 86 %); learned supermasks
+over signed constants (95.3 %), and with dynamic weight rescaling (98.0 %). Writes
+``benchmarks/results/supermasks.json``.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import ticketsearch
-from ticketsearch.confirm import Shared
+from ticketsearch.ablation import Cell, ablate
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.text import percent
 from ticketsearch.tasks import DataSource
 
 RESULTS = Path(__file__).resolve().parent / "results"
-SAME_SIGN = {"criterion": "large_final_same_sign", "mask_1": "constant", "scope": "layer"}
-ROWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "random mask, initial weights": ("magnitude", {"criterion": "random", "scope": "layer"}),
-    "random mask, signed constants": ("magnitude", {"criterion": "random", "mask_1": "constant", "scope": "layer"}),
-    "large final, initial weights": ("magnitude", {"scope": "layer"}),
-    "large final, same sign, signed constants": ("magnitude", SAME_SIGN),
-    "learned supermask, signed constants": ("supermask", {}),
-    "learned supermask, rescaled": ("supermask", {"rescale": True}),
+CELLS = {
+    "random mask, initial weights": Cell("random", "rewind", "zero"),
+    "random mask, signed constants": Cell("random", "constant", "zero"),
+    "large final, initial weights": Cell("large_final", "rewind", "zero"),
+    "large final, same sign, initial weights": Cell("large_final_same_sign", "rewind", "zero"),
+    "large final, same sign, signed constants": Cell("large_final_same_sign", "constant", "zero"),
+}
+LEARNED: dict[str, dict[str, Any]] = {
+    "learned supermask, signed constants": {},
+    "learned supermask, rescaled": {"rescale": True},
 }
 
 
@@ -39,27 +42,33 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, help="folder that holds MNIST")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sparsity", type=float, default=0.5)
-    parser.add_argument("--out", type=Path, default=Path("runs/supermasks"), help="folder of run folders")
+    parser.add_argument("--out", type=Path, default=Path("runs/supermasks"), help="folder of what is computed")
     arguments = parser.parse_args()
-    source, shared, found = DataSource(arguments.data_root), Shared(), []
+    source, seeds = DataSource(arguments.data_root), range(arguments.seeds)
+    table = ablate(
+        "mnist-lenet", list(CELLS.values()), sparsity=arguments.sparsity, seeds=seeds, source=source,
+        out=arguments.out / "cells",
+    )  # fmt: skip
+    rows = {
+        name: [(o.untrained_test_accuracy, o.test_accuracy) for o in (seed.outcomes[index] for seed in table)]
+        for index, name in enumerate(CELLS)
+    }
+    for name, settings in LEARNED.items():
+        results = [
+            ticketsearch.run(
+                "supermask", "mnist-lenet", sparsity=arguments.sparsity, seed=seed, settings=settings, orders=1,
+                source=source, out=arguments.out / "runs",
+            )
+            for seed in seeds
+        ]  # fmt: skip
+        rows[name] = [(one.confirmation.untrained_test_accuracy, one.test_accuracy) for one in results]
     print("| network | untrained % | after training % |\n|---|---:|---:|")
-    for name, (strategy, settings) in ROWS.items():
-        results = []
-        for seed in range(arguments.seeds):
-            results.append(
-                ticketsearch.run(
-                    strategy, "mnist-lenet", sparsity=arguments.sparsity, seed=seed, settings=settings, orders=1,
-                    source=source, shared=shared, out=arguments.out,
-                )
-            )  # fmt: skip
-            print(f"{name}: seed {seed}", file=sys.stderr, flush=True)
-        before = [result.confirmation.untrained_test_accuracy for result in results]
-        after = [result.test_accuracy for result in results]
-        found.append({"network": name, "strategy": strategy, "settings": settings, "untrained": before, "after": after})
-        print(f"| {name} | {percent(Estimate.of(before))} | {percent(Estimate.of(after))} |", flush=True)
-    document = {"machine": machine.describe(), "sparsity": arguments.sparsity, "rows": found}
+    for name, pairs in rows.items():
+        before, after = (percent(Estimate.of(values)) for values in zip(*pairs, strict=True))
+        print(f"| {name} | {before} | {after} |")
+    document = {"machine": machine.describe(), "sparsity": arguments.sparsity, "rows": rows}
     (RESULTS / "supermasks.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

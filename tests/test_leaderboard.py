@@ -11,9 +11,9 @@ from scipy import stats
 from ticketsearch import Result
 from ticketsearch.errors import NotARun
 from ticketsearch.leaderboard import build, load_results
-from ticketsearch.leaderboard.table import Estimate
+from ticketsearch.leaderboard.table import Estimate, label_of
 from ticketsearch.report.svg import write_svg
-from ticketsearch.report.text import COLUMNS, cells, label, markdown
+from ticketsearch.report.text import COLUMNS, cells, markdown
 from ticketsearch.results import SPEC, read_result, run_folders, write_result
 
 COST = {
@@ -89,12 +89,12 @@ def test_other_settings_and_budgets_are_other_rows_labelled_by_what_differs() ->
         result(), result(parameters={"population": 12}), result("imp", parameters={"rate": 0.2}), result(budget=50.0),
         result("sa"), result("sa", fidelity=20),
     ])  # fmt: skip
-    assert sorted(label(row) for row in group.rows) == sorted(
+    assert sorted(label_of(row) for row in group.rows) == sorted(
         [
-            "ga (population=24)",
-            "ga (population=12)",
+            "ga (population=24, budget=100ep)",
+            "ga (population=12, budget=100ep)",
             "imp",
-            "ga (population=24)",
+            "ga (population=24, budget=50ep)",
             "sa (fidelity=10)",
             "sa (fidelity=20)",
         ]

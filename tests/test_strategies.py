@@ -26,6 +26,7 @@ from ticketsearch.strategies.ga import Genetic
 from ticketsearch.strategies.magnitude import Magnitude
 from ticketsearch.strategies.random_search import RandomSearch
 from ticketsearch.strategies.sa import SimulatedAnnealing, _metropolis
+from ticketsearch.strategies.stability import Stability
 from ticketsearch.strategy import checked_strategy, make_strategy, parameters_of
 
 SMALL = {"ga": {"population": 5}, "sa": {"chains": 3}, "optuna": {"batch": 4}, "random": {"batch": 4}}
@@ -257,6 +258,19 @@ def test_early_bird_stops_at_the_first_mask_like_the_four_before(distance: Any, 
     assert trained == 5 * (stable[0] + 1 if stable else len(masks))
 
 
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize(("moved", "settled"), [(50, True), (51, False)])
+def test_the_default_threshold_is_the_published_one_at_half_density(
+    normalised: bool, moved: int, settled: bool
+) -> None:
+    mask = np.arange(1000) < 500
+    other = mask.copy()
+    other[500 - moved : 500 + moved] = ~other[500 - moved : 500 + moved]  # as many kept; 50 moved: a tenth of all bits
+    stability = Stability(2, None, normalised)
+    assert not stability.settled(mask)
+    assert stability.settled(other) == settled
+
+
 def test_early_bird_tells_when_it_drew_and_how_the_masks_came_to_rest() -> None:
     problem = tiny.make_problem(100)
     EarlyBird(every="5step", threshold=0.3).search(problem)
@@ -264,7 +278,7 @@ def test_early_bird_tells_when_it_drew_and_how_the_masks_came_to_rest() -> None:
     rho, notes = 25 / tiny.SIZE, problem.notes
     drawn = problem.spent.train_examples // 150  # masks
     assert notes["draw_epoch"] == 5 * drawn / 10
-    assert notes["full_epochs"] == 6
+    assert (notes["full_epochs"], notes["saved_epochs"]) == (6, 6 - notes["draw_epoch"])
     largest = [
         max(np.mean(masks[i] != masks[j]) for j in range(max(0, i - 4), i)) / (2 * rho * (1 - rho))
         for i in range(1, drawn)

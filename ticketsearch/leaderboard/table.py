@@ -83,6 +83,12 @@ class Group:
         return asdict(self)
 
 
+def label_of(row: Row) -> str:
+    """Strategy, and the settings that tell it from its neighbours."""
+    settings = ", ".join(f"{key}={value}" for key, value in row.settings.items())
+    return f"{row.strategy} ({settings})" if settings else row.strategy
+
+
 def load_results(out: str | Path) -> tuple[list[Result], list[str]]:
     """Every finished run under ``out``, and a line for each one that cannot be read.
 
@@ -117,21 +123,29 @@ def build(results: Iterable[Result]) -> list[Group]:
 
 
 def _group(task: str, sparsity: float, results: list[Result]) -> Group:
-    members: dict[tuple[str, float, str], list[Result]] = defaultdict(list)
+    members: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
-        members[result.strategy, result.budget, json.dumps(_settings(result), sort_keys=True)].append(result)
+        members[result.strategy, json.dumps(_settings(result), sort_keys=True)].append(result)
+    rows_of = {key: _one_per_seed(runs) for key, runs in members.items()}
     rows = []
-    for runs in members.values():
-        others = [_settings(other[0]) for other in members.values() if other[0].strategy == runs[0].strategy]
+    for runs in rows_of.values():
+        others = [_settings(other[0]) for other in rows_of.values() if other[0].strategy == runs[0].strategy]
         own = _settings(runs[0])
         differing = {key: value for key, value in own.items() if any(other.get(key) != value for other in others)}
         rows.append(_row(runs, differing))
     return Group(task, sparsity, sorted(rows, key=_place))
 
 
+def _one_per_seed(runs: list[Result]) -> list[Result]:
+    """The same run with more controls or checkpoints is the same run: the one that tells most counts."""
+    ordered = sorted(runs, key=lambda run: (len(run.references), len(run.curve)))
+    return list({run.seed: run for run in ordered}.values())
+
+
 def _settings(result: Result) -> dict[str, Any]:
-    """Everything but the seed and the budget that runs averaged together must share."""
+    """Everything but the seed that runs averaged together must share."""
     return result.parameters | {
+        "budget": f"{result.budget:g}ep",
         "fidelity": result.fidelity,
         "orders": result.orders,
         "engine": result.engine,

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ticketsearch.leaderboard import Group
+from ticketsearch.leaderboard.table import label_of
 from ticketsearch.report.dots import Line, Panel, write_dots
-from ticketsearch.report.text import label, percent, title
+from ticketsearch.report.text import percent, title
 
 LEGEND = "● confirmed ticket, 95 % interval    ✕ random mask, same counts    ▲ one-shot magnitude    │ dense network"
 
@@ -20,7 +21,7 @@ def write_svg(path: Path, groups: Sequence[Group]) -> None:
             ("test accuracy %", "search cost"),
             [
                 Line(
-                    label(row),
+                    label_of(row),
                     row.test_accuracy,
                     (f"{percent(row.test_accuracy)}  (n={len(row.seeds)})", f"{row.epochs.mean:.4g} ep"),
                     {"dense": row.dense, "random": row.random, "magnitude": row.magnitude},

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ticketsearch.leaderboard import Group, Row
-from ticketsearch.leaderboard.table import Estimate
+from ticketsearch.leaderboard.table import Estimate, label_of
 from ticketsearch.results import Confirmation, CostRecord, Result
 
 COLUMNS = (
@@ -35,7 +35,7 @@ def percent(accuracy: Estimate) -> str:
 def cells(row: Row) -> list[str]:
     """The texts of a leaderboard row, in the order of ``COLUMNS``."""
     return [
-        label(row),
+        label_of(row),
         str(len(row.seeds)),
         percent(row.test_accuracy),
         percent(row.random),
@@ -53,18 +53,12 @@ def controls_of(group: Group) -> list[list[str]]:
     names = list(dict.fromkeys(name for row in group.rows for name in row.controls))
     lines = [
         [
-            label(row), percent(row.test_accuracy), percent(row.random),
+            label_of(row), percent(row.test_accuracy), percent(row.random),
             *(percent(row.controls[name]) if name in row.controls else "" for name in names),
         ]
         for row in group.rows if row.controls
     ]  # fmt: skip
     return [["controls", "ticket %", "random %", *(f"{name} %" for name in names)], *lines] if lines else []
-
-
-def label(row: Row) -> str:
-    """Strategy, and the settings that tell it from its neighbours."""
-    settings = ", ".join(f"{key}={value}" for key, value in row.settings.items())
-    return f"{row.strategy} ({settings})" if settings else row.strategy
 
 
 def title(group: Group) -> str:
@@ -101,13 +95,14 @@ def markdown(groups: Sequence[Group]) -> str:
     """GitHub-flavoured tables."""
     lines: list[str] = []
     for group in groups:
-        lines += [f"### {title(group)}", "", *_piped([list(COLUMNS), *(cells(row) for row in group.rows)]), ""]
+        lines += [f"### {title(group)}", "", *piped([list(COLUMNS), *(cells(row) for row in group.rows)]), ""]
         if controls := controls_of(group):
-            lines += [*_piped(controls), ""]
+            lines += [*piped(controls), ""]
     return "\n".join([*lines, NOTE])
 
 
-def _piped(rows: list[list[str]]) -> list[str]:
+def piped(rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table; the first row is its head."""
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return [lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]]
 

@@ -34,7 +34,7 @@ class EarlyBird(PruningOptions):
         l1: coefficient of an L1 term in the loss while searching.
         hoyer: coefficient of DeepHoyer's term.
         queue: masks compared: the newest with each of the others.
-        threshold: largest distance that counts as unchanged.
+        threshold: largest distance that counts as unchanged; default 0.1 ``raw``, as published, 0.2 ``normalised``.
         distance: ``normalised`` by the expectation for random masks, or ``raw`` as published.
         every: how often a mask is drawn; default 50 times in the training (the paper: each of its 160 epochs).
         start: the ticket starts from the ``init`` weights, or goes on from the ``draw``.
@@ -43,7 +43,7 @@ class EarlyBird(PruningOptions):
     """
 
     queue: Annotated[int, Field(ge=2)] = 5
-    threshold: Fraction = 0.1
+    threshold: Fraction | None = None
     distance: Literal["normalised", "raw"] = "normalised"
     every: int | str | None = None
     start: Literal["init", "draw"] = "init"
@@ -72,6 +72,7 @@ class EarlyBird(PruningOptions):
             settled=settled,
             draw_epoch=last.step / problem.steps_per_epoch,
             full_epochs=recipe.steps / problem.steps_per_epoch,
+            saved_epochs=(recipe.steps - last.step) / problem.steps_per_epoch,
             distances=[round(distance, 4) for distance in stability.trace[1:]],
         )
         if self.start == "draw":

@@ -53,7 +53,7 @@ class IterativeMagnitudePruning(PruningOptions):
         stop: end a round once the mask it would give has settled, by ``normalised`` or ``raw`` distance over the last
             ``queue`` epochs; ``never`` trains every round to its end.
         queue: masks compared.
-        threshold: largest distance that counts as unchanged.
+        threshold: largest distance that counts as unchanged; default 0.1 ``raw``, as published, 0.2 ``normalised``.
         mask_1: what kept weights start from, in each round and in the ticket; see :mod:`ticketsearch.actions`.
         mask_0: what pruned weights are held at.
     """
@@ -68,7 +68,7 @@ class IterativeMagnitudePruning(PruningOptions):
     lr_restart: bool = True
     stop: Literal["never", "normalised", "raw"] = "never"
     queue: Annotated[int, Field(ge=2)] = 5
-    threshold: Fraction = 0.1
+    threshold: Fraction | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

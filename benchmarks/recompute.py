@@ -1,0 +1,181 @@
+"""Recompute a report from its raw results, by other means, and compare: no import of the package it checks.
+
+    ticketsearch report benchmarks/results/search-cost.json.gz --json > report.json
+    python benchmarks/recompute.py benchmarks/results/search-cost.json.gz report.json
+
+Means and intervals, paired differences, signed-rank p-values with Holm's correction, running times, targets, break-even
+ratios and rank correlations are computed with SciPy and plain Python from the archive alone. Prints how many numbers
+were compared and the largest difference; exits 1 if one is above 1e-9.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+TOLERANCE = 1e-9
+CURRENCIES: dict[str, Callable[[Any], float]] = {
+    "train examples": lambda cost: cost["train_examples"] + cost["forward_examples"] / 3,
+    "kept-weight FLOPs": lambda cost: cost["sparse_flops"],
+    "seconds": lambda cost: cost["cpu_s"],
+}
+
+
+class Checker:
+    """Compares numbers, remembers the worst."""
+
+    def __init__(self) -> None:
+        self.compared, self.worst, self.place = 0, 0.0, ""
+
+    def check(self, place: str, reported: Any, own: float | None) -> None:
+        """Equal to the tolerance, both infinite, or both missing."""
+        self.compared += 1
+        reported = float(reported) if isinstance(reported, str) else reported
+        if reported is None or own is None:
+            difference = 0.0 if reported is None and own is None else math.inf
+        elif math.isinf(own) or math.isinf(reported):
+            difference = 0.0 if own == reported else math.inf
+        else:
+            difference = abs(reported - own) / max(1.0, abs(own))
+        if difference >= self.worst:
+            self.worst, self.place = difference, f"{place}: reported {reported}, recomputed {own}"
+
+
+def main() -> None:
+    """Compare and say so."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("report", type=Path)
+    arguments = parser.parse_args()
+    archive = json.loads(gzip.decompress(arguments.archive.read_bytes()))
+    report = json.loads(arguments.report.read_text(encoding="utf-8"))
+    by_folder = {run["run"]: run for run in archive["results"]}
+    checker = Checker()
+    for section in report["sections"]:
+        _section(section, by_folder, archive["baselines"], checker)
+    print(f"{checker.compared} numbers compared; largest relative difference {checker.worst:.2g} ({checker.place})")
+    if not checker.compared or checker.worst > TOLERANCE:
+        sys.exit(1)
+
+
+def _section(section: Any, by_folder: Any, baselines: Any, checker: Checker) -> None:
+    where = f"{section['task']} {section['sparsity']}"
+    runs = {
+        one["label"]: {by_folder[f]["seed"]: by_folder[f] for f in one["row"]["runs"]} for one in section["contenders"]
+    }
+    accuracies = {
+        label: {seed: statistics.fmean(r["confirmation"]["test_accuracies"]) for seed, r in own.items()}
+        for label, own in runs.items()
+    }
+    reference = _reference(section, runs, accuracies)
+    p_values: dict[str, tuple[Any, float]] = {}
+    for one in section["contenders"]:
+        label, place = one["label"], f"{where} {one['label']}"
+        values = list(accuracies[label].values())
+        _mean(checker, place, one["row"]["test_accuracy"], values)
+        _mean(checker, f"{place} cost", one["row"]["epochs"], [r["cost"]["epochs"] for r in runs[label].values()])
+        if one["to_imp"] and one["to_imp"]["paired"]["n"]:
+            _paired(checker, place, one["to_imp"]["paired"], accuracies[label], accuracies[reference])
+            p_values[label] = one["to_imp"]["p_holm"], one["to_imp"]["paired"]["p"]
+    for label, (reported, own) in zip(p_values, zip([a for a, _ in p_values.values()],
+                                      _holm([p for _, p in p_values.values()]), strict=True), strict=True):  # fmt: skip
+        checker.check(f"{where} {label} Holm", reported, own)
+    if section["targets"]:
+        _targets(section, runs, accuracies, reference, checker)
+    _fidelity(section, runs, baselines, checker)
+
+
+def _reference(section: Any, runs: Any, accuracies: Any) -> str:
+    imps = [label for label, own in runs.items() if next(iter(own.values()))["strategy"] == "imp"]
+    best = max(imps, key=lambda label: (len(runs[label]), statistics.fmean(accuracies[label].values())), default="")
+    if section["reference"] not in (best or None, best):
+        sys.exit(f"reference {section['reference']!r}; recomputed {best!r}")
+    return best
+
+
+def _mean(checker: Checker, place: str, reported: Any, values: list[float]) -> None:
+    checker.check(f"{place} mean", reported["mean"], float(np.mean(values)))
+    half = None if len(values) < 2 else float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    checker.check(f"{place} half width", reported["half_width"], half)
+
+
+def _paired(checker: Checker, place: str, reported: Any, a: dict[int, float], b: dict[int, float]) -> None:
+    seeds = sorted(a.keys() & b.keys())
+    x, y = np.array([a[s] for s in seeds]), np.array([b[s] for s in seeds])
+    checker.check(f"{place} difference", reported["difference"], float((x - y).mean()))
+    if len(seeds) > 1:
+        differences = x - y
+        low, high = stats.t.interval(0.95, len(seeds) - 1, loc=differences.mean(), scale=stats.sem(differences))
+        checker.check(f"{place} low", reported["low"], float(low))
+        checker.check(f"{place} high", reported["high"], float(high))
+    rounded = np.round(x - y, 12)
+    if len(set(np.abs(rounded))) == len(rounded) and (rounded != 0).all():  # no ties: SciPy's exact test applies
+        checker.check(f"{place} p", reported["p"], float(stats.wilcoxon(rounded, method="exact").pvalue))
+    wins = statistics.fmean(1.0 if u - v > 1e-12 else 0.5 if abs(u - v) <= 1e-12 else 0.0 for u in x for v in y)
+    checker.check(f"{place} improvement", reported["improvement"], wins)
+
+
+def _holm(p_values: list[float]) -> list[float]:
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate((len(p_values) - np.arange(len(p_values)))
+                                 * np.array(p_values)[order]))  # fmt: skip
+    return [float(p) for p in adjusted]
+
+
+def _targets(section: Any, runs: Any, accuracies: Any, reference: str, checker: Checker) -> None:
+    where = f"{section['task']} {section['sparsity']}"
+    low = statistics.fmean(
+        statistics.fmean(r["references"]["random"]["test_accuracies"]) for r in runs[reference].values()
+    )
+    high = statistics.fmean(accuracies[reference].values())
+    targets = [low + fraction * (high - low) for fraction in section["fractions"]]
+    for reported, own in zip(section["targets"], targets, strict=True):
+        checker.check(f"{where} target", reported, own)
+    for one in section["contenders"]:
+        for currency, cost_of in CURRENCIES.items():
+            for target, reported in zip(targets, one["running_times"][currency], strict=True):
+                spent, hits = 0.0, 0
+                for run in runs[one["label"]].values():
+                    hit = next((cost_of(p["cost"]) for p in run["curve"] if p["test_accuracy"] >= target - 1e-9), None)
+                    hits += hit is not None
+                    spent += cost_of(run["cost"]) if hit is None else min(hit, cost_of(run["cost"]))
+                place = f"{where} {one['label']} ERT {currency}"
+                checker.check(place, reported["ert"], spent / hits if hits else math.inf)
+                checker.check(f"{place} hits", reported["successes"], hits)
+
+
+def _fidelity(section: Any, runs: Any, baselines: Any, checker: Checker) -> None:
+    fingerprint = next(iter(next(iter(runs.values())).values()))["task_fingerprint"]
+    for one in section["fidelity"]:
+        by_seed: dict[int, list[tuple[float, float]]] = defaultdict(list)
+        if one["population"] == "random masks":
+            for b in baselines:
+                if (b["task_fingerprint"], b["sparsity"]) == (fingerprint, section["sparsity"]):
+                    scores = b["short_scores"].get(str(one["steps"]), [])
+                    by_seed[b["seed"]] += list(zip(scores, b["test_accuracies"], strict=False))
+        else:
+            for own in runs.values():
+                for seed, run in own.items():
+                    if str(one["steps"]) in run["short_scores"]:
+                        by_seed[seed].append((run["short_scores"][str(one["steps"])], run["test_accuracy"]))
+        taus = [stats.kendalltau(*zip(*pairs, strict=True)).statistic for pairs in by_seed.values() if len(pairs) > 2]
+        taus = [tau for tau in taus if not math.isnan(tau)]
+        if one["tau"] is not None:
+            place = f"{section['task']} {section['sparsity']} tau {one['population']} {one['steps']}"
+            checker.check(place, one["tau"]["value"], float(np.mean(taus)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,479 @@
+"""What a study says: every number of a report, from finished runs alone.
+
+A *contender* is a strategy with one set of parameters under one budget, over its seeds. Contenders of one task and
+sparsity are compared seed by seed; costs are compared in three currencies. Nothing here trains, draws or reads masks.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ticketsearch.errors import InvalidValue
+from ticketsearch.leaderboard.fidelity import Exploitation, exploitation, tau
+from ticketsearch.leaderboard.running_time import (
+    FRACTIONS,
+    Curve,
+    Ratio,
+    RunningTime,
+    ecdf,
+    expected_running_time,
+    first_hit,
+    ratio_of_running_times,
+    targets,
+)
+from ticketsearch.leaderboard.statistics import Summary, interquartile_mean, rank_intervals, t_interval
+from ticketsearch.leaderboard.table import Estimate, Row, build, label_of
+from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Control, Verdict, compare, judge
+from ticketsearch.results import Baseline, CostRecord, Result
+
+Kind = Literal["search", "imp", "other"]
+GRID = 24
+"""Costs at which mean curves are drawn."""
+EPOCHS, FLOPS, SECONDS = CURRENCIES
+
+
+@dataclass(frozen=True)
+class Point:
+    """The mean of confirmed accuracies at one cost, with its 95 % interval over ``n`` seeds."""
+
+    cost: float
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A strategy with one set of parameters, in one group.
+
+    Attributes:
+        label: unique in its group.
+        kind: ``search`` if it scores masks by the evaluator, ``imp``, or ``other``.
+        row: its line of the leaderboard.
+        accuracies: confirmed, by seed.
+        curve: mean confirmed accuracy over search cost in epochs, where all seeds have one.
+        to_imp, to_random: paired comparisons with the reference and with random masks of the same counts.
+        rank: among the contenders that ran on the group's common seeds.
+        running_times: by currency, one for each of the group's targets.
+        solved: share of (run, target) pairs reached within a cost in epochs, at the costs where it rises (ECDF).
+        ratios: by currency, ERT over that of the cheapest IMP for each target.
+        exploitation: whether it exploits the evaluator; searches only.
+        tau: of short scores with confirmed accuracies along its own trajectory, mean over seeds; searches only.
+        train_size: examples in an epoch of its task.
+        densities: mean density of each layer, by name.
+        seconds: CPU seconds of the engine and of everything else in the search, means; wall seconds of the engine and
+            of the strategy's own code.
+    """
+
+    label: str
+    kind: Kind
+    row: Row
+    accuracies: dict[int, float]
+    curve: list[Point]
+    to_imp: Comparison | None
+    to_random: Comparison | None
+    rank: Summary | None
+    running_times: dict[str, list[RunningTime]]
+    solved: list[tuple[float, float]]
+    ratios: dict[str, list[Ratio]]
+    exploitation: Exploitation | None
+    tau: Summary | None
+    train_size: float
+    densities: dict[str, float]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How well short scores of one length rank confirmed accuracies: Kendall's tau, mean over seeds.
+
+    Attributes:
+        population: whose: ``random masks`` or ``tickets of all strategies``.
+        steps: of the short training.
+        epochs: what one such evaluation costs; None if not known.
+        tau: over seeds, of the tau within each seed.
+        pairs: (short score, confirmed accuracy) of all seeds, for a picture.
+    """
+
+    population: str
+    steps: int
+    epochs: float | None
+    tau: Summary | None
+    pairs: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task at one sparsity.
+
+    Attributes:
+        task, sparsity: about what.
+        contenders: best mean accuracy first.
+        reference: label of the IMP that verdicts are against: the most accurate point of SGD's frontier; None without.
+        frontier: labels of the IMPs (and one-shot magnitude) that no other beats in both cost and accuracy, by cost.
+        fractions, targets: of the gap from random masks to the reference; no targets without a gap.
+        controls: what must hold before anything is concluded.
+        verdicts: for each search and currency.
+        fidelity: of short scores.
+        dense_budget: the dense network trained for a whole search budget, and how long that is in epochs.
+    """
+
+    task: str
+    sparsity: float
+    contenders: list[Contender]
+    reference: str | None
+    frontier: list[str]
+    fractions: list[float]
+    targets: list[float]
+    controls: list[Control]
+    verdicts: list[Verdict]
+    fidelity: list[Fidelity]
+    dense_budget: Estimate | None
+    dense_budget_epochs: float | None
+
+    def contender(self, label: str) -> Contender:
+        """By label."""
+        return next(one for one in self.contenders if one.label == label)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no infinity: ``"inf"``."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+
+def analyse(results: Iterable[Result], baselines: Sequence[Baseline] = ()) -> list[Section]:
+    """Everything a report shows, one section for each task and sparsity, in order."""
+    by_folder = {result.run: result for result in results}
+    sections = []
+    for group in build(by_folder.values()):
+        runs = {label_of(row): {by_folder[f].seed: by_folder[f] for f in row.runs} for row in group.rows}
+        fingerprint = by_folder[group.rows[0].runs[0]].task_fingerprint
+        own = [b for b in baselines if (b.task_fingerprint, b.sparsity) == (fingerprint, group.sparsity)]
+        rows = {label_of(row): row for row in group.rows}
+        sections.append(_Builder(group.task, group.sparsity, rows, runs, own).section())
+    return sections
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A strategy over all sparsities of a task: the mean of the middle half of its runs' confirmed accuracies.
+
+    Attributes:
+        label: as in the sections; only contenders that are in all of them.
+        task: over whose sparsities.
+        sparsities: strata of the interval's resampling.
+        middle: the interquartile mean.
+    """
+
+    label: str
+    task: str
+    sparsities: list[float]
+    middle: Summary
+
+
+def aggregate(sections: Sequence[Section]) -> list[Aggregate]:
+    """Interquartile means of strategies over the sparsities of each task, best first; none for a single sparsity."""
+    found = []
+    for task in dict.fromkeys(section.task for section in sections):
+        own = [section for section in sections if section.task == task]
+        labels = set.intersection(*({one.label for one in section.contenders} for section in own))
+        for label in labels if len(own) > 1 else ():
+            strata = [list(section.contender(label).accuracies.values()) for section in own]
+            if middle := interquartile_mean(strata):
+                found.append(Aggregate(label, task, [section.sparsity for section in own], middle))
+    return sorted(found, key=lambda one: (one.task, -one.middle.value, one.label))
+
+
+def curve_of(result: Result, currency: str) -> Curve:
+    """A run as an anytime curve in one currency."""
+    spent = _in(result.cost, currency)
+    costs = np.minimum(np.maximum.accumulate([_in(point.cost, currency) for point in result.curve]), spent)
+    return Curve(tuple(costs.tolist()), tuple(point.test_accuracy for point in result.curve), spent)
+
+
+def _in(cost: CostRecord, currency: str) -> float:
+    """A cost in a currency: training examples with a forward-only one as a third, FLOPs, or CPU seconds."""
+    if currency == EPOCHS:
+        return cost.train_examples + cost.forward_examples / 3
+    return float(cost.sparse_flops) if currency == FLOPS else cost.cpu_s
+
+
+class _Builder:
+    """One section in the making."""
+
+    def __init__(
+        self,
+        task: str,
+        sparsity: float,
+        rows: dict[str, Row],
+        runs: dict[str, dict[int, Result]],
+        baselines: Sequence[Baseline],
+    ) -> None:
+        self.task, self.sparsity, self.rows, self.runs = task, sparsity, rows, runs
+        self.baselines = baselines
+        self.accuracies = {name: {s: r.test_accuracy for s, r in own.items()} for name, own in runs.items()}
+        self.means = {name: statistics.fmean(own.values()) for name, own in self.accuracies.items()}
+        self.kinds = {name: _kind(next(iter(own.values()))) for name, own in runs.items()}
+        self.curves = {
+            currency: {name: {s: curve_of(r, currency) for s, r in own.items()} for name, own in runs.items()}
+            for currency in CURRENCIES
+        }
+        imps = [name for name, kind in self.kinds.items() if kind == "imp"]
+        self.reference = max(imps, key=lambda name: (len(runs[name]), self.means[name]), default=None)
+        self.frontier = self._frontier()
+        self.targets = self._targets()
+
+    def section(self) -> Section:
+        """Everything."""
+        to_imp = self._compared(self.accuracies[self.reference] if self.reference else {})
+        to_random = self._compared(None)
+        ranks = self._ranks()
+        contenders = [
+            self._contender(name, to_imp.get(name), to_random.get(name), ranks.get(name)) for name in self.rows
+        ]
+        dense = [b.dense_budget_test_accuracy for b in self.baselines]
+        return Section(
+            task=self.task,
+            sparsity=self.sparsity,
+            contenders=sorted(contenders, key=lambda one: (-one.row.test_accuracy.mean, one.label)),
+            reference=self.reference,
+            frontier=self.frontier,
+            fractions=list(FRACTIONS) if self.targets else [],
+            targets=list(self.targets),
+            controls=self._controls(),
+            verdicts=self._verdicts(),
+            fidelity=self._fidelity(),
+            dense_budget=Estimate.of(dense) if dense else None,
+            dense_budget_epochs=self.baselines[0].budget if dense else None,
+        )
+
+    def _contender(
+        self, name: str, to_imp: Comparison | None, to_random: Comparison | None, rank: Summary | None
+    ) -> Contender:
+        runs = list(self.runs[name].values())
+        search = self.kinds[name] == "search"
+        costs = [run.cost for run in runs]
+        return Contender(
+            label=name,
+            kind=self.kinds[name],
+            row=self.rows[name],
+            accuracies=self.accuracies[name],
+            curve=_mean_curve(list(self.curves[EPOCHS][name].values()), _train_size(runs[0])),
+            to_imp=to_imp,
+            to_random=to_random,
+            rank=rank,
+            running_times={
+                currency: [expected_running_time(list(curves[name].values()), target) for target in self.targets]
+                for currency, curves in self.curves.items()
+            },
+            solved=self._solved(name),
+            ratios={currency: self._ratios(name, currency) for currency in CURRENCIES} if search else {},
+            exploitation=_exploitation(runs) if search else None,
+            tau=_mean_tau([_trajectory(run) for run in runs]) if search else None,
+            train_size=_train_size(runs[0]),
+            densities={
+                layer.name: statistics.fmean(run.layers[index].density for run in runs)
+                for index, layer in enumerate(runs[0].layers)
+            },
+            seconds={
+                "cpu": statistics.fmean(cost.cpu_s for cost in costs),
+                "wall": statistics.fmean(cost.wall_s for cost in costs),
+                "engine": statistics.fmean(cost.engine_s for cost in costs),
+                "strategy": statistics.fmean(cost.strategy_s for cost in costs),
+            },
+        )
+
+    def _frontier(self) -> list[str]:
+        """Of what prunes by magnitude of trained weights: cheaper or more accurate than all others."""
+        names = [n for n, own in self.runs.items() if self.kinds[n] == "imp" or _strategy(own) == "magnitude"]
+        ordered = sorted(names, key=lambda name: (self.rows[name].epochs.mean, -self.means[name]))
+        best, kept = -math.inf, []
+        for name in ordered:
+            if self.means[name] > best:
+                best = self.means[name]
+                kept.append(name)
+        return kept
+
+    def _targets(self) -> tuple[float, ...]:
+        if self.reference is None:
+            return ()
+        runs = list(self.runs[self.reference].values())
+        try:
+            return targets([r.random_test_accuracy for r in runs], [r.test_accuracy for r in runs])
+        except InvalidValue:  # IMP is not above random masks: the controls say so
+            return ()
+
+    def _ratios(self, name: str, currency: str) -> list[Ratio]:
+        """ERT over that of the cheapest frontier point, target by target."""
+        curves, found = self.curves[currency], []
+        for target in self.targets:
+            best = min(
+                self.frontier, key=lambda one: expected_running_time(list(curves[one].values()), target).ert
+            )  # of equals the cheaper: the frontier is ordered by cost
+            found.append(ratio_of_running_times(curves[name], curves[best], target))
+        return found
+
+    def _solved(self, name: str) -> list[tuple[float, float]]:
+        """Empirical distribution of the cost to targets."""
+        if not self.targets:
+            return []
+        curves, size = list(self.curves[EPOCHS][name].values()), _train_size(next(iter(self.runs[name].values())))
+        hits = {first_hit(curve, target) for curve in curves for target in self.targets} - {None}
+        grid = sorted(hit for hit in hits if hit is not None)
+        shares = ecdf(curves, self.targets, grid).tolist() if grid else []
+        return [(cost / size, share) for cost, share in zip(grid, shares, strict=True)]
+
+    def _compared(self, reference: Mapping[int, float] | None) -> dict[str, Comparison]:
+        """Paired comparisons with one reference, or (None) each with random masks of its own counts."""
+        if reference is not None:
+            others = {name: own for name, own in self.accuracies.items() if name != self.reference}
+            return {one.strategy: one for one in compare(others, reference)}
+        gains = {
+            name: {seed: run.test_accuracy - run.random_test_accuracy for seed, run in own.items()}
+            for name, own in self.runs.items()
+        }  # each against its own, in one family: so the gains against nothing
+        return {one.strategy: one for one in compare(gains, dict.fromkeys(self._all_seeds(), 0.0))}
+
+    def _all_seeds(self) -> set[int]:
+        return {seed for own in self.runs.values() for seed in own}
+
+    def _ranks(self) -> dict[str, Summary]:
+        """Of contenders that share the most seeds."""
+        seeds = sorted(self._all_seeds())
+        names = [name for name, own in self.accuracies.items() if own.keys() >= set(seeds)]
+        summaries = rank_intervals([[self.accuracies[name][seed] for seed in seeds] for name in names])
+        return dict(zip(names, summaries, strict=True))
+
+    def _controls(self) -> list[Control]:
+        if self.reference is None:
+            return [Control("reference", False, "No IMP was run: there is nothing to compare searches with.")]
+        runs = list(self.runs[self.reference].values())
+        found = [_above("dense", "The dense network", [r.dense_test_accuracy for r in runs],
+                        "random masks", [r.random_test_accuracy for r in runs])]  # fmt: skip
+        shuffled = [r.references["shuffle-mask"].test_accuracy for r in runs if "shuffle-mask" in r.references]
+        if len(shuffled) == len(runs):
+            found.append(_above("shuffle-mask", "IMP's ticket", [r.test_accuracy for r in runs],
+                                "the same mask shuffled within layers", shuffled))  # fmt: skip
+        return found
+
+    def _verdicts(self) -> list[Verdict]:
+        if self.reference is None:
+            return []
+        random = {seed: run.random_test_accuracy for seed, run in self.runs[self.reference].items()}
+        controls = self._controls()
+        return [
+            judge(
+                name, self.task, self.sparsity, currency, self.curves[currency][name],
+                self.curves[currency][self.reference], random, controls,
+            )
+            for name, kind in self.kinds.items() if kind == "search" for currency in CURRENCIES
+        ]  # fmt: skip
+
+    def _fidelity(self) -> list[Fidelity]:
+        found = []
+        for steps in sorted({steps for b in self.baselines for steps in b.short_scores}):
+            pairs = [list(zip(b.short_scores[steps], b.test_accuracies, strict=True))
+                     for b in self.baselines if steps in b.short_scores]  # fmt: skip
+            epochs = self.baselines[0].evaluation_epochs.get(steps)
+            found.append(_fidelity("random masks", steps, epochs, pairs))
+        tickets: dict[int, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+        for own in self.runs.values():
+            for seed, run in own.items():
+                for steps, score in run.short_scores.items():
+                    tickets[steps][seed].append((score, run.test_accuracy))
+        known = {steps: epochs for b in self.baselines for steps, epochs in b.evaluation_epochs.items()}
+        for steps, seeds in sorted(tickets.items()):
+            found.append(_fidelity("tickets of all strategies", steps, known.get(steps), list(seeds.values())))
+        return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _fidelity(population: str, steps: int, epochs: float | None, pairs: list[list[tuple[float, float]]]) -> Fidelity:
+    return Fidelity(population, steps, epochs, _mean_tau(pairs), [pair for own in pairs for pair in own])
+
+
+def _kind(run: Result) -> Kind:
+    if run.calls.get("evaluate"):
+        return "search"
+    return "imp" if run.strategy == "imp" else "other"
+
+
+def _strategy(runs: Mapping[int, Result]) -> str:
+    return next(iter(runs.values())).strategy
+
+
+def _train_size(run: Result) -> float:
+    """Examples in an epoch."""
+    cost = run.confirmation.cost
+    return (cost.train_examples + cost.forward_examples / 3) / cost.epochs if cost.epochs else 1.0
+
+
+def _above(name: str, what: str, values: Sequence[float], other: str, others: Sequence[float]) -> Control:
+    """Whether one is above the other, by the 95 % interval of the paired difference."""
+    differences = np.subtract(values, others)
+    low, high = t_interval(differences)
+    passed = low is not None and low > 0
+    found = f"{100 * float(differences.mean()):+.1f} points"
+    if low is not None and high is not None:
+        found += f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return Control(name, passed, f"{what} is {'' if passed else 'not shown to be '}above {other}: {found}.")
+
+
+def _mean_curve(curves: Sequence[Curve], train_size: float) -> list[Point]:
+    """Mean over seeds on a geometric grid of costs in epochs; before a seed's first checkpoint there is no mean."""
+    first = max(curve.costs[0] for curve in curves)
+    last = max(curve.costs[-1] for curve in curves)
+    grid = np.unique(np.geomspace(first, last, GRID)) if 0 < first < last else np.array([last])
+    points = []
+    for cost in grid:
+        limit = cost * (1 + 1e-9)
+        values = np.array([curve.values[np.searchsorted(curve.costs, limit, side="right") - 1] for curve in curves])
+        low, high = t_interval(values)
+        points.append(Point(float(cost) / train_size, float(values.mean()), low, high, len(values)))
+    return points
+
+
+def _trajectory(run: Result) -> list[tuple[float, float]]:
+    return [(p.search_score, p.test_accuracy) for p in run.curve if p.search_score is not None]
+
+
+def _mean_tau(pairs: Sequence[Sequence[tuple[float, float]]]) -> Summary | None:
+    """Tau within each seed, its mean over seeds with Student's interval; seeds without an order are left out."""
+    found = [tau([a for a, _ in own], [b for _, b in own]) for own in pairs]
+    values = np.array([one.value for one in found if one is not None])
+    return Summary(len(values), float(values.mean()), *t_interval(values)) if len(values) else None
+
+
+def _exploitation(runs: Sequence[Result]) -> Exploitation | None:
+    """At common checkpoints: what each seed's search held at costs doubling up to the budget."""
+    spent = min(run.cost.epochs for run in runs)
+    first = max(run.curve[0].cost.epochs for run in runs)
+    if not 0 < first < spent:
+        return None
+    count = math.floor(math.log2(spent / first)) + 1
+    grid = [spent / 2**back for back in range(count - 1, -1, -1)]
+    trajectories = []
+    for run in runs:
+        points = [p for p in run.curve if p.search_score is not None]
+        if not points or points[0].cost.epochs > grid[0]:
+            return None
+        held = [[p for p in points if p.cost.epochs <= cost * (1 + 1e-9)][-1] for cost in grid]
+        trajectories.append(
+            [(cost, p.search_score or 0.0, p.test_accuracy) for cost, p in zip(grid, held, strict=True)]
+        )
+    return exploitation(trajectories)

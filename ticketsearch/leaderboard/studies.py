@@ -1,0 +1,136 @@
+"""What a study left behind, read from its folder or from one file.
+
+An archive is one gzipped JSON file of results and baselines, without ledgers and tickets: small enough to be committed,
+complete enough for every number of a report to be computed again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ticketsearch.errors import CorruptRun, NotARun
+from ticketsearch.files import write_atomically
+from ticketsearch.results import (
+    BASELINES,
+    RESULT,
+    Baseline,
+    Failure,
+    Result,
+    read_baseline,
+    read_failures,
+    read_result,
+    run_folders,
+)
+
+MAX_BYTES = 2**30
+"""Most an archive may unpack to: a file made by a stranger must not fill the memory."""
+
+
+class _Archive(BaseModel):
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+    format: str = "ticketsearch-study-1"
+    results: list[Result]
+    baselines: list[Baseline]
+    failures: list[Failure]
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """Everything a report is made of.
+
+    Attributes:
+        results: of finished runs.
+        baselines: measured beside them.
+        failures: planned runs that gave no result when last tried.
+        problems: a line for each file that cannot be read; the others count all the same.
+        unfinished: runs without a result.
+    """
+
+    results: list[Result]
+    baselines: list[Baseline] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    unfinished: int = 0
+
+    def only(self, task: str | None = None, sparsity: float | None = None) -> LoadedStudy:
+        """What belongs to one task, or to one sparsity.
+
+        Raises:
+            NotARun: nothing does.
+        """
+
+        def fits(one: Result | Baseline) -> bool:
+            return task in (None, one.task) and sparsity in (None, one.sparsity)
+
+        results = [one for one in self.results if fits(one)]
+        if not results:
+            found = sorted({f"{one.task} at {one.sparsity:g}" for one in self.results})
+            raise NotARun(f"no finished run of task {task or 'any'} at sparsity {sparsity or 'any'}; there are "
+                          f"{', '.join(found)}")  # fmt: skip
+        baselines = [one for one in self.baselines if fits(one)]
+        return LoadedStudy(results, baselines, self.failures, self.problems, self.unfinished)
+
+
+def load_study(path: str | Path) -> LoadedStudy:
+    """Read a folder of runs, one run's folder, or an archive.
+
+    Raises:
+        NotARun: nothing of the kind is there, or no run in it is finished.
+        CorruptRun: an archive is damaged.
+    """
+    place = Path(path)
+    if place.is_file():
+        return _read_archive(place)
+    results: list[Result] = []
+    baselines: list[Baseline] = []
+    failures: list[Failure] = []
+    problems: list[str] = []
+    unfinished = 0
+    for folder in run_folders(place):
+        if not (folder / RESULT).is_file():
+            unfinished += 1
+            continue
+        try:
+            results.append(read_result(folder))
+        except CorruptRun as error:
+            problems.append(str(error))
+    for file in sorted((place / BASELINES).glob("*.json")):
+        try:
+            baselines.append(read_baseline(file))
+        except CorruptRun as error:
+            problems.append(str(error))
+    try:
+        failures = read_failures(place)
+    except CorruptRun as error:
+        problems.append(str(error))
+    if not results and not problems:
+        raise NotARun(f"{path} holds no finished run" + (f" ({unfinished} unfinished)" if unfinished else ""))
+    return LoadedStudy(results, baselines, failures, problems, unfinished)
+
+
+def write_archive(path: Path, study: LoadedStudy) -> None:
+    """Write results, baselines and failures as one file; the same study gives the same bytes."""
+    results = [one.model_copy(update={"run": Path(one.run).name, "ticket": ""}) for one in study.results]
+    document = _Archive(results=results, baselines=study.baselines, failures=study.failures)
+    write_atomically(path, gzip.compress(document.model_dump_json().encode(), mtime=0))
+
+
+def _read_archive(path: Path) -> LoadedStudy:
+    try:
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        text = unpacker.decompress(path.read_bytes(), MAX_BYTES)
+        if not unpacker.eof:
+            raise CorruptRun(f"{path} is cut short, or unpacks to more than {MAX_BYTES // 2**20} MiB")
+        archive = _Archive.model_validate_json(text)
+    except (zlib.error, OSError) as error:
+        raise NotARun(f"{path} is no archive of a study: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CorruptRun(f"{path} is damaged: {where}: {first['msg']}") from error
+    return LoadedStudy(archive.results, archive.baselines, archive.failures)
