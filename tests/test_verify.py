@@ -100,9 +100,14 @@ def forged(**changes: Any) -> Callable[[Path], None]:
 
 def better_confirmation(folder: Path) -> None:
     result = read_result(folder)
-    accuracies = [accuracy + 0.03 for accuracy in result.confirmation.test_accuracies]
+    accuracies = [accuracy + 0.01 for accuracy in result.confirmation.test_accuracies]
     record = result.confirmation.model_copy(update={"test_accuracies": accuracies})
     write_result(folder, result.model_copy(update={"confirmation": record}))
+
+
+def cheaper(folder: Path) -> None:
+    result = read_result(folder)
+    write_result(folder, result.model_copy(update={"cost": result.cost.model_copy(update={"train_examples": 1})}))
 
 
 def worse_reference(folder: Path) -> None:
@@ -149,6 +154,7 @@ def better_checkpoint(folder: Path) -> None:
         (forged(trials=3), "trials of result.json and ledger: 3 on record"),
         (forged(mask_digest="0" * 16), "ticket of the search: 0000000000000000 on record"),
         (better_confirmation, "ticket, test_accuracies"),
+        (cheaper, "train_examples of the search: 1 on record"),
         (worse_reference, "dense, validation_accuracies: 0.1, 0.2 on record"),
         (other_ticket, "mask of result.json and ticket"),
         (other_weights, "start weights of the ticket: 1 values differ"),
