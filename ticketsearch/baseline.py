@@ -19,10 +19,9 @@ from ticketsearch.anytime import confirm_masks, short_scores
 from ticketsearch.confirm import Tick, population
 from ticketsearch.engine import Engine, batch_indices
 from ticketsearch.errors import CorruptRun
-from ticketsearch.files import write_atomically
 from ticketsearch.masks import random_masks
 from ticketsearch.pricing import evaluation_thirds
-from ticketsearch.results import BASELINES, Baseline, read_baseline
+from ticketsearch.results import BASELINES, Baseline, read_baseline, write_record
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task
 from ticketsearch.tasks.layout import read_weights
@@ -84,8 +83,7 @@ def measure_baseline(
         dense_identity=identity_of_dense,
         dense_budget_test_accuracy=_dense(engine, task, seed, budget) if dense is None else dense,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (record.model_dump_json(indent=1) + "\n").encode())
+    write_record(path, record)
     return record
 
 

@@ -10,10 +10,12 @@ import hashlib
 import statistics
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ticketsearch.arrays import IntArray
+from ticketsearch.checkpoints import Checkpoints, identity_of
 from ticketsearch.controls import control_of
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine, Job, Measures, batch_indices
@@ -65,6 +67,7 @@ def confirm_with_references(
     tick: Tick,
     controls: tuple[str, ...] = (),
     shared: Shared | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Confirmed, dict[str, Confirmation]]:
     """Train and test a ticket and its references.
 
@@ -78,6 +81,7 @@ def confirm_with_references(
         tick: progress.
         controls: names from :mod:`ticketsearch.controls`; each training has a draw of its own.
         shared: keeps the dense reference for the next run.
+        checkpoints: keep each network's trainings for a resumed run.
 
     Returns:
         The ticket's confirmation, and those of ``dense``, ``random``, ``magnitude`` and the controls.
@@ -88,7 +92,9 @@ def confirm_with_references(
         return read_weights(task.build(other), engine.layout)
 
     def run(what: str, tickets: Sequence[Ticket]) -> Confirmed:
-        return confirm(engine, task, tickets, initial, seed, what, tick)
+        return _kept(
+            checkpoints, what, tickets, initial, lambda: confirm(engine, task, tickets, initial, seed, what, tick)
+        )
 
     confirmed = run("ticket", [ticket] * orders)
 
@@ -113,6 +119,31 @@ def confirm_with_references(
         drawn = [control_of(name, ticket, initial, space, own, draw) for _ in range(orders)]
         references[name] = run(name, drawn).record
     return confirmed, references
+
+
+def _kept(
+    checkpoints: Checkpoints | None,
+    what: str,
+    tickets: Sequence[Ticket],
+    initial: Weights,
+    compute: Callable[[], Confirmed],
+) -> Confirmed:
+    """What was confirmed before a run was killed, or is now."""
+    if not checkpoints:
+        return compute()
+    name = f"confirm-{what}"
+    parts: list[np.ndarray[Any, Any] | str | int | None] = []
+    for ticket in tickets:
+        weights = ticket.started(initial).weights
+        assert weights is not None  # started
+        parts += [ticket.mask, weights.vector, weights.rest, ticket.step, int(ticket.held is not None)]
+    identity = identity_of(*parts)
+    if kept := checkpoints.load(name, identity):
+        return Confirmed(Confirmation.model_validate(kept.facts), Weights(kept.arrays["vector"], kept.arrays["rest"]))
+    confirmed = compute()
+    trained = {"vector": confirmed.trained.vector, "rest": confirmed.trained.rest}
+    checkpoints.save(name, identity, trained, confirmed.record.model_dump())
+    return confirmed
 
 
 def confirm(
