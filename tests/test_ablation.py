@@ -61,16 +61,16 @@ def test_a_cell_is_what_it_says(tmp_path: Path) -> None:
     cells = [BASE, Cell("movement", "flip-sign", "freeze")]
     [found] = ablate(task, cells, sparsity=0.8, seeds=[3], out=tmp_path, engine="dense")
     initial = read_weights(task.build(3), engine.layout)
-    batches = batch_indices(300, 30, 60, stream(3, "ablation", "batches"))
 
-    def trained(ticket: Ticket) -> tuple[FloatArray, float, float]:
+    def trained(ticket: Ticket, order: str = "batches") -> tuple[FloatArray, float, float]:
+        batches = batch_indices(300, 30, 60, stream(3, "ablation", order))
         job = population([ticket], initial, task.recipe, batches)
         [(weights, _)] = engine.train(job, (60,))
         before, after = (engine.measure(w, task.test).accuracy[0] for w in (job.start, weights))
         return weights.vector[0], float(before), float(after)
 
     space = engine.layout.space
-    final, _, dense = trained(Ticket(np.ones(space.size, dtype=bool)))
+    final, _, dense = trained(Ticket(np.ones(space.size, dtype=bool)), "dense")
     counts = [round(0.2 * layer.size) for layer in space.layers]
     assert sum(counts) == space.n_kept(0.8)
     plain = top_per_layer(np.abs(final), counts, space)

@@ -74,6 +74,18 @@ def test_shuffling_the_weights_keeps_the_mask_and_each_layer_s_values(ticket: Ti
         np.testing.assert_array_equal(own, other)
 
 
+@pytest.mark.parametrize("name", ["shuffle-mask", "invert"])
+def test_what_a_control_uncovers_starts_as_the_ticket_s_weights_do(name: str, ticket: Ticket) -> None:
+    own = Weights(np.sign(INITIAL.vector), INITIAL.rest)  # a rule for all weights, kept or not
+    found = control(name, replace(ticket, weights=own))
+    assert found.weights is not None
+    np.testing.assert_array_equal(found.weights.vector, own.vector)
+    started = replace(ticket, weights=own).started(INITIAL)  # whose pruned weights are gone
+    again = control(name, started)
+    assert again.weights is not None
+    np.testing.assert_array_equal(again.weights.vector[~ticket.mask], INITIAL.vector[~ticket.mask])
+
+
 def test_inverting_keeps_the_lowest_scores_as_many_in_each_layer(ticket: Ticket) -> None:
     found = control("invert", ticket)
     assert ticket.scores is not None
@@ -96,7 +108,7 @@ def test_there_is_nothing_to_invert_without_scores(ticket: Ticket, tmp_path: Pat
 @pytest.mark.parametrize("name", NAMES)
 def test_a_control_changes_nothing_it_was_given_and_keeps_the_step(name: str, ticket: Ticket) -> None:
     mask, vector = ticket.mask.copy(), INITIAL.vector.copy()
-    assert control(name, ticket).step == 4
+    assert control(name, ticket).step == (0 if name == "reinitialise" else 4)  # fresh weights train from the start
     np.testing.assert_array_equal(ticket.mask, mask)
     np.testing.assert_array_equal(INITIAL.vector, vector)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ticketsearch.errors import StorageError
 from ticketsearch.files import write_atomically
 
 
@@ -25,7 +26,7 @@ def test_a_failed_write_leaves_the_old_content_and_no_rubbish(tmp_path: Path, mo
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match="file cannot be written: disk full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]

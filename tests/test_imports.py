@@ -11,13 +11,13 @@ from tests.conftest import ROOT, python
 
 PACKAGE = ROOT / "ticketsearch"
 ROWS = [
-    {"errors", "arrays", "cost", "seeds", "files", "recipe"},
+    {"errors", "arrays", "cost", "seeds", "files", "lock", "sealed", "recipe"},
     {"masks", "plugins", "tickets", "results", "scores", "densities", "relaxation"},
     {"actions", "criteria", "controls", "encodings", "tasks"},
     {"engine"},
-    {"ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
+    {"checkpoints", "ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving", "asktell"},
-    {"confirm", "anytime", "spec", "runner", "ablation", "baseline", "study"},
+    {"confirm", "anytime", "spec", "search", "runner", "verify", "ablation", "baseline", "study", "executor"},
     {"leaderboard", "report"},
     {"testing", "scaffold"},
     {"cli", "__main__"},

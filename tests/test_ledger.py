@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,3 +206,25 @@ def test_a_journal_numbers_trials_from_where_it_stands() -> None:
     ]
     assert not journal.replaying
     assert Journal(ledger).replaying
+
+
+@pytest.mark.parametrize("refusal", ["raises", "keeps its mode"])
+def test_without_a_write_ahead_log_there_is_a_journal_synced_at_each_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    class NoLog(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            if "WAL" in sql and refusal == "raises":
+                raise sqlite3.OperationalError("locking protocol")
+            return super().execute("SELECT 'delete'" if "WAL" in sql else sql, *arguments)
+
+    with Ledger(tmp_path / "other") as ledger:
+        assert ledger.journal_mode == "wal"
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=NoLog))
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.append([trial(0), trial(1)])
+        assert ledger.journal_mode == "delete"
+        assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert not (tmp_path / "ledger-wal").exists()
+    with Ledger(tmp_path / "ledger") as again:
+        assert list(again) == [trial(0), trial(1)]

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ import ticketsearch
 from tests import tiny
 from tests.conftest import ROOT
 from ticketsearch import MaskProblem, Result, Task, Ticket, TicketsearchError
-from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, PluginError, StrategyError, UnknownName
+from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, PluginError, StorageError, StrategyError, UnknownName
 from ticketsearch.ledger import Ledger, Trial
 from ticketsearch.masks import random_mask, top_n
 from ticketsearch.results import LEDGER, RESULT, SPEC, TICKET, read_result
@@ -38,6 +37,12 @@ def run(out: Path, strategy: Any = "random", task: Task | None = None, **argumen
 def trials_of(folder: str | Path) -> list[Trial]:
     with Ledger(Path(folder) / LEDGER) as ledger:
         return list(ledger)
+
+
+def folder_of(out: Path) -> Path:
+    """The one run in a folder."""
+    [folder] = [path for path in out.iterdir() if path.is_dir()]
+    return folder
 
 
 def outcome(result: Result) -> tuple[object, ...]:
@@ -191,7 +196,7 @@ def test_an_error_in_recording_a_training_that_was_broken_off_is_not_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "append", full)
-        with pytest.raises(StrategyError, match="No space left"):
+        with pytest.raises(StorageError, match="No space left"):
             ticketsearch.run(BreaksOff(), tiny.make_task(), budget="20ep", out=tmp_path)
     result = ticketsearch.run(BreaksOff(), tiny.make_task(), budget="20ep", out=tmp_path)
     assert (result.trials, result.calls) == (1, {"train": 1})
@@ -301,16 +306,18 @@ def test_a_killed_process_is_resumed_to_the_same_end(tmp_path: Path) -> None:
 def test_resuming_adds_the_seconds_of_the_session_before(tmp_path: Path) -> None:
     with pytest.raises(Crash, match="lights"):
         run(tmp_path, "ga", settings={"population": 4}, progress=Breaking(8, crash))
-    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    with contextlib.closing(sqlite3.connect(folder / LEDGER)) as connection, connection:
-        connection.execute("UPDATE trials SET after = json_set(after, '$.wall_s', 5000.0) WHERE number = 7")
+    folder = folder_of(tmp_path)
+    trials = trials_of(folder)
+    (folder / LEDGER).unlink()
+    with Ledger(folder / LEDGER) as ledger:
+        ledger.append([*trials[:-1], replace(trials[-1], after=replace(trials[-1].after, wall_s=5000.0))])
     assert run(tmp_path, "ga", settings={"population": 4}).cost.wall_s > 5000
 
 
 def test_a_run_whose_strategy_asks_something_else_on_resumption_is_corrupt(tmp_path: Path) -> None:
     with pytest.raises(Crash, match="lights"):
         run(tmp_path, progress=Breaking(4, crash), settings={"batch": 4})
-    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    folder = folder_of(tmp_path)
     with pytest.raises(Crash, match="lights"):
         run(tmp_path / "other", seed=1, progress=Breaking(4, crash), settings={"batch": 4})
     (other,) = (path for path in (tmp_path / "other").iterdir() if path.is_dir())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,22 @@ import pytest
 
 from tests import tiny
 from tests.conftest import Cli
-from ticketsearch import Result
+from ticketsearch import Result, Task
 from ticketsearch.baseline import MASKS, measure_baseline
 from ticketsearch.confirm import confirm
-from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
+from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UsageError
+from ticketsearch.executor import compute
 from ticketsearch.masks import random_masks
 from ticketsearch.results import Baseline, read_baseline, read_failures
 from ticketsearch.seeds import stream
+from ticketsearch.strategies.imp import IterativeMagnitudePruning
 from ticketsearch.strategies.magnitude import Magnitude
-from ticketsearch.study import FRONTIER, Planned, PlannedBaseline, Study, compute, make_study, planned, read_study
+from ticketsearch.study import FRONTIER, Planned, PlannedBaseline, Study, make_study, planned, read_study
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import Ticket
 
+FAILING = {"name": "imp", "round_steps": "99ep"}
+"""More than the budget, which only the search finds out."""
 GRID: dict[str, Any] = {
     "tasks": ["tests.tiny:task"], "strategies": ["random", "magnitude"], "seeds": [0, 1], "budget": "12ep",
     "orders": 1, "frontier": False, "controls": [], "baselines": False,
@@ -30,12 +36,13 @@ GRID: dict[str, Any] = {
 
 
 def study(out: Path, **changes: Any) -> Study:
-    return make_study("test", grids=[GRID | changes], out=str(out))
+    return make_study("test", {"grids": [GRID | changes], "out": str(out)})
 
 
 def test_a_study_is_every_strategy_task_sparsity_and_seed_once() -> None:
-    values = GRID | {"sparsities": [0.8, 0.9], "strategies": ["ga", {"name": "ga", "population": 8}, "ga"]}
-    items = planned(make_study("test", grids=[values, values], out="o"))
+    same = {"name": "ga", "population": 24}  # the default, written out
+    values = GRID | {"sparsities": [0.8, 0.9], "strategies": ["ga", {"name": "ga", "population": 8}, same]}
+    items = planned(make_study("test", {"grids": [values, values]}))
     assert len(items) == len(set(map(str, items))) == 2 * 2 * 2
     assert all(isinstance(item, Planned) and item.strategy == "ga" for item in items)
     assert [item.seed for item in items] == [0] * 4 + [1] * 4  # pairs first
@@ -43,7 +50,7 @@ def test_a_study_is_every_strategy_task_sparsity_and_seed_once() -> None:
 
 def test_the_frontier_and_the_baselines_are_part_of_a_study_unless_switched_off() -> None:
     grid = {"strategies": ["ga"], "seeds": "0-2"}
-    items = planned(make_study("test", grids=[grid]))
+    items = planned(make_study("test", {"grids": [grid]}))
     assert len(items) == 3 * (1 + len(FRONTIER) + 1)
     runs = [item for item in items if isinstance(item, Planned)]
     assert all(run.controls == ("reinitialise", "shuffle-mask", "shuffle-weights") for run in runs)
@@ -82,12 +89,18 @@ def test_a_study_file_has_shared_keys_and_grids(tmp_path: Path) -> None:
         ("grid = 3", "grids are tables"),
         ("[[grid]]\nnope = 1", "nope"),
         ("orders = 0", "orders"),
+        ('controls = ["nope"]', "nope"),
+        ('strategies = ["gaa"]', "did you mean 'ga'"),
+        ('strategies = [{name = "ga", populatoin = 3}]', "population"),
+        ('fidelity = "x"', "fidelity"),
+        ("grids = []", r"\[\[grid\]\]"),
+        ('where = "here"', "where"),
     ],
 )
 def test_a_bad_study_is_named_with_its_place(tmp_path: Path, text: str, match: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
-    with pytest.raises(InvalidValue, match=match):
+    with pytest.raises(UsageError, match=match):
         read_study(path)
 
 
@@ -98,15 +111,18 @@ def test_a_study_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_a_failure_is_a_record_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    plan = study(tmp_path / "out", strategies=["random", "tets", "magnitude"])
+    plan = study(tmp_path / "out", strategies=["random", FAILING, "magnitude"])
     found = compute(plan, tell=lambda one: told.append(one.reason))
     assert [one.result is None for one in found] == [False, True, False] * 2
-    assert "unknown strategy 'tets'" in found[1].reason
+    assert "the budget is 12ep" in found[1].reason
     assert [bool(reason) for reason in told] == [False, True, False] * 2
     failures = read_failures(tmp_path / "out")
-    assert [(f.strategy, f.seed) for f in failures] == [("tets", 0), ("tets", 1)]
+    assert [(f.strategy, f.settings, f.seed) for f in failures] == [("imp", {"round_steps": "99ep"}, s) for s in (0, 1)]
     compute(study(tmp_path / "out"))
-    assert read_failures(tmp_path / "out") == []  # these runs are all there
+    assert read_failures(tmp_path / "out") == failures  # another study's, not tried by this one
+    monkeypatch.setattr(IterativeMagnitudePruning, "search", lambda self, problem: Magnitude().search(problem))
+    assert [one.reason for one in compute(plan)] == [""] * 6
+    assert read_failures(tmp_path / "out") == []
 
 
 def test_a_fault_in_one_run_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +176,22 @@ def test_a_study_stopped_halfway_goes_on_to_the_same_end(tmp_path: Path) -> None
             "cost", "curve", "confirmation", "references"}) for one in whole]  # fmt: skip
 
 
+def dying() -> Task:
+    """A task under which a worker dies, as if the machine had run out of memory."""
+    if multiprocessing.parent_process() is not None:
+        os._exit(9)
+    return tiny.make_task()
+
+
+def test_a_process_that_dies_is_a_record_too(tmp_path: Path) -> None:
+    plan = study(tmp_path, tasks=["tests.test_study:dying", "tests.tiny:task"], seeds=[0], strategies=["random"])
+    found = compute(plan, jobs=2)
+    by_task = {one.item.task: one for one in found}
+    assert "process died" in by_task["tests.test_study:dying"].reason
+    again = compute(study(tmp_path, seeds=[0], strategies=["random"]), jobs=2)
+    assert again[0].result is not None
+
+
 def test_a_baseline_is_random_masks_and_the_dense_network_with_the_whole_budget(tmp_path: Path) -> None:
     task = tiny.make_task()
     engine = tiny.dense_engine(task)
@@ -205,10 +237,16 @@ def test_the_command_compares_and_reports_what_failed(cli: Cli, tmp_path: Path) 
     assert sorted(row["strategy"] for row in group["rows"]) == ["magnitude", "random"]
     assert all(row["seeds"] == [0, 1] for row in group["rows"])
     assert "[4/4]" in good.err
-    bad = cli("compare", "--strategies", "random,rondam", *options)
+    wrong = cli("compare", "--strategies", "random,rondam", *options)
+    assert (wrong.code, len(wrong.err.splitlines())) == (2, 1)
+    path = tmp_path / "s.toml"
+    path.write_text('strategies = ["random", { name = "imp", round_steps = "99ep" }]\ntasks = ["tests.tiny:task"]\n'
+                    'seeds = [0, 1]\nbudget = "12ep"\norders = 1\nfrontier = false\nbaselines = false\ncontrols = []\n'
+                    )  # fmt: skip
+    bad = cli("compare", path, "--out", tmp_path / "runs")
     assert bad.code == 1
     assert "tiny at sparsity 0.9" in bad.out
-    assert bad.err.count("unknown strategy 'rondam'") == 4  # as they end, and at the end
+    assert bad.err.count("the budget is 12ep") == 4  # as they end, and at the end
 
 
 def test_a_study_file_and_options_exclude_each_other(cli: Cli, tmp_path: Path) -> None:

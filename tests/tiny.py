@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ticketsearch import DataSource, MaskProblem, Recipe, Split, Task, Weights
 from ticketsearch.arrays import ScoreArray
+from ticketsearch.checkpoints import Checkpoints
 from ticketsearch.cost import Meter
 from ticketsearch.engine import Engine, Job, Measures
 from ticketsearch.engine.dense import DenseEngine
@@ -118,6 +119,8 @@ def make_problem(
     seed: int = 0,
     ledger: Ledger | None = None,
     progress: Callable[[MaskProblem], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    limit_s: float | None = None,
 ) -> MaskProblem:
     task = task or make_task()
     engine = engine or dense_engine(task)
@@ -132,6 +135,8 @@ def make_problem(
         ledger=ledger if ledger is not None else Ledger(),
         seed=seed,
         progress=progress,
+        checkpoints=checkpoints,
+        limit_s=limit_s,
     )
 
 

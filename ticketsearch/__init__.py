@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ticketsearch.strategy import Strategy
     from ticketsearch.tasks import DataSource, Split, Task, load_task
     from ticketsearch.tickets import SavedTicket, Ticket, Weights, load_ticket
+    from ticketsearch.verify import verify_run
 
 _HOME = {
     "API_VERSION": "plugins",
@@ -43,6 +44,7 @@ _HOME = {
     "load_task": "tasks",
     "load_ticket": "tickets",
     "run": "runner",
+    "verify_run": "verify",
 }
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "load_task",
     "load_ticket",
     "run",
+    "verify_run",
 ]
 
 

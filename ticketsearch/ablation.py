@@ -2,8 +2,8 @@
 
 Source: Zhou et al., "Deconstructing lottery tickets" (arXiv:1905.01067), figures 3, 4 and 5. For each seed the dense
 network is trained once; each criterion chooses a mask of the same number of weights in every layer; actions
-(:mod:`ticketsearch.actions`) make tickets of it. All trainings of a seed see the same batches in the same order, so
-differences between cells are paired. What a seed gave is kept in a file of its own; the same ablation again goes on.
+(:mod:`ticketsearch.actions`) make tickets of it. All cells of a seed see the same batches in the same order, so
+differences between them are paired. What a seed gave is kept in a file of its own; the same ablation again goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ticketsearch.actions import MASK_0, MASK_1, act, check_actions
-from ticketsearch.arrays import FloatArray
+from ticketsearch.arrays import FloatArray, IntArray
 from ticketsearch.criteria import FORMULAS, check_criterion
 from ticketsearch.densities import layer_counts
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
@@ -204,18 +204,22 @@ class _Seed:
         self._space = engine.layout.space
         self._initial = read_weights(task.build(seed), engine.layout)
         recipe, size = task.recipe, len(task.train.labels)
-        self._batches = batch_indices(size, recipe.batch_size, recipe.steps, stream(seed, "ablation", "batches"))
+        # What makes the masks sees another order than what trains the cells: no criterion gains by shared noise.
+        self._batches, self._dense_batches = (
+            batch_indices(size, recipe.batch_size, recipe.steps, stream(seed, "ablation", name))
+            for name in ("batches", "dense")
+        )
 
     def run(self) -> SeedOutcome:
         """Dense first: its final weights are what criteria and actions look at."""
         dense = Ticket(np.ones(self._space.size, dtype=bool))
-        trained, [(accuracy, _)] = self._train([dense], "dense network")
+        trained, [(accuracy, _)] = self._train([dense], "dense network", self._dense_batches)
         tickets = list(self._tickets(trained.vector[0]))
         block = max(1, BLOCK_BYTES // (24 * self._space.size))
         measured: list[tuple[float, float]] = []
         for first in range(0, len(tickets), block):
             what = f"seed {self._seed}: cells {first + 1} to {min(first + block, len(tickets))} of {len(tickets)}"
-            measured += self._train(tickets[first : first + block], what)[1]
+            measured += self._train(tickets[first : first + block], what, self._batches)[1]
         return SeedOutcome(
             task=self._spec.task,
             sparsity=self._spec.sparsity,
@@ -239,12 +243,14 @@ class _Seed:
             rng = stream(self._seed, "ablation", "actions")
             yield act(mask, self._initial, final, self._space, rng, cell.mask_1, cell.mask_0)
 
-    def _train(self, tickets: Sequence[Ticket], what: str) -> tuple[Weights, list[tuple[float, float]]]:
+    def _train(
+        self, tickets: Sequence[Ticket], what: str, batches: IntArray
+    ) -> tuple[Weights, list[tuple[float, float]]]:
         """Trained weights, and test accuracies after and before."""
         from ticketsearch.confirm import population
 
         engine, test = self._engine, self._task.test
-        job = population(tickets, self._initial, self._task.recipe, self._batches)
+        job = population(tickets, self._initial, self._task.recipe, batches)
         stops = tuple(sorted({*range(self._task.steps_per_epoch, job.steps, self._task.steps_per_epoch), job.steps}))
         before, trained = engine.measure(job.start, test).accuracy, job.start
         for done, (state, _) in enumerate(engine.train(job, stops), start=1):

@@ -1,7 +1,7 @@
 """What a search would have returned had it ended earlier, and how well its short scores foretold it.
 
 Accuracy against cost needs *confirmed* accuracy: the score a search climbs is the one it may be exploiting. So masks
-it held on the way are trained in full as the ticket is, on an account of their own.
+it held on the way are trained in full as the ticket is. None of this is charged to the search.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ticketsearch.arrays import BoolArray, ScoreArray
+from ticketsearch.checkpoints import Checkpoints, identity_of
 from ticketsearch.confirm import Tick, data_order, population
 from ticketsearch.cost import Cost
 from ticketsearch.engine import Engine, Job, batch_indices
@@ -36,6 +37,7 @@ def curve_of(
     spent: Cost,
     confirmed: Confirmation,
     tick: Tick,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Checkpoint]:
     """Checkpoints of a search by ascending cost, the ticket last.
 
@@ -45,16 +47,19 @@ def curve_of(
         spec: the run's: seed, data orders, number of checkpoints.
         initial: the run's initial weights.
         incumbents: best masks of the search, first to last.
-        ticket: what it ended with: the last of them, or one of the strategy's own.
+        ticket: what it ended with: the last of them, without weights of its own, or one that the strategy returned,
+            which was there to be had only at the end.
         spent: the cost of the search.
         confirmed: of the ticket.
         tick: progress.
+        checkpoints: keep each data order's trainings for a resumed run.
     """
     size, last = len(task.train.labels), digest(ticket.mask)
     earlier = [one for one in milestones(incumbents, spec.checkpoints) if digest(one.mask) != last]
     masks = np.array([one.mask for one in earlier]).reshape(len(earlier), ticket.mask.size)
-    accuracies = confirm_masks(engine, task, masks, initial, spec.seed, spec.orders, tick)
-    own = next((one for one in reversed(incumbents) if digest(one.mask) == last), None)
+    accuracies = confirm_masks(engine, task, masks, initial, spec.seed, spec.orders, tick, checkpoints)
+    best = incumbents[-1] if incumbents else None
+    own = best if best and ticket.weights is None and digest(best.mask) == last else None
     ends: list[tuple[Cost, float | None, float, float, str]]
     ends = [(one.cost, one.score.value, *both, digest(one.mask)) for one, both in zip(earlier, accuracies, strict=True)]
     accuracy = confirmed.test_accuracy, confirmed.validation_accuracy
@@ -72,7 +77,7 @@ def curve_of(
 
 
 def milestones(incumbents: Sequence[Incumbent], count: int) -> list[Incumbent]:
-    """What a search would have returned at ``count`` costs, each twice the one before, the last when it found its best.
+    """What a search held at ``count`` costs, each twice the one before, the last that at which it found its best.
 
     Fewer where nothing new was found in between.
     """
@@ -85,7 +90,14 @@ def milestones(incumbents: Sequence[Incumbent], count: int) -> list[Incumbent]:
 
 
 def confirm_masks(
-    engine: Engine, task: Task, masks: BoolArray, initial: Weights, seed: int, orders: int, tick: Tick
+    engine: Engine,
+    task: Task,
+    masks: BoolArray,
+    initial: Weights,
+    seed: int,
+    orders: int,
+    tick: Tick,
+    checkpoints: Checkpoints | None = None,
 ) -> list[tuple[float, float]]:
     """Test and validation accuracy of each of ``(P, D)`` masks over the initial weights, means over data orders.
 
@@ -94,11 +106,16 @@ def confirm_masks(
     if not len(masks):
         return []
     accuracies = np.zeros((orders, 2, len(masks)))
+    checkpoints, identity = checkpoints or Checkpoints(), identity_of(masks)
     for index in range(orders):
+        if kept := checkpoints.load(f"curve-{index}", identity):
+            accuracies[index] = kept.arrays["accuracies"]
+            continue
         order = data_order(task, seed, index)
         job = population([Ticket(mask) for mask in masks], initial, task.recipe, order)
         trained = [weights for weights, _ in engine.train(job, (job.steps,))][-1]
         accuracies[index] = [engine.measure(trained, split).accuracy for split in (task.test, task.validation)]
+        checkpoints.save(f"curve-{index}", identity, {"accuracies": accuracies[index]})
         tick("checkpoints", (index + 1) / orders)
     return [(float(test), float(validation)) for test, validation in accuracies.mean(0).T]
 

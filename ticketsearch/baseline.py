@@ -2,7 +2,7 @@
 
 Random masks, each with its short scores at several lengths and one full training: how well does the short score
 foretell the confirmed accuracy? And the dense network given the whole search budget as one long training: what does
-plain training make of the same examples? All of it is on an account of its own.
+plain training make of the same examples? None of it is charged to any search.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ import numpy as np
 from ticketsearch.anytime import confirm_masks, short_scores
 from ticketsearch.confirm import Tick, population
 from ticketsearch.engine import Engine, batch_indices
-from ticketsearch.files import write_atomically
+from ticketsearch.errors import CorruptRun
 from ticketsearch.masks import random_masks
 from ticketsearch.pricing import evaluation_thirds
-from ticketsearch.results import BASELINES, Baseline, read_baseline
+from ticketsearch.results import BASELINES, Baseline, read_baseline, write_record
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task
 from ticketsearch.tasks.layout import read_weights
@@ -28,6 +29,10 @@ from ticketsearch.tickets import Ticket
 
 MASKS = 32
 """Random masks per seed."""
+
+
+def _digest(parts: list[object]) -> str:
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=6).hexdigest()
 
 
 def _quiet(_what: str, _fraction: float) -> None:
@@ -49,19 +54,20 @@ def measure_baseline(
         out: the study's folder; the record is a file in its ``baselines``.
         tick: progress.
     """
-    spec = [task.name, task.fingerprint, sparsity, seed, budget, fidelity, engine.name]
-    identity = hashlib.blake2b(json.dumps(spec).encode(), digest_size=6).hexdigest()
+    identity = _digest([task.name, task.fingerprint, sparsity, seed, budget, fidelity, engine.name, engine.device])
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", task.name)[:100]
     path = out / BASELINES / f"{words}-{sparsity:g}-seed{seed}-{identity}.json"
     if path.is_file():
         return read_baseline(path)
     initial, space = read_weights(task.build(seed), engine.layout), engine.layout.space
+    start = hashlib.blake2b(initial.vector.tobytes() + initial.rest.tobytes(), digest_size=8).hexdigest()
+    identity_of_dense = _digest([task.name, task.fingerprint, start, seed, budget, engine.name, engine.device])
     masks = random_masks(space, sparsity, MASKS, stream(seed, "baseline", "masks"))
     confirmed = confirm_masks(engine, task, masks, initial, seed, 1, tick)
     short = short_scores(engine, task, masks, initial, seed, fidelity)
     size, batch = len(task.train.labels), task.recipe.batch_size
     tick("dense network, whole budget", 0.0)
-    dense = _dense_before(path, task, seed, budget)
+    dense = _dense_before(path, identity_of_dense)
     record = Baseline(
         task=task.name,
         task_fingerprint=task.fingerprint,
@@ -74,19 +80,20 @@ def measure_baseline(
             steps: evaluation_thirds(steps, batch, len(task.validation.labels)) / (3 * size) for steps in short
         },
         test_accuracies=[test for test, _ in confirmed],
+        dense_identity=identity_of_dense,
         dense_budget_test_accuracy=_dense(engine, task, seed, budget) if dense is None else dense,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (record.model_dump_json(indent=1) + "\n").encode())
+    write_record(path, record)
     return record
 
 
-def _dense_before(path: Path, task: Task, seed: int, budget: float) -> float | None:
+def _dense_before(path: Path, identity: str) -> float | None:
     """The dense network's accuracy, if another sparsity of this study has it: it does not depend on the sparsity."""
-    for other in path.parent.glob(f"*-seed{seed}-*.json"):
-        record = read_baseline(other)
-        if (record.task_fingerprint, record.seed, record.budget) == (task.fingerprint, seed, budget):
-            return record.dense_budget_test_accuracy
+    for other in path.parent.glob("*.json"):
+        with suppress(CorruptRun):  # another's damage is not ours; a report names it
+            record = read_baseline(other)
+            if record.dense_identity == identity:
+                return record.dense_budget_test_accuracy
     return None
 
 

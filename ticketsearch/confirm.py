@@ -6,13 +6,16 @@ and one-shot magnitude pruning. All of them start from the run's initial weights
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ticketsearch.arrays import IntArray
+from ticketsearch.checkpoints import Checkpoints, identity_of
 from ticketsearch.controls import control_of
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine, Job, Measures, batch_indices
@@ -64,19 +67,21 @@ def confirm_with_references(
     tick: Tick,
     controls: tuple[str, ...] = (),
     shared: Shared | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Confirmed, dict[str, Confirmation]]:
     """Train and test a ticket and its references.
 
     Args:
         engine: runs the trainings.
         task: recipe, data, test split.
-        ticket: with or without weights of its own.
+        ticket: with or without weights of its own, as the strategy returned it.
         initial: the run's initial weights.
         seed: the run's seed: it fixes the data orders and the random masks.
         orders: k, trainings of each network.
         tick: progress.
         controls: names from :mod:`ticketsearch.controls`; each training has a draw of its own.
         shared: keeps the dense reference for the next run.
+        checkpoints: keep each network's trainings for a resumed run.
 
     Returns:
         The ticket's confirmation, and those of ``dense``, ``random``, ``magnitude`` and the controls.
@@ -87,14 +92,20 @@ def confirm_with_references(
         return read_weights(task.build(other), engine.layout)
 
     def run(what: str, tickets: Sequence[Ticket]) -> Confirmed:
-        return confirm(engine, task, tickets, initial, seed, what, tick)
+        return _kept(
+            checkpoints, what, tickets, initial, lambda: confirm(engine, task, tickets, initial, seed, what, tick)
+        )
 
     confirmed = run("ticket", [ticket] * orders)
 
     def trained_whole() -> Confirmed:
         return run("dense", [Ticket(np.ones(space.size, dtype=bool))] * orders)
 
-    dense = shared.dense((task.fingerprint, engine.name, seed, orders), trained_whole) if shared else trained_whole()
+    if shared:
+        start = hashlib.blake2b(initial.vector.tobytes() + initial.rest.tobytes()).hexdigest()
+        dense = shared.dense((task.fingerprint, start, engine.name, engine.device, seed, orders), trained_whole)
+    else:
+        dense = trained_whole()
     magnitude = Ticket(top_n(np.abs(dense.trained.vector[0]), int(np.count_nonzero(ticket.mask))))
     rng = stream(seed, "reference", "random")
     random = [Ticket(random_like(ticket.mask, space, rng)) for _ in range(orders)]
@@ -108,6 +119,31 @@ def confirm_with_references(
         drawn = [control_of(name, ticket, initial, space, own, draw) for _ in range(orders)]
         references[name] = run(name, drawn).record
     return confirmed, references
+
+
+def _kept(
+    checkpoints: Checkpoints | None,
+    what: str,
+    tickets: Sequence[Ticket],
+    initial: Weights,
+    compute: Callable[[], Confirmed],
+) -> Confirmed:
+    """What was confirmed before a run was killed, or is now."""
+    if not checkpoints:
+        return compute()
+    name = f"confirm-{what}"
+    parts: list[np.ndarray[Any, Any] | str | int | None] = []
+    for ticket in tickets:
+        weights = ticket.started(initial).weights
+        assert weights is not None  # started
+        parts += [ticket.mask, weights.vector, weights.rest, ticket.step, int(ticket.held is not None)]
+    identity = identity_of(*parts)
+    if kept := checkpoints.load(name, identity):
+        return Confirmed(Confirmation.model_validate(kept.facts), Weights(kept.arrays["vector"], kept.arrays["rest"]))
+    confirmed = compute()
+    trained = {"vector": confirmed.trained.vector, "rest": confirmed.trained.rest}
+    checkpoints.save(name, identity, trained, confirmed.record.model_dump())
+    return confirmed
 
 
 def confirm(

@@ -37,8 +37,9 @@ def control_of(
 
     Args:
         name: one of ``NAMES``.
-        ticket: with or without weights of its own.
-        initial: the run's initial weights; what a shuffled mask uncovers starts from them.
+        ticket: with or without weights of its own, as its strategy returned it: what a shuffled mask uncovers starts
+            from these too.
+        initial: the run's initial weights, for tickets without, and where a ticket's weights are zero.
         space: layers.
         rng: draws permutations, and the seed of a fresh initialisation.
         draw: initial weights of a seed.
@@ -50,16 +51,18 @@ def control_of(
     """
     start = ticket.weights or initial
     mask, weights = ticket.mask, start
+    uncovered = Weights(np.where(start.vector == 0, initial.vector, start.vector), start.rest)
     if name == "reinitialise":
         weights = draw(int(rng.integers(2**62)))
+        ticket = replace(ticket, step=0)  # fresh weights have the whole training before them
     elif name == "shuffle-mask":
         mask = random_like(ticket.mask, space, rng)
-        weights = Weights(np.where(ticket.mask, start.vector, initial.vector), start.rest)
+        weights = uncovered
     elif name == "invert":
         if ticket.scores is None:
             raise StrategyError("control 'invert': this strategy gives its ticket no scores; leave the control out")
         mask = top_per_layer(-ticket.scores, space.counts(ticket.mask), space)
-        weights = Weights(np.where(ticket.mask, start.vector, initial.vector), start.rest)
+        weights = uncovered
     elif name == "shuffle-weights":
         vector = start.vector.copy()
         for layer in space.layers:

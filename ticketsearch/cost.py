@@ -78,7 +78,8 @@ class Cost:
         return {"epochs": self.epochs(train_size), **asdict(self)}
 
 
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(ep|step)s?\s*", re.IGNORECASE)
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(ep|step)s?\s*", re.IGNORECASE | re.ASCII)
+_TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h)\s*", re.IGNORECASE | re.ASCII)
 
 
 def parse_epochs(text: str, what: str = "budget") -> float:
@@ -98,7 +99,7 @@ def parse_steps(duration: int | str, steps_per_epoch: int, what: str = "duration
         raise InvalidValue(f"{what} {duration!r} is not a duration; write '2ep', '250step' or 250")
     if isinstance(duration, int):
         steps: float = duration
-    elif duration.strip().isdigit():
+    elif re.fullmatch(r"\s*\d{1,15}\s*", duration, re.ASCII):
         steps = int(duration)
     else:
         match = _DURATION.fullmatch(duration)
@@ -108,6 +109,17 @@ def parse_steps(duration: int | str, steps_per_epoch: int, what: str = "duration
     if not 0 <= steps <= 1e12:
         raise InvalidValue(f"{what} {duration!r} must be from 0 to 1e12 steps")
     return round(steps)
+
+
+def parse_seconds(text: str, what: str = "time limit") -> float:
+    """``"90s"``, ``"10min"`` or ``"2h"`` in seconds."""
+    match = _TIME.fullmatch(text)
+    seconds = float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2].lower()] if match else 0.0
+    if not match:
+        raise InvalidValue(f"{what} {text!r} is not a time; write it like '90s', '10min' or '2h'")
+    if not 0 < seconds <= 1e8:
+        raise InvalidValue(f"{what} {text!r} must be more than 0s and at most 1e8s")
+    return seconds
 
 
 def at_least(epochs: float) -> str:
@@ -140,6 +152,11 @@ class Meter:
     def remaining_epochs(self) -> float:
         """Epochs left."""
         return self.remaining_thirds / (3 * self.train_size)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall seconds of the search until now."""
+        return self.spent.wall_s + time.perf_counter() - self._wall
 
     def charge(self, cost: Cost) -> None:
         """Book ``cost``, or raise :class:`BudgetExhausted` and book nothing."""

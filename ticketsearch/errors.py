@@ -11,8 +11,11 @@
     ├── PluginError           a strategy or task could not be loaded; exit 1
     ├── StrategyError         a strategy broke its contract, or found nothing; exit 1
     ├── CorruptRun            a run folder contradicts itself or the code that resumes it; exit 1
+    ├── StorageError          the disk is full, or a file cannot be written; exit 1
+    ├── RunInUse              another process is at work on this run; exit 1
     └── BudgetExhausted       the search is over; raised into strategies, caught by the host
-        └── SearchStalled     the strategy only asks for what it already knows
+        ├── SearchStalled     the strategy only asks for what it already knows
+        └── TimeLimitReached  its wall time is up
 """
 
 from __future__ import annotations
@@ -68,9 +71,21 @@ class CorruptRun(TicketsearchError):
     """A run folder contradicts itself or the code that resumes it."""
 
 
+class StorageError(TicketsearchError):
+    """The disk is full, or a file cannot be written; what was finished before is there."""
+
+
+class RunInUse(TicketsearchError):
+    """Another process, or another thread, is at work on this run; says who and since when."""
+
+
 class BudgetExhausted(TicketsearchError):
     """The next piece of work does not fit into the budget. Strategies need not catch it."""
 
 
 class SearchStalled(BudgetExhausted):
     """Many calls in a row asked only for scores already known: the search can go nowhere."""
+
+
+class TimeLimitReached(BudgetExhausted):
+    """The search has had its wall time; raised by the next verb, or in the strategy's own code."""

@@ -71,6 +71,7 @@ class Evaluator:
             costs = [before, *(trial.after for trial in trials)]
         else:
             scores = self._short_trainings(masks, steps)
+            self._session.meter.lap(strategy=False)  # so that these seconds are these trials' own
             seconds = (self._session.meter.spent - before).seconds().shared(len(prices))
             costs = list(accumulate([before, *(price + seconds for price in prices)]))
             self._session.journal.record(questions, scores, costs)
@@ -80,7 +81,7 @@ class Evaluator:
             if not score.failed and (best is None or (steps, score) > (best.fidelity, best.score)):
                 self.incumbents.append(Incumbent(mask.copy(), score, steps, cost))
         self._session.tell()
-        self._session.stop_if_interrupted()
+        self._session.stop_if_asked()
 
     def _short_trainings(self, masks: BoolArray, steps: int) -> list[Score]:
         if steps not in self._batches:  # drawn once per fidelity: the same batches for every mask of the run

@@ -26,6 +26,16 @@ class Journal:
         """Whether the next trial is on record."""
         return self.length < len(self._ledger)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the record says that the search ended here, before its budget."""
+        return not self.replaying and self._ledger.ended is not None
+
+    def end(self, reason: str, spent: Cost) -> None:
+        """Record that it ends here, unless that is recorded."""
+        if self._ledger.ended is None:
+            self._ledger.end(reason, spent)
+
     def replay(self, question: Question) -> Trial:
         """The next recorded trial, which must answer this question.
 

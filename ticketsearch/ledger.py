@@ -5,20 +5,29 @@ questions, and those the ledger can answer cost nothing again. For that, the ord
 part of the record, and a strategy that asks something else is caught (it draws randomness from somewhere
 it should not). Chunks of trials are committed together, so a run killed in between pays for
 exactly the chunk that was lost.
+
+SQLite does not notice a flipped bit in a page. So each trial carries a seal, the digest of its content and of the seal
+before it: a trial that was altered, moved or removed is found, unless those after it are gone as well, and then they
+are computed again. The file is read from a copy first, so that a damaged one is left as it is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from ticketsearch.cost import Cost
-from ticketsearch.errors import CorruptRun
+from ticketsearch.errors import CorruptRun, StorageError
+from ticketsearch.files import storing
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS trials (
@@ -31,10 +40,14 @@ CREATE TABLE IF NOT EXISTS trials (
     loss REAL,
     reason TEXT NOT NULL,
     before TEXT NOT NULL,
-    after TEXT NOT NULL
-) STRICT
+    after TEXT NOT NULL,
+    seal TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS ended (reason TEXT NOT NULL, spent TEXT NOT NULL, seal TEXT NOT NULL) STRICT;
 """
 
+
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 Kind: TypeAlias = Literal["evaluate", "train", "gradients", "hessian_gradient", "synaptic_flow"]
 Question: TypeAlias = tuple[Kind, str, int]
@@ -78,26 +91,27 @@ class Trial:
 class Ledger:
     """Trials of one run, in memory or in a file; a context manager.
 
+    The file has a write-ahead log where the file system allows one. Where it does not (SQLite needs memory shared
+    between processes for it, which network file systems lack), a rollback journal, synced at each commit: slower, and
+    as safe. ``journal_mode`` says which it is.
+
     Args:
         path: the SQLite file, created if absent; ``None`` = memory only.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None)
+        record = read_record(path) if path is not None and path.exists() else Record([], None, "")
+        self._trials, self._ended, self._seal = list(record.trials), record.ended, record.seal
+        with self._storing():
+            self._connection = sqlite3.connect(path or ":memory:", isolation_level=None)
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(_SCHEMA)
-            self._recorded = list(self._read())
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            with self._storing():
+                self.journal_mode = self._set_journal_mode()
+                self._connection.executescript(_SCHEMA)
+        except BaseException:
             self._connection.close()
-            raise CorruptRun(
-                f"{path} is not a readable ledger ({error}); move the folder away to start anew"
-            ) from error
-        if [trial.number for trial in self._recorded] != list(range(len(self._recorded))):
-            self._connection.close()
-            raise CorruptRun(f"{path} lacks trials in the middle; move the folder away to start anew")
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -108,39 +122,151 @@ class Ledger:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._recorded)
+        return len(self._trials)
 
     def __iter__(self) -> Iterator[Trial]:
-        return iter(self._recorded)
+        return iter(self._trials)
 
     def __getitem__(self, number: int) -> Trial:
-        return self._recorded[number]
+        return self._trials[number]
 
-    def _read(self) -> Iterator[Trial]:
-        for row in self._connection.execute("SELECT * FROM trials ORDER BY number"):
-            before, after = (Cost(**json.loads(text)) for text in row[8:])
-            number, kind, mask, fidelity, state, score, loss, reason = row[:8]
-            yield Trial(number, kind, mask, fidelity, state, score, loss, reason, before, after)
+    def _set_journal_mode(self) -> str:
+        try:
+            [mode] = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError:  # some file systems refuse at this point, others keep the mode they had
+            [mode] = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        self._connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+        return str(mode)
+
+    @property
+    def ended(self) -> tuple[str, Cost] | None:
+        """Why the search ended before its budget, and what it had spent; ``None`` if it did not."""
+        return self._ended
 
     def append(self, trials: Sequence[Trial]) -> None:
-        """Record trials, all or none."""
-        rows = [
-            (*(getattr(t, name) for name in ("number", "kind", "mask", "fidelity", "state", "score", "loss", "reason")),
-             json.dumps(asdict(t.before)), json.dumps(asdict(t.after)))
-            for t in trials
-        ]  # fmt: skip
-        self._connection.execute("BEGIN IMMEDIATE")
+        """Record trials, all or none.
+
+        Raises:
+            CorruptRun: another process has written to the file.
+            StorageError: the disk is full.
+        """
+        rows, seal = [], self._seal
+        for trial in trials:
+            row = _row(trial)
+            seal = _sealed(seal, row)
+            rows.append((*row, seal))
+        self._commit("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._seal = seal
+        self._trials.extend(trials)
+
+    def end(self, reason: str, spent: Cost) -> None:
+        """Record that the search ended here, before its budget."""
+        row = (reason, json.dumps(asdict(spent)))
+        self._commit("INSERT INTO ended VALUES (?, ?, ?)", [(*row, _sealed(self._seal, row))])
+        self._ended = reason, spent
+
+    def _commit(self, insert: str, rows: Sequence[tuple[object, ...]]) -> None:
+        with self._storing():
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.executemany(insert, rows)
+                self._connection.execute("COMMIT")
+            except sqlite3.IntegrityError as error:
+                raise CorruptRun(f"{self.path}: another process is writing to this run; wait for it to end") from error
+            finally:
+                if self._connection.in_transaction:  # SQLite may have rolled back by itself
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """What the file system has to say becomes an error of ours."""
         try:
-            self._connection.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            self._connection.execute("COMMIT")
-        except sqlite3.IntegrityError as error:
-            self._connection.execute("ROLLBACK")
-            raise CorruptRun(f"{self.path}: another process is writing to this run; wait for it to end") from error
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._recorded.extend(trials)
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"{self.path} cannot be written: {error}; make room and run the same command again"
+            ) from error
 
     def close(self) -> None:
         """Close the file; the record stays readable in memory."""
         self._connection.close()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a ledger holds.
+
+    Attributes:
+        trials: in order.
+        ended: why the search ended before its budget, and what it had spent; ``None`` if it did not.
+        seal: of the last trial.
+    """
+
+    trials: list[Trial]
+    ended: tuple[str, Cost] | None
+    seal: str
+
+
+def read_record(path: Path) -> Record:
+    """Read a ledger without touching it, its write-ahead log included.
+
+    Raises:
+        CorruptRun: it is damaged.
+        StorageError: there is no room for a copy.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "ledger.sqlite"
+        with storing(copy):
+            for suffix in ("", "-wal"):
+                if (source := path.with_name(path.name + suffix)).is_file():
+                    shutil.copyfile(source, copy.with_name(copy.name + suffix))
+        connection = sqlite3.connect(copy)
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # nobody else has the copy: no shared memory
+            [[found], *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
+            if found != "ok":
+                raise ValueError(found)
+            return _record(connection)
+        except (sqlite3.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_ROOM:
+                raise StorageError(f"{copy} cannot be written: {error}; make room and try again") from error
+            raise CorruptRun(
+                f"{path} is not a readable ledger ({error}); move the folder away to start anew"
+            ) from error
+        finally:
+            connection.close()
+
+
+def _record(connection: sqlite3.Connection) -> Record:
+    tables = {name for [name] in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:  # a process was killed before its first trial
+        return Record([], None, "")
+    trials: list[Trial] = []
+    seal = ""
+    for row in connection.execute("SELECT * FROM trials ORDER BY number").fetchall():
+        number, kind, mask, fidelity, state, score, loss, reason, before, after, found = row
+        if number != len(trials):
+            raise ValueError(f"it lacks trials in the middle: after {len(trials)} comes {number}")
+        seal = _sealed(seal, row[:-1])
+        if found != seal:
+            raise ValueError(f"trial {number} is not as it was written")
+        costs = (Cost(**json.loads(text)) for text in (before, after))
+        trials.append(Trial(number, kind, mask, fidelity, state, score, loss, reason, *costs))
+    ended = connection.execute("SELECT * FROM ended").fetchall() if "ended" in tables else []
+    for *row, found in ended:
+        if found != _sealed(seal, row):
+            raise ValueError("the end of the search is not as it was written")
+    return Record(trials, (ended[0][0], Cost(**json.loads(ended[0][1]))) if ended else None, seal)
+
+
+def _row(trial: Trial) -> tuple[object, ...]:
+    return (
+        trial.number, trial.kind, trial.mask, trial.fidelity, trial.state,
+        None if trial.score is None else float(trial.score), None if trial.loss is None else float(trial.loss),
+        trial.reason, json.dumps(asdict(trial.before)), json.dumps(asdict(trial.after)),
+    )  # fmt: skip
+
+
+def _sealed(before: str, row: Sequence[object]) -> str:
+    """The seal of a row that follows one with the seal ``before``."""
+    return hashlib.blake2b(json.dumps([before, *row]).encode(), digest_size=8).hexdigest()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.checkpoints import Checkpoints
 from ticketsearch.cost import Cost, Meter, at_least, parse_steps
 from ticketsearch.engine import Engine
 from ticketsearch.errors import InvalidValue, StrategyError
@@ -61,6 +62,8 @@ class MaskProblem:
         ledger: Ledger,
         seed: int,
         progress: Callable[[MaskProblem], None] | None = None,
+        checkpoints: Checkpoints | None = None,
+        limit_s: float | None = None,
     ) -> None:
         self.space: MaskSpace = engine.layout.space
         self.sparsity = sparsity
@@ -78,6 +81,8 @@ class MaskProblem:
             initial,
             seed,
             lambda: progress(self) if progress else None,
+            checkpoints or Checkpoints(),
+            limit_s,
         )
         self.steps_per_epoch = self._session.steps_per_epoch
         self._evaluator, self._trainer = Evaluator(self._session), Trainer(self._session)
@@ -294,6 +299,32 @@ class MaskProblem:
     def finish(self) -> None:
         """Record what the last verb left to be recorded: a training that was broken off."""
         self._session.catch_up()
+
+    def search_by(self, search: Callable[[MaskProblem], object]) -> object:
+        """Run a strategy's search; while its own code is at work it can be stopped, see :meth:`stop_if_hanging`."""
+        self._session.busy = False
+        try:
+            return search(self)
+        finally:
+            self._session.busy = True
+
+    def stop_if_hanging(self) -> None:
+        """Raise TimeLimitReached if the strategy's own code is at work and the time is up; for a signal handler."""
+        self._session.stop_if_hanging()
+
+    def end(self, reason: str) -> None:
+        """Record that and why the search ended before its budget, so that a resumed run ends there too."""
+        self._session.journal.end(reason, self._session.meter.spent)
+
+    @property
+    def limit_s(self) -> float | None:
+        """Wall seconds the search may take."""
+        return self._session.limit_s
+
+    @property
+    def late(self) -> bool:
+        """Whether the search was told that its time is up."""
+        return self._session.late
 
     @property
     def interrupted(self) -> bool:

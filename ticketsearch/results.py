@@ -1,7 +1,13 @@
-"""What a finished run leaves behind for reports: ``result.json``, typed. Never imports torch."""
+"""What a finished run leaves behind for reports: ``result.json``, typed. Never imports torch.
+
+Records are JSON with a digest of all the rest as their last key: a digit that was altered is found, and the file is
+named and left as it is.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +21,7 @@ from ticketsearch.files import write_atomically
 SPEC, LEDGER, TICKET, RESULT = "spec.json", "ledger.sqlite", "ticket.safetensors", "result.json"
 MARKER = ".ticketsearch"
 FAILURES, BASELINES = "failures.json", "baselines"
+DIGEST = "digest"
 
 
 class _Record(BaseModel):
@@ -83,9 +90,9 @@ class Result(_Record):
 
     ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
     short-training score, which is never a result. ``curve`` are confirmed checkpoints of the search by ascending cost,
-    the ticket last. ``short_scores`` are those of the ticket's mask, by the evaluator's steps, on the confirmation's
-    account. ``calls`` counts trials by kind: evaluate, train, gradients and so on. ``notes`` are what the strategy has
-    to say of its search.
+    the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
+    ticket starts from other weights than the evaluator does. ``calls`` counts trials by kind: evaluate, train,
+    gradients and so on. ``notes`` are what the strategy has to say of its search.
     """
 
     strategy: str
@@ -130,7 +137,7 @@ class Baseline(_Record):
 
     ``short_scores`` are those of random masks by the evaluator's steps, ``evaluation_epochs`` what one such evaluation
     costs, ``test_accuracies`` the same masks' confirmed accuracies; ``dense_budget_test_accuracy`` is that of the dense
-    network trained for the whole search budget.
+    network trained for the whole search budget, ``dense_identity`` a digest of all that decides it.
     """
 
     task: str
@@ -142,6 +149,7 @@ class Baseline(_Record):
     short_scores: dict[int, list[float]]
     evaluation_epochs: dict[int, float]
     test_accuracies: list[float]
+    dense_identity: str = ""
     dense_budget_test_accuracy: float
 
 
@@ -162,7 +170,13 @@ Record = TypeVar("Record", bound=BaseModel)
 
 def write_result(folder: Path, result: Result) -> None:
     """Write ``result.json``, the last file of a run: it is what makes the run finished."""
-    write_atomically(folder / RESULT, (result.model_dump_json(indent=1) + "\n").encode())
+    write_record(folder / RESULT, result)
+
+
+def write_record(path: Path, record: BaseModel) -> None:
+    """Write a record with its digest, atomically."""
+    content = json.loads(record.model_dump_json())
+    write_atomically(path, (json.dumps({**content, DIGEST: _digest(content)}, indent=1) + "\n").encode())
 
 
 def read_result(folder: Path) -> Result:
@@ -170,7 +184,7 @@ def read_result(folder: Path) -> Result:
 
     Raises:
         NotARun: no result there.
-        CorruptRun: a result that does not parse.
+        CorruptRun: a result that does not parse, or does not match its digest.
     """
     path = folder / RESULT
     try:
@@ -185,7 +199,7 @@ def read_baseline(path: Path) -> Baseline:
     """Read a baseline.
 
     Raises:
-        CorruptRun: it cannot be read or does not parse.
+        CorruptRun: it cannot be read, does not parse or does not match its digest.
     """
     try:
         return _parsed(Baseline, path, path.read_bytes())
@@ -200,16 +214,33 @@ def read_failures(out: Path) -> list[Failure]:
         CorruptRun: the record is damaged.
     """
     path = out / FAILURES
-    return _parsed(RootModel[list[Failure]], path, path.read_bytes()).root if path.is_file() else []
+    return _validated(RootModel[list[Failure]], path, path.read_bytes()).root if path.is_file() else []
 
 
 def _parsed(kind: type[Record], path: Path, text: bytes) -> Record:
+    """A record that carries its digest."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptRun(f"{path} is damaged: it is not JSON: {error}") from error
+    if not isinstance(content, dict) or DIGEST not in content:
+        raise CorruptRun(f"{path} is damaged: it lacks its {DIGEST}")
+    if content.pop(DIGEST) != _digest(content):
+        raise CorruptRun(f"{path} is damaged: its content does not match its {DIGEST}")
+    return _validated(kind, path, json.dumps(content))
+
+
+def _validated(kind: type[Record], path: Path, text: str | bytes) -> Record:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise CorruptRun(f"{path} is damaged: {where}: {first['msg']}") from error
+
+
+def _digest(content: object) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def run_folders(out: str | os.PathLike[str]) -> Iterator[Path]:

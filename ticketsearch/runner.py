@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import threading
-import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.anytime import curve_of, short_scores
-from ticketsearch.confirm import Confirmed, Shared, confirm_with_references
+from ticketsearch.checkpoints import FOLDER, Checkpoints
+from ticketsearch.confirm import Shared, confirm_with_references
 from ticketsearch.controls import check_controls
-from ticketsearch.cost import Meter, at_least, parse_epochs, parse_steps
+from ticketsearch.cost import at_least, parse_epochs, parse_seconds, parse_steps
 from ticketsearch.engine import Engine, make_engine
-from ticketsearch.errors import BudgetExhausted, InvalidValue, NotARun, StrategyError, TicketsearchError
-from ticketsearch.files import write_atomically
-from ticketsearch.ledger import Ledger
+from ticketsearch.errors import InvalidValue, NotARun, StorageError
+from ticketsearch.files import FULL, remove_leftovers
+from ticketsearch.ledger import Ledger, Trial
+from ticketsearch.lock import LOCK, only_writer
 from ticketsearch.masks import digest
 from ticketsearch.pricing import evaluation_thirds
-from ticketsearch.problem import MaskProblem
 from ticketsearch.results import (
     LEDGER,
     MARKER,
@@ -43,7 +37,8 @@ from ticketsearch.results import (
     read_result,
     write_result,
 )
-from ticketsearch.spec import Spec, checked_out, versions_of
+from ticketsearch.search import Progress, Searched, Silent, search
+from ticketsearch.spec import Spec, checked_out, keep_spec, versions_of
 from ticketsearch.strategy import Strategy, checked_strategy, make_strategy, parameters_of
 from ticketsearch.tasks import DataSource, Task, load_task
 from ticketsearch.tasks.layout import read_weights
@@ -51,26 +46,6 @@ from ticketsearch.tickets import Ticket, Weights, save_ticket
 
 DEFAULT_TASK = "mnist1d-mlp"
 DEFAULT_BUDGET = "2000ep"
-
-
-class Progress(Protocol):
-    """Watches a run."""
-
-    def search(self, problem: MaskProblem) -> None:
-        """Called after each recorded batch of trials."""
-        ...
-
-    def confirm(self, what: str, fraction: float) -> None:
-        """Called during confirmation with the network being trained and the fraction done."""
-        ...
-
-
-class _Silent:
-    def search(self, problem: MaskProblem) -> None:
-        pass
-
-    def confirm(self, what: str, fraction: float) -> None:
-        pass
 
 
 def run(
@@ -91,6 +66,7 @@ def run(
     source: DataSource | None = None,
     workers: int | None = None,
     shared: Shared | None = None,
+    time_limit: str | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Search for a ticket, confirm it, and keep both in a folder; a finished run is read back, not repeated.
@@ -108,11 +84,13 @@ def run(
         orders: full trainings, each with a data order of its own, in the confirmation.
         controls: further references: the ticket with one of its claims taken away; see :mod:`ticketsearch.controls`.
         checkpoints: how many masks the search would have returned earlier to confirm as well, at costs doubling up to
-            what it spent; 0 for none.
+            that at which it found its best; 0 for none.
         fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
         source: where data sets lie.
         workers: threads of the engine on a CPU; default one per core. Results do not depend on it.
         shared: what runs one after another share; results do not depend on it.
+        time_limit: what the search may take in wall time, ``"90s"``, ``"10min"``, ``"2h"``; it then ends as with an
+            exhausted budget. Where it ends depends on the machine.
         progress: watches.
 
     Returns:
@@ -121,14 +99,14 @@ def run(
     Raises:
         UsageError: the arguments are wrong; nothing was computed.
         StrategyError: the strategy broke its contract or found nothing.
+        RunInUse: another process is at work on the same run.
+        StorageError: the disk is full; what is recorded is not lost.
     """
     limit = parse_epochs(budget)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InvalidValue(f"seed {seed!r} is not an integer from 0 to 2**63 - 1")
-    if not 1 <= orders <= 1000:
-        raise InvalidValue(f"orders {orders!r} is not between 1 and 1000")
-    if not 0 <= checkpoints <= 100:
-        raise InvalidValue(f"checkpoints {checkpoints!r} is not between 0 and 100")
+    _check_whole("seed", seed, 0, 2**63 - 1)
+    _check_whole("orders", orders, 1, 1000)
+    _check_whole("checkpoints", checkpoints, 0, 100)
+    seconds = None if time_limit is None else parse_seconds(time_limit)
     wanted = check_controls(tuple(controls))
     name, distribution, searcher = _resolve(strategy, settings or {})
     out_folder = checked_out(Path(out))
@@ -152,11 +130,18 @@ def run(
         checkpoints=checkpoints,
         engine=trainer.name,
         device=device,
+        time_limit_s=seconds,
     )
     folder = out_folder / spec.folder_name
-    if (folder / RESULT).is_file():
+    if (folder / RESULT).is_file() and not (folder / FOLDER).exists():
         return read_result(folder)
-    return _Run(spec, searcher, loaded, trainer, folder, progress or _Silent()).execute(shared)
+    return _Run(spec, searcher, loaded, trainer, folder, progress or Silent()).execute(shared)
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        most = "2**63 - 1" if high == 2**63 - 1 else high
+        raise InvalidValue(f"{name} {value!r} is not an integer from {low} to {most}")
 
 
 def _resolve(strategy: str | Strategy, settings: Mapping[str, Any]) -> tuple[str, str, Strategy]:
@@ -186,127 +171,71 @@ class _Run:
     ) -> None:
         self._spec, self._strategy, self._task, self._engine = spec, strategy, task, engine
         self._folder, self._progress = folder, progress
-        self._initial = read_weights(task.build(spec.seed), engine.layout)
-        self._meter = Meter(len(task.train.labels), spec.budget)
 
     def execute(self, shared: Shared | None) -> Result:
         self._prepare_folder()
+        with only_writer(self._folder):
+            remove_leftovers(self._folder)
+            checkpoints = Checkpoints(self._folder / FOLDER)
+            if not (self._folder / RESULT).is_file():  # it may be there since we looked, by another process
+                keep_spec(self._folder, self._spec)
+                write_result(self._folder, self._compute(checkpoints, shared))
+            checkpoints.clear()
+        return read_result(self._folder)
+
+    def _compute(self, checkpoints: Checkpoints, shared: Shared | None) -> Result:
+        spec, engine, task = self._spec, self._engine, self._task
+        initial = read_weights(task.build(spec.seed), engine.layout)
         with Ledger(self._folder / LEDGER) as ledger:
-            if len(ledger):  # resumed: the seconds of the session before were spent too
-                spent = ledger[-1].after
-                self._meter.spent = spent.seconds()
-            problem = self._problem(ledger)
-            ticket, stopped = self._search(problem)
-            failed = sum(trial.state == "failed" for trial in ledger)
-            calls: dict[str, int] = dict(sorted(Counter(trial.kind for trial in ledger).items()))
-        ticket = ticket.started(self._initial)
+            found = search(spec, self._strategy, task, engine, initial, ledger, self._progress, checkpoints)
+            trials = list(ledger)
         confirmed, references = confirm_with_references(
-            self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
-            self._progress.confirm, tuple(self._spec.controls), shared,
+            engine, task, found.ticket, initial, spec.seed, spec.orders, self._progress.confirm, tuple(spec.controls),
+            shared, checkpoints,
         )  # fmt: skip
         curve = curve_of(
-            self._engine, self._task, self._spec, self._initial, problem.incumbents, ticket, self._meter.spent,
-            confirmed.record, self._progress.confirm,
+            engine, task, spec, initial, found.problem.incumbents, found.ticket, found.spent, confirmed.record,
+            self._progress.confirm, checkpoints,
         )  # fmt: skip
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
-        layout = self._engine.layout
-        save_ticket(self._folder / TICKET, ticket, layout.space, trained, layout.rest_shapes)
-        result = self._result(problem, ticket, stopped, failed, calls, confirmed, references, curve)
-        write_result(self._folder, result)
-        return result
+        start = found.ticket.started(initial)
+        save_ticket(self._folder / TICKET, start, engine.layout.space, trained, engine.layout.rest_shapes)
+        return self._result(found, trials, confirmed.record, references, curve, self._short_scores(found, initial))
 
     def _prepare_folder(self) -> None:
-        if self._folder.exists() and not (self._folder / SPEC).is_file() and any(self._folder.iterdir()):
+        ours = {SPEC, LOCK}  # the lock comes first: a process killed in between leaves nothing else
+        if self._folder.exists() and (found := set(os.listdir(self._folder))) and not found & ours:
             raise NotARun(f"{self._folder} exists, is not empty and is not a run; move it away or choose another --out")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder.parent / MARKER).touch()
         except OSError as error:
+            if error.errno in FULL:
+                raise StorageError(f"{self._folder} cannot be made: {error.strerror}; make room") from error
             raise NotARun(f"no folder can be made in --out {self._folder.parent}: {error.strerror}") from error
-        write_atomically(self._folder / SPEC, (json.dumps(asdict(self._spec), indent=1) + "\n").encode())
 
-    def _problem(self, ledger: Ledger) -> MaskProblem:
-        return MaskProblem(
-            self._engine,
-            validation=self._task.validation,
-            recipe=self._task.recipe,
-            fidelity=self._spec.fidelity,
-            initial=self._initial,
-            sparsity=self._spec.sparsity,
-            meter=self._meter,
-            ledger=ledger,
-            seed=self._spec.seed,
-            progress=self._progress.search,
-        )
-
-    def _search(self, problem: MaskProblem) -> tuple[Ticket, str]:
-        """The ticket, and why the search ended."""
-        ticket, stopped = None, "returned"
-        self._meter.start()
-        with _first_interrupt_finishes_batch(problem):
-            try:
-                ticket = self._strategy.search(problem)
-                problem.finish()
-            except BudgetExhausted as error:
-                stopped = f"{type(error).__name__}: {error}"
-                problem.finish()
-            except BaseException as error:
-                problem.interrupt()  # trainings it leaves unfinished are no trials: a resumed run makes them anew
-                if isinstance(error, TicketsearchError) or not isinstance(error, Exception):
-                    raise
-                raise StrategyError(self._blame(error)) from error
-            if problem.interrupted:  # after the last verb
-                raise KeyboardInterrupt
-        self._meter.lap(strategy=True)
-        if ticket is None:
-            if problem.incumbent is None:
-                raise StrategyError(
-                    f"strategy {self._spec.strategy!r} ended without a ticket and without one scored mask ({stopped})"
-                )
-            return Ticket(problem.incumbent.mask), stopped
-        return self._checked(ticket, problem), stopped
-
-    def _blame(self, error: Exception) -> str:
-        """Which strategy failed, how and where."""
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error}"
-        return f"strategy {self._spec.strategy!r} failed at {last.filename}:{last.lineno}: {what}"
-
-    def _checked(self, ticket: Ticket, problem: MaskProblem) -> Ticket:
-        where = f"strategy {self._spec.strategy!r} returned"
-        if not isinstance(ticket, Ticket):
-            raise StrategyError(f"{where} {type(ticket).__name__}; search must return a Ticket or None")
-        mask = np.asarray(ticket.mask)
-        if mask.dtype != np.bool_ or mask.shape != (problem.space.size,):
-            raise StrategyError(f"{where} a mask of {mask.dtype} {mask.shape}; needed: bool ({problem.space.size},)")
-        kept = int(np.count_nonzero(mask))
-        if kept != problem.n_kept:
-            raise StrategyError(f"{where} a mask that keeps {kept} weights; sparsity asks for {problem.n_kept}")
-        if not 0 <= ticket.step <= self._task.recipe.steps:
-            raise StrategyError(f"{where} a ticket of step {ticket.step}; the recipe has {self._task.recipe.steps}")
-        weights = ticket.weights
-        if weights is not None and (
-            weights.vector.shape != self._initial.vector.shape or weights.rest.shape != self._initial.rest.shape
-        ):
-            raise StrategyError(f"{where} start weights of shapes {weights.vector.shape}, {weights.rest.shape}")
-        for name, values in (("held values", ticket.held), ("scores", ticket.scores)):
-            if values is not None and values.shape != mask.shape:
-                raise StrategyError(f"{where} {name} of shape {values.shape}; needed: {mask.shape}")
-        return ticket
+    def _short_scores(self, found: Searched, initial: Weights) -> dict[int, float]:
+        """Of a ticket that starts where the evaluator does; another one's mask alone would say nothing of it."""
+        ticket = found.ticket
+        start, plain = ticket.started(initial).weights, Ticket(ticket.mask).started(initial).weights
+        assert start is not None
+        assert plain is not None
+        if ticket.step or not np.array_equal(start.vector, plain.vector):
+            return {}
+        spec, mask = self._spec, ticket.mask[None]
+        scores = short_scores(self._engine, self._task, mask, initial, spec.seed, spec.fidelity)
+        return {steps: float(values[0]) for steps, values in scores.items()}
 
     def _result(
         self,
-        problem: MaskProblem,
-        ticket: Ticket,
-        stopped: str,
-        failed: int,
-        calls: dict[str, int],
-        confirmed: Confirmed,
+        found: Searched,
+        trials: Sequence[Trial],
+        record: Confirmation,
         references: dict[str, Confirmation],
         curve: list[Checkpoint],
+        short: dict[int, float],
     ) -> Result:
-        spec, record, space = self._spec, confirmed.record, problem.space
-        short = short_scores(self._engine, self._task, ticket.mask[None], self._initial, spec.seed, spec.fidelity)
+        spec, problem, space = self._spec, found.problem, found.problem.space
         return Result(
             strategy=spec.strategy,
             parameters=spec.parameters,
@@ -327,19 +256,19 @@ class _Run:
             magnitude_test_accuracy=references["magnitude"].test_accuracy,
             search_score=problem.incumbent.score.value if problem.incumbent else None,
             curve=curve,
-            short_scores={steps: float(scores[0]) for steps, scores in short.items()},
-            cost=CostRecord.model_validate(self._meter.spent.as_dict(self._meter.train_size)),
+            short_scores=short,
+            cost=CostRecord.model_validate(found.spent.as_dict(problem.train_size)),
             confirmation=record,
             references=references,
             layers=[
                 LayerRecord(name=layer.name, shape=list(layer.shape), kept=int(n), density=int(n) / layer.size)
-                for layer, n in zip(space.layers, space.counts(ticket.mask), strict=True)
+                for layer, n in zip(space.layers, space.counts(found.ticket.mask), strict=True)
             ],
-            mask_digest=digest(ticket.mask),
-            trials=problem.trials,
-            failed_trials=failed,
-            calls=calls,
-            stopped=stopped,
+            mask_digest=digest(found.ticket.mask),
+            trials=len(trials),
+            failed_trials=sum(trial.state == "failed" for trial in trials),
+            calls=dict(sorted(Counter[str](trial.kind for trial in trials).items())),
+            stopped=found.stopped,
             notes=problem.notes,
             engine=spec.engine,
             device=spec.device,
@@ -347,21 +276,3 @@ class _Run:
             ticket=str(self._folder / TICKET),
             run=str(self._folder),
         )
-
-
-@contextmanager
-def _first_interrupt_finishes_batch(problem: MaskProblem) -> Iterator[None]:
-    """First Ctrl-C: finish and record the batch, then stop. Second: at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        problem.interrupt()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

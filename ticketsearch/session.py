@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ticketsearch.checkpoints import Checkpoints
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine
+from ticketsearch.errors import TimeLimitReached
 from ticketsearch.journal import Journal
 from ticketsearch.ledger import Question
 from ticketsearch.pricing import Pricing
@@ -19,6 +21,14 @@ from ticketsearch.tickets import Weights
 
 if TYPE_CHECKING:
     from ticketsearch.tasks import Split
+
+
+PATIENCE = 5
+"""How often a strategy may catch TimeLimitReached in code of its own and go on."""
+
+
+class Stubborn(BaseException):
+    """Raised instead from then on: not an Exception, so that ``except Exception`` in a loop does not catch it."""
 
 
 @dataclass(eq=False)
@@ -34,7 +44,11 @@ class Session:
         initial: the run's initial weights.
         seed: the run's.
         tell: called after each recorded batch of work.
+        checkpoints: results that the ledger does not hold.
+        limit_s: wall seconds the search may take; ``None`` = no limit.
         interrupted: whether to stop at the next verb, and to record nothing that a resumed run would not repeat.
+        late: whether the time is up: likewise.
+        busy: whether the host is at work, and not the strategy: its work is not cut off in the middle.
     """
 
     engine: Engine
@@ -45,7 +59,12 @@ class Session:
     initial: Weights
     seed: int
     tell: Callable[[], None]
+    checkpoints: Checkpoints
+    limit_s: float | None = None
     interrupted: bool = field(default=False, init=False)
+    late: bool = field(default=False, init=False)
+    busy: bool = field(default=True, init=False)
+    _told: int = field(default=0, init=False)
     _postponed: tuple[Question, Cost, Score | None] | None = field(default=None, init=False)
 
     @cached_property
@@ -61,19 +80,48 @@ class Session:
     @contextmanager
     def verb(self) -> Iterator[None]:
         """Around every metered call: time before it was the strategy's own, time in it is not."""
-        self.meter.lap(strategy=True)
-        try:
-            self.catch_up()
-            self.stop_if_interrupted()
-            yield
-            self.stop_if_interrupted()
-        finally:
-            self.meter.lap(strategy=False)
+        with self.undisturbed():
+            self.meter.lap(strategy=True)
+            try:
+                self.catch_up()
+                self.stop_if_asked()
+                yield
+                self.stop_if_asked()
+            finally:
+                self.meter.lap(strategy=False)
 
-    def stop_if_interrupted(self) -> None:
-        """Raise KeyboardInterrupt if that was asked for."""
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Around work of the host's."""
+        before, self.busy = self.busy, True
+        try:
+            yield
+        finally:
+            self.busy = before
+
+    def stop_if_asked(self) -> None:
+        """Raise KeyboardInterrupt if that was asked for, or TimeLimitReached if the time is up.
+
+        A replay takes as long as it takes: it has to end where the record does.
+        """
         if self.interrupted:
             raise KeyboardInterrupt
+        if self.limit_s is None or self.journal.replaying:
+            return
+        if self.late or self.journal.ended or self.meter.elapsed_s >= self.limit_s:
+            self.late = True
+            raise TimeLimitReached(f"the search may take {self.limit_s:g} s")
+
+    def stop_if_hanging(self) -> None:
+        """Raise TimeLimitReached in the strategy's own code if the time is up."""
+        if self.busy:
+            return
+        with self.undisturbed():
+            self.catch_up()
+        self._told += self.late
+        if self._told > PATIENCE:
+            raise Stubborn
+        self.stop_if_asked()
 
     def postpone(self, question: Question, before: Cost, score: Score | None) -> None:
         """Record a call at the next chance: from a generator that is being closed no error would get out."""
@@ -81,14 +129,15 @@ class Session:
 
     def catch_up(self) -> None:
         """Record what was postponed."""
-        if self._postponed is not None and not self.interrupted:
+        if self._postponed is not None and not self.interrupted and not self.late:
             postponed, self._postponed = self._postponed, None
             self.record(*postponed)
 
     def record(self, question: Question, before: Cost, score: Score | None = None) -> None:
-        """Record a call that a replay makes anew, because its result is not in the ledger."""
-        if self.journal.replaying:
-            self.journal.replay(question)
-        else:
-            self.journal.record([question], [score], [before, self.meter.spent])
-            self.tell()
+        """Record a call whose result is not in the ledger: a replay has it from a checkpoint, or makes it anew."""
+        with self.undisturbed():
+            if self.journal.replaying:
+                self.journal.replay(question)
+            else:
+                self.journal.record([question], [score], [before, self.meter.spent])
+                self.tell()

@@ -12,13 +12,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ticketsearch.errors import NotARun
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ticketsearch.errors import CorruptRun, NotARun
+from ticketsearch.files import write_atomically
 from ticketsearch.results import MARKER, SPEC
 
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything that decides a run's outcome; its digest names the folder."""
+    """Everything that decides a run's outcome but the code's version, which its result has; its digest names it."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     strategy: str
     distribution: str
@@ -34,13 +39,49 @@ class Spec:
     checkpoints: int
     engine: str
     device: str
+    time_limit_s: float | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """For JSON; a time limit that is none is not part of what a run is."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
     @property
     def folder_name(self) -> str:
         """Readable, unique, safe on any file system."""
-        identity = hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=6).hexdigest()
+        identity = hashlib.blake2b(json.dumps(self.given, sort_keys=True).encode(), digest_size=6).hexdigest()
         words = f"{self.task}-{self.strategy}-{self.sparsity:g}-seed{self.seed}"
         return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', words)[:120]}-{identity}"
+
+
+def keep_spec(folder: Path, spec: Spec) -> None:
+    """Write ``spec.json``, or find it as it was written.
+
+    Raises:
+        CorruptRun: it says something else than the folder's name.
+    """
+    path, text = folder / SPEC, (json.dumps(spec.given, indent=1) + "\n").encode()
+    if not path.is_file():
+        write_atomically(path, text)
+    elif path.read_bytes() != text:
+        raise CorruptRun(f"{path} is not as it was written; move the folder away to start anew")
+
+
+def read_spec(folder: Path) -> Spec:
+    """The spec of a run.
+
+    Raises:
+        NotARun: there is none.
+        CorruptRun: it does not parse.
+    """
+    path = folder / SPEC
+    try:
+        return TypeAdapter(Spec).validate_json(path.read_bytes())
+    except OSError as error:
+        raise NotARun(f"{folder} holds no run ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CorruptRun(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def checked_out(out: Path) -> Path:

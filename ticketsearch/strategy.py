@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -65,8 +66,25 @@ def build_strategy(name: str, cls: type, settings: Mapping[str, Any]) -> Strateg
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else "parameters"
-        raise InvalidValue(f"strategy {name!r}: {key} = {settings.get(key)!r}: {first['msg'].lower()}") from error
+        raise InvalidValue(f"strategy {name!r}: {key} = {_short(settings.get(key))}: {first['msg'].lower()}") from error
+    for key in settings:
+        if not _finite(getattr(strategy, key)):
+            raise InvalidValue(f"strategy {name!r}: {key} = {_short(settings[key])}: it should be a finite number")
     return strategy
+
+
+def _finite(value: object) -> bool:
+    """Whether all numbers in a value are: JSON knows no others, and no search means one."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 200 else f"{text[:200]}..."
 
 
 def parameters_of(strategy: Strategy) -> dict[str, Any]:

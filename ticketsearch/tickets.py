@@ -3,29 +3,34 @@
 A ticket file is safetensors and nothing else: packed mask bits, the start weights of the kept
 positions, and all parameters that are never pruned. It is complete: no seed, no library version
 and no pickle is needed to read it back, and its size is proportional to the kept weights.
+
+A file may come from a stranger. Nothing in it is run, and what is reserved for it is what its own length pays for: a
+weight of the network has at least its bit in the mask.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, FloatArray
-from ticketsearch.errors import CorruptRun, InvalidValue
-from ticketsearch.files import write_atomically
+from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
 from ticketsearch.masks import Layer, MaskSpace, digest, pack, unpack
+from ticketsearch.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from torch import nn
 
-Part = TypeVar("Part")
+FORMAT = "ticketsearch-ticket-2"
+MAX_DIMENSIONS = 16
+"""Of a tensor; NumPy and PyTorch allow more, networks need fewer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +162,10 @@ def save_ticket(
     path: Path, ticket: Ticket, space: MaskSpace, trained: Weights, rest_shapes: dict[str, tuple[int, ...]]
 ) -> None:
     """Write a ticket with its start weights filled in (:meth:`Ticket.started`), atomically."""
-    from safetensors.numpy import save
-
     if ticket.weights is None:
         raise InvalidValue("a ticket is saved with its start weights")
     header = {
-        "format": "ticketsearch-ticket-1",
+        "format": FORMAT,
         "mask_digest": digest(ticket.mask),
         "step": str(ticket.step),
         "layers": json.dumps([[layer.name, list(layer.shape), layer.uses] for layer in space.layers]),
@@ -176,9 +179,7 @@ def save_ticket(
         "trained": trained.vector[ticket.mask],
         "trained_rest": trained.rest,
     }
-    # safetensors writes the memory behind an array, whatever its strides.
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    write_atomically(path, save(contiguous, metadata=header))
+    write_sealed(path, header, tensors)
 
 
 def load_ticket(folder: str | os.PathLike[str]) -> SavedTicket:
@@ -191,72 +192,74 @@ def load_ticket(folder: str | os.PathLike[str]) -> SavedTicket:
         NotARun: no ticket is there.
         CorruptRun: the file is damaged, or its mask does not match its digest.
     """
-    return _read(folder, _assemble)
+    return _read(folder)
 
 
 def load_mask(folder: str | os.PathLike[str]) -> tuple[MaskSpace, BoolArray]:
-    """Read the mask of a finished run, ``(D,)``, and nothing else of its ticket.
-
-    Args:
-        folder: a run's folder, or a ``ticket.safetensors`` file.
+    """The mask space and the mask ``(D,)`` of a finished run.
 
     Raises:
-        NotARun: no ticket is there.
-        CorruptRun: the file is damaged, or its mask does not match its digest.
+        NotARun, CorruptRun: as :func:`load_ticket` does.
     """
-    return _read(folder, _mask, ("mask",))
+    ticket = _read(folder)
+    return ticket.space, ticket.mask
 
 
-def _read(
-    folder: str | os.PathLike[str],
-    assemble: Callable[[dict[str, str], dict[str, np.ndarray[Any, Any]]], Part],
-    names: Sequence[str] | None = None,
-) -> Part:
-    """What ``assemble`` makes of a ticket file's header and its tensors of these names; default all."""
-    from safetensors import SafetensorError, safe_open
-
-    from ticketsearch.errors import NotARun
-
+def _read(folder: str | os.PathLike[str]) -> SavedTicket:
     path = Path(folder)
     if path.is_dir():
         path = path / "ticket.safetensors"
     if not path.is_file():
         raise NotARun(f"no ticket at {path}; name the folder of a finished run")
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in names or file.keys()}
-        return assemble(header, tensors)
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-        raise CorruptRun(f"{path} is not a readable ticket: {error}") from error
-
-
-def _mask(header: dict[str, str], tensors: dict[str, np.ndarray[Any, Any]]) -> tuple[MaskSpace, BoolArray]:
-    layers: list[Layer] = []
-    for name, shape, uses in json.loads(header["layers"]):
-        offset = layers[-1].span.stop if layers else 0
-        layers.append(Layer(name, tuple(shape), offset, uses))
-    space = MaskSpace(tuple(layers))
-    if tensors["mask"].nbytes != -(-space.size // 8):
-        raise ValueError(f"{tensors['mask'].nbytes} bytes of mask for {space.size} weights")
-    mask = unpack(tensors["mask"], space.size)
-    if digest(mask) != header["mask_digest"]:
-        raise ValueError("the mask does not match its digest")
-    return space, mask
+        return _assemble(*read_sealed(path))
+    except (KeyError, ValueError, TypeError, OSError, OverflowError, RecursionError, MemoryError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else error
+        raise CorruptRun(f"{path} is not a readable ticket: {what}") from error
 
 
 def _assemble(header: dict[str, str], tensors: dict[str, np.ndarray[Any, Any]]) -> SavedTicket:
-    space, mask = _mask(header, tensors)
-    rest_shapes = {name: tuple(shape) for name, shape in json.loads(header["rest"])}
-    rest_size = sum(int(np.prod(shape)) for shape in rest_shapes.values())
+    if header["format"] != FORMAT:
+        raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
+    layers: list[Layer] = []
+    for name, shape, uses in json.loads(header["layers"]):
+        offset = layers[-1].span.stop if layers else 0
+        layers.append(Layer(*_named_shape(name, shape), offset, _natural(uses)))
+    space, step = MaskSpace(tuple(layers)), _natural(int(header["step"]))
+    rest_shapes = dict(_named_shape(name, shape) for name, shape in json.loads(header["rest"]))
+    if len({*rest_shapes, *(layer.name for layer in layers)}) < len(json.loads(header["rest"])) + len(layers):
+        raise ValueError("two of its tensors have one name")
+    size, rest_size = sum(math.prod(layer.shape) for layer in layers), sum(map(math.prod, rest_shapes.values()))
+
+    def tensor(name: str, count: int, dtype: type[np.generic] = np.float32) -> np.ndarray[Any, Any]:
+        found = tensors[name]
+        if found.shape != (count,) or found.dtype != dtype:
+            raise ValueError(f"{name} is {found.dtype} {found.shape}, not {np.dtype(dtype)} ({count},)")
+        return found
+
+    mask = unpack(tensor("mask", -(-size // 8), np.uint8), size)  # from here on, size is known to be paid for
+    if digest(mask) != header["mask_digest"]:
+        raise ValueError("the mask does not match its digest")
+    kept = int(np.count_nonzero(mask))
+    held = tensor("held", size - kept if tensors["held"].size else 0)
 
     def weights(which: str) -> Weights:
-        vector = np.zeros(space.size, dtype=np.float32)
-        vector[mask] = tensors[which]
-        if tensors["held"].size:
-            vector[~mask] = tensors["held"]
-        if tensors[f"{which}_rest"].shape != (rest_size,):
-            raise ValueError(f"{which}_rest has shape {tensors[f'{which}_rest'].shape}, not ({rest_size},)")
-        return Weights(vector, tensors[f"{which}_rest"])
+        vector = np.zeros(size, dtype=np.float32)
+        vector[mask] = tensor(which, kept)
+        if held.size:
+            vector[~mask] = held
+        return Weights(vector, tensor(f"{which}_rest", rest_size))
 
-    return SavedTicket(space, mask, weights("start"), weights("trained"), int(header["step"]), rest_shapes)
+    return SavedTicket(space, mask, weights("start"), weights("trained"), step, rest_shapes)
+
+
+def _named_shape(name: object, shape: object) -> tuple[str, tuple[int, ...]]:
+    if not isinstance(name, str) or not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"{str([name, shape])[:80]} is not a name and a shape")
+    return name, tuple(_natural(length) for length in shape)
+
+
+def _natural(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
+        raise ValueError(f"{str(value)[:80]!r} is not a size")
+    return value

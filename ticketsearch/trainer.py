@@ -1,16 +1,22 @@
-"""Single trainings and derivatives: the verbs of strategies that look at weights."""
+"""Single trainings and derivatives: the verbs of strategies that look at weights.
+
+What they give is not in the ledger but in checkpoints; charges are made and trials recorded just the same when a
+resumed run takes it from there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import TypeVar
 
 import numpy as np
 
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.checkpoints import Kept, identity_of, keyed
 from ticketsearch.cost import Cost
 from ticketsearch.engine import Job, Relaxed, batch_indices
-from ticketsearch.errors import StrategyError, TicketsearchError
+from ticketsearch.errors import BudgetExhausted, StrategyError
 from ticketsearch.ledger import Kind
 from ticketsearch.masks import digest
 from ticketsearch.recipe import Recipe
@@ -22,7 +28,7 @@ from ticketsearch.tickets import Weights
 
 Running = Callable[[tuple[int, ...]], Iterator[Relaxed]]
 """From the steps to stop at to the training that does."""
-Result = TypeVar("Result")
+Values = TypeVar("Values", FloatArray, ScoreArray)
 
 
 class Trainer:
@@ -53,11 +59,13 @@ class Trainer:
 
         def run(ticks: tuple[int, ...]) -> Iterator[Relaxed]:
             if relaxation is None:
-                return ((*state, {}) for state in session.engine.train(job, ticks))
-            seed = int(stream(session.seed, "relaxation", number).integers(2**62))
-            return session.engine.train_relaxed(job, relaxation, ticks, seed)
+                yield from ((*state, {}) for state in session.engine.train(job, ticks))
+            else:
+                seed = int(stream(session.seed, "relaxation", number).integers(2**62))
+                yield from session.engine.train_relaxed(job, relaxation, ticks, seed)
 
-        return self._training(job, [step - first_step for step in stops], validate, run)
+        ticks = [step - first_step for step in stops]
+        return self._training(job, ticks, validate, run, _Shelf(session, number, job, ticks, validate, relaxation))
 
     def derivative(
         self,
@@ -66,26 +74,34 @@ class Trainer:
         start: Weights,
         examples: int,
         price: int,
-        compute: Callable[[Weights, IntArray], Result],
-    ) -> Result:
+        compute: Callable[[Weights, IntArray], Values],
+    ) -> Values:
         """Charge ``price`` trainings of the examples, draw them, compute at the masked weights, record."""
-        session = self._session
+        session, number = self._session, self._derivatives
+        keep = session.checkpoints and examples >= session.recipe.batch_size  # fewer cost no more than their checkpoint
         with session.verb():
-            rng = stream(session.seed, "gradients", self._derivatives)
+            rng = stream(session.seed, "gradients", number)
             self._derivatives += 1
+            name, identity = f"{kind}-{number}", identity_of(mask, start.vector, start.rest, examples) if keep else ""
             before = session.meter.spent
             session.meter.charge(session.pricing.training(mask, price * examples))
-            with session.meter.engine():
-                chosen: IntArray = rng.choice(session.meter.train_size, examples, replace=False).astype(np.int64)
-                result = compute(Weights(np.where(mask, start.vector, 0), start.rest), chosen)
+            if keep and (kept := session.checkpoints.load(name, identity)):
+                result: Values = kept.arrays["result"]
+            else:
+                with session.meter.engine():
+                    chosen: IntArray = rng.choice(session.meter.train_size, examples, replace=False).astype(np.int64)
+                    result = compute(Weights(np.where(mask, start.vector, 0), start.rest), chosen)
+                if keep:
+                    session.checkpoints.save(name, identity, {"result": result})
             session.record((kind, digest(mask), examples), before)
             return result
 
-    def _training(self, job: Job, stops: list[int], validate: bool, run: Running) -> Iterator[Snapshot]:
-        """The generator: stretches of at most an epoch, each charged before it runs."""
+    def _training(self, job: Job, stops: list[int], validate: bool, run: Running, shelf: _Shelf) -> Iterator[Snapshot]:
+        """The generator: stretches of at most an epoch, each charged before it runs, or taken from a checkpoint."""
         mask, wanted, last = job.masks[0], set(stops), max(stops, default=0)
         ticks = sorted(wanted | set(range(self._session.steps_per_epoch, last, self._session.steps_per_epoch)))
-        running = run(tuple(ticks))
+        running = zip(ticks, run(tuple(ticks)), strict=True)
+        kept = shelf.load(min(wanted, default=0))
         before, done, seen, loss = self._session.meter.spent, 0, 0, 0.0
         score: Score | None = None
         repeatable = closed = False  # whether a resumed run would end this training at the same step; broken off
@@ -94,29 +110,35 @@ class Trainer:
                 with self._session.verb():
                     measuring = validate and tick in wanted
                     self._session.meter.charge(self._stretch(job, tick - done, first=done == 0, measuring=measuring))
-                    with self._session.meter.engine():
-                        weights, losses, trained = next(running)
-                    loss += float(losses[0]) * (tick - done)
+                    if kept is None:
+                        with self._session.meter.engine():  # from the beginning, if that was kept and this is not
+                            weights, losses, trained = next(state for reached, state in running if reached == tick)
+                        loss += float(losses[0]) * (tick - done)
                     done = tick
                     if not np.isfinite(loss):
                         score = Score.of(None, None, f"training diverged before step {job.first_step + tick}")
                         raise StrategyError(f"{score.reason}; lower the rate")
-                    if measuring:
-                        score = self._measured(weights)
+                    if tick in wanted and kept is None:
+                        score = self._measured(weights) if measuring else None
+                        own = Weights(weights.vector[0], weights.rest[0])
+                        snapshot = Snapshot(job.first_step + tick, own, loss / (tick - seen), score, trained)
+                        shelf.save(tick, snapshot)
+                    elif tick in wanted and kept is not None:
+                        snapshot, score = kept, kept.score
                     self._session.tell()
                 if tick in wanted:
-                    own = Weights(weights.vector[0], weights.rest[0])
-                    yield Snapshot(job.first_step + tick, own, loss / (tick - seen), score, trained)
+                    yield snapshot
                     seen, loss = tick, 0.0
+                    kept = shelf.load(min((stop for stop in wanted if stop > tick), default=0))
             repeatable = True
-        except TicketsearchError:
+        except (BudgetExhausted, StrategyError):
             repeatable = True
             raise
         except GeneratorExit:
             repeatable = closed = True
             raise
         finally:
-            if done and repeatable and not self._session.interrupted:
+            if done and repeatable and not self._session.interrupted and not self._session.late:
                 record = self._session.postpone if closed else self._session.record
                 record(("train", digest(mask), done), before, score)
 
@@ -130,3 +152,38 @@ class Trainer:
         with self._session.meter.engine():
             measures = self._session.engine.measure(weights, self._session.validation)
         return Score.of(float(measures.accuracy[0]), float(measures.loss[0]))
+
+
+class _Shelf:
+    """The checkpoints of one training: its snapshots, by the steps done."""
+
+    def __init__(
+        self, session: Session, number: int, job: Job, stops: list[int], validate: bool, relaxation: Relaxation | None
+    ) -> None:
+        self._checkpoints, self._number, self._identity = session.checkpoints, number, ""
+        if self._checkpoints:
+            trained = [
+                part
+                for name, one in sorted((relaxation.trainables if relaxation else {}).items())
+                for part in (name, one.start, repr((one.rate, one.decay)))
+            ]
+            asked = repr((asdict(job.recipe), job.first_step, stops, validate))
+            self._identity = identity_of(job.masks, job.start.vector, job.start.rest, job.held, asked, *trained)
+
+    def load(self, done: int) -> Snapshot | None:
+        kept = self._checkpoints.load(f"train-{self._number}-{done}", self._identity) if done else None
+        return _snapshot(kept) if kept else None
+
+    def save(self, done: int, snapshot: Snapshot) -> None:
+        arrays = {"vector": snapshot.weights.vector, "rest": snapshot.weights.rest}
+        arrays |= {f"trained.{name}": array for name, array in snapshot.trained.items()}
+        score = None if snapshot.score is None else asdict(snapshot.score)
+        facts = {"step": snapshot.step, "train_loss": snapshot.train_loss, "score": score}
+        self._checkpoints.save(f"train-{self._number}-{done}", self._identity, arrays, facts)
+
+
+def _snapshot(kept: Kept) -> Snapshot:
+    arrays, facts = kept.arrays, kept.facts
+    score = None if facts["score"] is None else Score(**facts["score"])
+    trained = keyed(arrays, "trained.")
+    return Snapshot(facts["step"], Weights(arrays["vector"], arrays["rest"]), facts["train_loss"], score, trained)

@@ -49,8 +49,12 @@ def run(strategy: str, seed: int, *points: tuple[float, float, float | None], **
     values = {
         "curve": curve, "cost": cost(last), "confirmation": confirmation, "calls": calls, "run": f"{strategy}{seed}",
         "random_test_accuracy": 0.4 + noise(seed + 100), "dense_test_accuracy": 0.8, "short_scores": {},
+        "validation_accuracy": points[-1][1], "references": {},
         "layers": [{"name": "a", "shape": [4, 5], "kept": 4, "density": 0.2}],
     }  # fmt: skip
+    if strategy == "imp":
+        shuffled = confirmation | {"test_accuracy": 0.41 + noise(seed + 200)}
+        values["references"] = {"shuffle-mask": shuffled}
     return result(strategy, seed, accuracy, **(values | changes))
 
 
@@ -176,6 +180,8 @@ def test_no_verdict_without_imp_with_few_seeds_or_with_a_failed_control() -> Non
     [few] = analyse(runs[:9] + imps[:9])
     assert {v.outcome for v in few.verdicts} == {"none"}
     assert any("9 paired seeds" in reason for v in few.verdicts for reason in v.reasons)
+    bare = [one.model_copy(update={"references": {}}) for one in imps]
+    assert any("No IMP was run with the control" in reason for reason in analyse(runs + bare)[0].verdicts[0].reasons)
     useless = {"shuffle-mask": imps[0].confirmation.model_copy(update={"test_accuracy": 0.67})}
     shuffled = [one.model_copy(update={"references": useless}) for one in imps]
     [failed] = analyse(runs + shuffled)

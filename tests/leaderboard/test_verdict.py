@@ -16,7 +16,7 @@ from ticketsearch.leaderboard.verdict import MIN_SEEDS, MUCH, RULE, Control, Ver
 
 
 def reach(own: Mapping[int, Curve], imp: Mapping[int, Curve], random: Mapping[int, float], **changes: Any) -> Verdict:
-    return judge("ga", "tiny", 0.9, changes.pop("currency", "seconds"), own, imp, random, **changes)
+    return judge("ga", "tiny", 0.9, changes.pop("currency", "CPU seconds"), own, imp, random, **changes)
 
 
 def runs(accuracy: float, cost: float, spent: float, n: int = 10) -> dict[int, Curve]:
@@ -81,7 +81,7 @@ def test_a_failed_control_forbids_a_verdict_and_says_why() -> None:
 def test_runs_that_missed_for_want_of_budget_support_nothing() -> None:
     short = reach(runs(0.5, 0.1, 0.5), IMP, RANDOM)
     assert short.outcome == "none"
-    assert "10 runs that missed the target spent 0.5 seconds on average, the reference 1 " in short.reasons[0]
+    assert "10 runs that missed the target spent 0.5 CPU seconds on average, the reference 1 " in short.reasons[0]
     assert reach(runs(0.5, 0.1, 0.96), IMP, RANDOM).outcome == "supported"  # the next evaluation did not fit
     hits = runs(0.6, 0.1, 0.1) | {0: Curve((0.1,), (0.5,), 0.1)}
     assert reach(hits, IMP, RANDOM).outcome == "refuted"  # though one run stopped early and missed

@@ -22,11 +22,11 @@ def test_verdicts_standings_and_targets_are_the_analysis_s() -> None:
     ga = section.contender("ga")
     cells = standing_cells(ga, section.reference)
     assert cells[2] == points(ga.to_imp) == "-16.0 [-16.0, -16.0]"
-    assert cells[5] == "2.0"
+    assert cells[6] == "2.0"
     assert "| ga | 3e+04 | never | never | never |" in text  # 0.5 is above a tenth of the gap, not above half of it
     assert "| imp | 550 | 550 | 550 |" in text
     assert RULE in text
-    assert "IMP's ticket" not in text  # no such control was run
+    assert "- IMP's ticket is above the same mask shuffled within layers" in text
 
 
 def test_figures_beside_no_verdict_are_in_brackets_and_the_reason_is_said() -> None:
@@ -34,7 +34,7 @@ def test_figures_beside_no_verdict_are_in_brackets_and_the_reason_is_said() -> N
     [section] = analyse(runs)
     assert verdict_cells(section.verdicts[0])[2] == "(inf)"
     assert verdict_cells(section.verdicts[0])[5] == "no verdict"
-    assert "- Only 4 paired seeds; a verdict takes 10." in as_markdown([section])
+    assert "- ga: Only 4 paired seeds; a verdict takes 10." in as_markdown([section])
 
 
 def test_a_search_that_exploits_its_evaluator_is_named() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from ticketsearch.cli import experiments, plugins
+from ticketsearch.cli import experiments, plugins, verify
 from ticketsearch.cli.options import (
     DataRoot,
     Device,
@@ -33,9 +35,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+"""Whatever the parser refuses; its class is not exported, the one below it is."""
+
 plugins.add_to(app)
 app.command()(experiments.compare)
 app.command()(experiments.ablate)
+app.command()(verify.verify)
 
 Out = Annotated[Path, typer.Option(help="Folder of run folders.")]
 
@@ -59,6 +65,9 @@ def run(
         ),
     ] = None,
     checkpoints: Annotated[int, typer.Option(help="Masks confirmed on the search's way, at costs doubling.")] = 8,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Wall time of the search: '90s', '10min', '2h'. Default none.")
+    ] = None,
     out: Out = Path("runs"),
     device: Device = "cpu",
     engine: Engine = "auto",
@@ -93,6 +102,7 @@ def run(
             checkpoints=checkpoints,
             fidelity=fidelity,
             source=DataSource(data_root, download),
+            time_limit=time_limit,
             progress=bar,
         )
     if as_json:
@@ -152,16 +162,43 @@ def report(
 
 
 def main() -> NoReturn:
-    """Entry point of the console script: our errors are one line on stderr, never a traceback."""
+    """Entry point of the console script: errors are one line on stderr, never a traceback."""
     try:
-        app()
+        code = app(prog_name="ticketsearch", standalone_mode=False) or 0
+        sys.stdout.flush()
     except TicketsearchError as error:
-        message = " ".join(str(error).split())
-        print(f"ticketsearch: error: {message}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, SystemExit) as stop:  # typer makes an exit with 130 of the former
-        if isinstance(stop, SystemExit) and stop.code != 130:
-            raise
+        code = _refuse(str(error), error.exit_code)
+    except _UsageError as error:
+        code = _refuse_usage(error)
+    except KeyboardInterrupt:
+        code = 130
+    except OSError as error:  # what we write ourselves has errors of its own; this is a pipe, a terminal, a folder
+        code = _refuse(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+        _forget_output()
+    if code == 130:
         print("ticketsearch: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+    sys.exit(code)
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"ticketsearch: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _refuse_usage(error: Exception) -> int:
+    """A command line that does not parse; without any arguments, the help."""
+    context = getattr(error, "ctx", None)
+    message: str = error.format_message()  # type: ignore[attr-defined] # of the parser's base class, which is not exported
+    if context is not None and message in ("", context.get_help()):
+        error.show()  # type: ignore[attr-defined]
+        return 2
+    where = f"; see '{context.command_path} --help'" if context is not None else ""
+    return _refuse(message.rstrip(".") + where, 2)
+
+
+def _forget_output() -> None:
+    """Let the interpreter's own flush at the end go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

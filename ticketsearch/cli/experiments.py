@@ -48,10 +48,11 @@ def compare(
     from rich.console import Console
 
     from ticketsearch import leaderboard
+    from ticketsearch.executor import compute
     from ticketsearch.report import text
     from ticketsearch.report.progress import StudyTable
     from ticketsearch.results import Result
-    from ticketsearch.study import compute, make_study, planned, read_study
+    from ticketsearch.study import make_study, planned, read_study
 
     grid: dict[str, Any] = {
         "strategies": strategies and parse_names(strategies), "tasks": tasks and parse_names(tasks),
@@ -62,7 +63,7 @@ def compare(
     grid = {key: value for key, value in grid.items() if value is not None}
     if study is not None and grid:
         raise InvalidValue(f"a study says what to run itself; leave out {', '.join(grid)}, or change {study}")
-    plan = read_study(study) if study is not None else make_study("compare", grids=[grid])
+    plan = read_study(study) if study is not None else make_study("compare", {"grids": [grid]})
     where = {"out": None if out is None else str(out), "device": device, "engine": engine}
     plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
     items = planned(plan)

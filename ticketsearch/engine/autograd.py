@@ -100,6 +100,11 @@ class Autograd:
     _task: Task
     _device: torch.device
 
+    @property
+    def device(self) -> str:
+        """Implements :attr:`ticketsearch.engine.Engine.device`."""
+        return str(self._device)
+
     def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
         """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
         return self._derivatives.gradients(weights, indices)

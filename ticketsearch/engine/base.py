@@ -82,6 +82,15 @@ class Engine(Protocol):
     name: str
     layout: Layout
 
+    @property
+    def device(self) -> str:
+        """Where it computes: ``cpu``, ``cuda:0``."""
+        ...
+
+    def warm_up(self) -> None:
+        """Compile or load what the first call would wait for, so that no search is charged for it."""
+        ...
+
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
         """Train, yielding the population after each of ``stops`` (ascending step counts, from 1 to ``job.steps``).
 

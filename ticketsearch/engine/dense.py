@@ -27,7 +27,7 @@ from ticketsearch.engine.optimizers import make_optimizer
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
-from ticketsearch.tasks.layout import layout_of, unflatten
+from ticketsearch.tasks.layout import layout_of, read_weights, unflatten
 from ticketsearch.tickets import Weights
 
 CHUNK_BYTES = 256 * 2**20
@@ -72,6 +72,13 @@ class DenseEngine(Autograd):
             yield module.train(training)
         finally:
             self._modules.put(module)
+
+    def warm_up(self) -> None:
+        """Implements :meth:`ticketsearch.engine.Engine.warm_up`: one step of one network."""
+        start = read_weights(self._task.build(seed=0), self.layout)
+        recipe, batch = self._task.recipe.lasting(1), np.arange(self._task.recipe.batch_size)[None]
+        job = Job(np.ones((1, self.layout.space.size), dtype=bool), start, recipe, batch)
+        self.evaluate(job, Split(self._task.validation.inputs[:1], self._task.validation.labels[:1]))
 
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
         """Implements :meth:`ticketsearch.engine.Engine.train`."""

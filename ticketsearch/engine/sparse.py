@@ -112,6 +112,10 @@ class SparseEngine(Autograd):
         self._split: tuple[Split, Batches] | None = None
         self._compiled = False
 
+    def warm_up(self) -> None:
+        """Implements :meth:`ticketsearch.engine.Engine.warm_up`."""
+        self._compile()
+
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
         """Implements :meth:`ticketsearch.engine.Engine.train`."""
         self._compile()

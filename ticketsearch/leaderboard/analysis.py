@@ -6,9 +6,10 @@ sparsity are compared seed by seed; costs are compared in three currencies. Noth
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from ticketsearch.leaderboard.table import Estimate, Row, build, label_of
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Control, Verdict, compare, judge
 from ticketsearch.results import Baseline, CostRecord, Result
 
-Kind = Literal["search", "imp", "other"]
+Kind = Literal["search", "hybrid", "imp", "other"]
 GRID = 24
 """Costs at which mean curves are drawn."""
 EPOCHS, FLOPS, SECONDS = CURRENCIES
@@ -56,7 +57,9 @@ class Contender:
 
     Attributes:
         label: unique in its group.
-        kind: ``search`` if it scores masks by the evaluator, ``imp``, or ``other``.
+        key: strategy and parameters, the same in all groups whatever their neighbours and budgets.
+        kind: ``search`` if it does nothing but score masks by the evaluator, ``hybrid`` if it also trains or asks for
+            gradients, ``imp``, or ``other``.
         row: its line of the leaderboard.
         accuracies: confirmed, by seed.
         curve: mean confirmed accuracy over search cost in epochs, where all seeds have one.
@@ -74,6 +77,7 @@ class Contender:
     """
 
     label: str
+    key: str
     kind: Kind
     row: Row
     accuracies: dict[int, float]
@@ -117,13 +121,16 @@ class Section:
     Attributes:
         task, sparsity: about what.
         contenders: best mean accuracy first.
-        reference: label of the IMP that verdicts are against: the most accurate point of SGD's frontier; None without.
-        frontier: labels of the IMPs (and one-shot magnitude) that no other beats in both cost and accuracy, by cost.
+        reference: label of the IMP that verdicts are against, the one of best mean validation accuracy: the test split
+            chooses nothing; None without.
+        frontier: labels of the IMPs (and one-shot magnitude) that no other beats in both cost and mean validation
+            accuracy, by cost.
         fractions, targets: of the gap from random masks to the reference; no targets without a gap.
         controls: what must hold before anything is concluded.
-        verdicts: for each search and currency.
+        verdicts: for each search and currency; hybrids get none, as what they find may be SGD's doing.
         fidelity: of short scores.
-        dense_budget: the dense network trained for a whole search budget, and how long that is in epochs.
+        dense_budget: the dense network trained for the longest of the baselines' budgets, and how long that is in
+            epochs.
     """
 
     task: str
@@ -167,7 +174,7 @@ class Aggregate:
     """A strategy over all sparsities of a task: the mean of the middle half of its runs' confirmed accuracies.
 
     Attributes:
-        label: as in the sections; only contenders that are in all of them.
+        label: the shortest of its labels in the sections; budgets may differ between them.
         task: over whose sparsities.
         sparsities: strata of the interval's resampling.
         middle: the interquartile mean.
@@ -184,10 +191,14 @@ def aggregate(sections: Sequence[Section]) -> list[Aggregate]:
     found = []
     for task in dict.fromkeys(section.task for section in sections):
         own = [section for section in sections if section.task == task]
-        labels = set.intersection(*({one.label for one in section.contenders} for section in own))
-        for label in labels if len(own) > 1 else ():
-            strata = [list(section.contender(label).accuracies.values()) for section in own]
-            if middle := interquartile_mean(strata):
+        by_key: dict[str, list[Contender]] = defaultdict(list)
+        for section in own:
+            for one in section.contenders:
+                by_key[one.key].append(one)
+        for same in by_key.values():
+            middle = interquartile_mean([list(one.accuracies.values()) for one in same])
+            if len(own) > 1 and len(same) == len(own) and middle:
+                label = min((one.label for one in same), key=len)
                 found.append(Aggregate(label, task, [section.sparsity for section in own], middle))
     return sorted(found, key=lambda one: (one.task, -one.middle.value, one.label))
 
@@ -218,7 +229,7 @@ class _Builder:
         baselines: Sequence[Baseline],
     ) -> None:
         self.task, self.sparsity, self.rows, self.runs = task, sparsity, rows, runs
-        self.baselines = baselines
+        self.baselines = list({one.seed: one for one in sorted(baselines, key=lambda one: one.budget)}.values())
         self.accuracies = {name: {s: r.test_accuracy for s, r in own.items()} for name, own in runs.items()}
         self.means = {name: statistics.fmean(own.values()) for name, own in self.accuracies.items()}
         self.kinds = {name: _kind(next(iter(own.values()))) for name, own in runs.items()}
@@ -227,7 +238,10 @@ class _Builder:
             for currency in CURRENCIES
         }
         imps = [name for name, kind in self.kinds.items() if kind == "imp"]
-        self.reference = max(imps, key=lambda name: (len(runs[name]), self.means[name]), default=None)
+        self.validation = {
+            name: statistics.fmean(run.validation_accuracy for run in own.values()) for name, own in runs.items()
+        }
+        self.reference = max(imps, key=lambda name: (len(runs[name]), self.validation[name]), default=None)
         self.frontier = self._frontier()
         self.targets = self._targets()
 
@@ -239,7 +253,8 @@ class _Builder:
         contenders = [
             self._contender(name, to_imp.get(name), to_random.get(name), ranks.get(name)) for name in self.rows
         ]
-        dense = [b.dense_budget_test_accuracy for b in self.baselines]
+        longest = max((one.budget for one in self.baselines), default=None)
+        dense = [one.dense_budget_test_accuracy for one in self.baselines if one.budget == longest]
         return Section(
             task=self.task,
             sparsity=self.sparsity,
@@ -252,17 +267,18 @@ class _Builder:
             verdicts=self._verdicts(),
             fidelity=self._fidelity(),
             dense_budget=Estimate.of(dense) if dense else None,
-            dense_budget_epochs=self.baselines[0].budget if dense else None,
+            dense_budget_epochs=longest,
         )
 
     def _contender(
         self, name: str, to_imp: Comparison | None, to_random: Comparison | None, rank: Summary | None
     ) -> Contender:
         runs = list(self.runs[name].values())
-        search = self.kinds[name] == "search"
+        search = self.kinds[name] in ("search", "hybrid")
         costs = [run.cost for run in runs]
         return Contender(
             label=name,
+            key=json.dumps([runs[0].strategy, runs[0].parameters], sort_keys=True),
             kind=self.kinds[name],
             row=self.rows[name],
             accuracies=self.accuracies[name],
@@ -292,13 +308,14 @@ class _Builder:
         )
 
     def _frontier(self) -> list[str]:
-        """Of what prunes by magnitude of trained weights: cheaper or more accurate than all others."""
+        """Of what prunes by magnitude of trained weights, on the most seeds: cheaper or better than all others."""
         names = [n for n, own in self.runs.items() if self.kinds[n] == "imp" or _strategy(own) == "magnitude"]
-        ordered = sorted(names, key=lambda name: (self.rows[name].epochs.mean, -self.means[name]))
+        most = max((len(self.runs[name]) for name in names), default=0)
+        ordered = sorted(names, key=lambda name: (self.rows[name].epochs.mean, -self.validation[name]))
         best, kept = -math.inf, []
         for name in ordered:
-            if self.means[name] > best:
-                best = self.means[name]
+            if len(self.runs[name]) == most and self.validation[name] > best:
+                best = self.validation[name]
                 kept.append(name)
         return kept
 
@@ -346,9 +363,10 @@ class _Builder:
         return {seed for own in self.runs.values() for seed in own}
 
     def _ranks(self) -> dict[str, Summary]:
-        """Of contenders that share the most seeds."""
-        seeds = sorted(self._all_seeds())
-        names = [name for name, own in self.accuracies.items() if own.keys() >= set(seeds)]
+        """On the seeds that most contenders have; of those that have them all."""
+        common, _ = Counter(frozenset(own) for own in self.accuracies.values()).most_common(1)[0]
+        seeds = sorted(common)
+        names = [name for name, own in self.accuracies.items() if own.keys() >= common]
         summaries = rank_intervals([[self.accuracies[name][seed] for seed in seeds] for name in names])
         return dict(zip(names, summaries, strict=True))
 
@@ -358,10 +376,17 @@ class _Builder:
         runs = list(self.runs[self.reference].values())
         found = [_above("dense", "The dense network", [r.dense_test_accuracy for r in runs],
                         "random masks", [r.random_test_accuracy for r in runs])]  # fmt: skip
-        shuffled = [r.references["shuffle-mask"].test_accuracy for r in runs if "shuffle-mask" in r.references]
-        if len(shuffled) == len(runs):
-            found.append(_above("shuffle-mask", "IMP's ticket", [r.test_accuracy for r in runs],
-                                "the same mask shuffled within layers", shuffled))  # fmt: skip
+        controlled = [
+            name for name, own in self.runs.items()
+            if self.kinds[name] == "imp" and all("shuffle-mask" in run.references for run in own.values())
+        ]  # fmt: skip
+        if not controlled:
+            return [*found, Control("shuffle-mask", False, "No IMP was run with the control shuffle-mask.")]
+        best = max(controlled, key=lambda name: (len(self.runs[name]), self.validation[name]))
+        runs = list(self.runs[best].values())
+        shuffled = [run.references["shuffle-mask"].test_accuracy for run in runs]
+        found.append(_above("shuffle-mask", "IMP's ticket", [r.test_accuracy for r in runs],
+                            "the same mask shuffled within layers", shuffled))  # fmt: skip
         return found
 
     def _verdicts(self) -> list[Verdict]:
@@ -373,6 +398,7 @@ class _Builder:
             judge(
                 name, self.task, self.sparsity, currency, self.curves[currency][name],
                 self.curves[currency][self.reference], random, controls,
+                [self.curves[currency][one] for one in self.frontier],
             )
             for name, kind in self.kinds.items() if kind == "search" for currency in CURRENCIES
         ]  # fmt: skip
@@ -409,7 +435,7 @@ def _fidelity(population: str, steps: int, epochs: float | None, pairs: list[lis
 
 def _kind(run: Result) -> Kind:
     if run.calls.get("evaluate"):
-        return "search"
+        return "search" if run.calls.keys() == {"evaluate"} else "hybrid"
     return "imp" if run.strategy == "imp" else "other"
 
 
@@ -460,20 +486,16 @@ def _mean_tau(pairs: Sequence[Sequence[tuple[float, float]]]) -> Summary | None:
 
 
 def _exploitation(runs: Sequence[Result]) -> Exploitation | None:
-    """At common checkpoints: what each seed's search held at costs doubling up to the budget."""
-    spent = min(run.cost.epochs for run in runs)
-    first = max(run.curve[0].cost.epochs for run in runs)
-    if not 0 < first < spent:
+    """At common checkpoints: what each seed's search held at costs doubling up to when it found its best."""
+    scored = [[point for point in run.curve if point.search_score is not None] for run in runs]
+    if not all(scored) or any(points[0].cost.epochs <= 0 for points in scored):
         return None
-    count = math.floor(math.log2(spent / first)) + 1
-    grid = [spent / 2**back for back in range(count - 1, -1, -1)]
+    count = min(math.floor(math.log2(points[-1].cost.epochs / points[0].cost.epochs)) for points in scored) + 1
     trajectories = []
-    for run in runs:
-        points = [p for p in run.curve if p.search_score is not None]
-        if not points or points[0].cost.epochs > grid[0]:
-            return None
-        held = [[p for p in points if p.cost.epochs <= cost * (1 + 1e-9)][-1] for cost in grid]
+    for points in scored:
+        costs = [points[-1].cost.epochs / 2**back for back in range(count - 1, -1, -1)]
+        held = [[point for point in points if point.cost.epochs <= cost * (1 + 1e-9)][-1] for cost in costs]
         trajectories.append(
-            [(cost, p.search_score or 0.0, p.test_accuracy) for cost, p in zip(grid, held, strict=True)]
+            [(cost, point.search_score or 0.0, point.test_accuracy) for cost, point in zip(costs, held, strict=True)]
         )
     return exploitation(trajectories)

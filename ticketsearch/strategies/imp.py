@@ -91,11 +91,11 @@ class IterativeMagnitudePruning(PruningOptions):
                 if number == 0 and snapshot.step == rewind:
                     origin = snapshot.weights
                 last = snapshot
-                if self.stop == "never":
+                if self.stop == "never" or (number == 0 and snapshot.step < rewind):
                     continue
                 scores = self._scores(problem, snapshot.weights.vector)
-                if stability.settled(self._prune(problem.space, mask, scores, counts)):
-                    break
+                if stability.settled(self._prune(problem.space, mask, scores, counts)[mask]):  # of survivors only:
+                    break  # what was pruned before agrees in any two masks
             assert last is not None  # a round has at least one step
             lengths.append(last.step)
             trained = np.where(mask, last.weights.vector, trained)  # w_f of a pruned weight: when it was pruned

@@ -4,7 +4,8 @@ Source: Zhou et al., "Deconstructing lottery tickets" (arXiv:1905.01067), sectio
 probability ``sigmoid(s)``, gradients straight through; weights frozen at signed constants, ``sign(w_i)`` times the
 layer's standard deviation; dynamic weight rescaling multiplies a layer by ``N / sum(b)``. Published supermasks end at
 the sparsity they like; here a penalty pulls each layer's expected density to its share of the one asked for, and the
-ticket keeps exactly its number, in each layer those most likely kept.
+ticket keeps exactly its number, in each layer those most likely kept. A mask drawn from undecided probabilities is not
+that ticket, so, unlike in the paper, the logits are multiplied by a steepness that grows geometrically while training.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ class Supermask:
         weights: frozen at ``signed-constant`` or at their ``init`` values.
         rescale: dynamic weight rescaling while searching; made for supermasks that keep about half of the weights, at
             a tenth it multiplies them by ten and the search collapses.
-        learning_rate: of the logits, under Adam.
+        learning_rate: of the logits, under Adam, falling to zero.
+        steepness: of the probabilities in the logits at the end; 1 leaves them as published.
         pull: strength of the penalty on the expected density; 0 lets the density float, as published.
     """
 
     densities: Literal["uniform", "erk", "smart-ratio"] = "uniform"
     weights: Literal["signed-constant", "init"] = "signed-constant"
     rescale: bool = False
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    steepness: Annotated[float, Field(ge=1)] = 20.0
     pull: Annotated[float, Field(ge=0)] = 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
@@ -55,11 +58,11 @@ class Supermask:
             frozen = signed_constants(frozen, space)
         logits: FloatArray = np.zeros_like(frozen)
         counts = layer_counts(self.densities, space, problem.n_kept)
-        relaxation = self._relaxation(space, counts, frozen, logits)
         recipe = replace(
             problem.recipe.lasting(problem.steps_for(1)), optimizer="adam", learning_rate=self.learning_rate,
-            weight_decay=0.0,
+            weight_decay=0.0, schedule="cosine",
         )  # fmt: skip
+        relaxation = self._relaxation(space, counts, frozen, logits, recipe.steps)
         for snapshot in problem.train(recipe=recipe, relaxation=relaxation):
             logits = snapshot.trained["logits"]
         if self.rescale:  # the factors it was trained with: N over the weights kept
@@ -67,13 +70,18 @@ class Supermask:
                 frozen[layer.span] *= np.float32(layer.size / count)
         return Ticket(top_per_layer(logits, counts, space), Weights(frozen, initial.rest), scores=logits)
 
-    def _relaxation(self, space: MaskSpace, counts: IntArray, frozen: FloatArray, logits: FloatArray) -> Relaxation:
+    def _relaxation(
+        self, space: MaskSpace, counts: IntArray, frozen: FloatArray, logits: FloatArray, steps: int
+    ) -> Relaxation:
         import torch
 
         constant = torch.from_numpy(frozen)
 
-        def weights(trained: Tensors, _step: int, generator: torch.Generator) -> Tensor:
-            probability = torch.sigmoid(trained["logits"])
+        def probabilities(trained: Tensors, step: int) -> Tensor:
+            return torch.sigmoid(self.steepness ** (step / steps) * trained["logits"])
+
+        def weights(trained: Tensors, step: int, generator: torch.Generator) -> Tensor:
+            probability = probabilities(trained, step)
             with torch.no_grad():
                 kept = torch.bernoulli(probability, generator=generator)
                 factor = torch.ones_like(kept)
@@ -82,8 +90,8 @@ class Supermask:
                         factor[layer.span] = layer.size / kept[layer.span].sum().clamp(min=1)
             return constant.to(kept.device) * factor * (kept + probability - probability.detach())
 
-        def penalty(trained: Tensors, _step: int) -> Tensor:
-            probability = torch.sigmoid(trained["logits"])
+        def penalty(trained: Tensors, step: int) -> Tensor:
+            probability = probabilities(trained, step)
             pulls = [
                 pull_to_density(probability[layer.span].mean(), int(count) / layer.size, self.pull)
                 for layer, count in zip(space.layers, counts, strict=True)

@@ -68,6 +68,7 @@ class ClosedFormEngine:
     """
 
     name = "closed-form"
+    device = "cpu"
 
     def __init__(
         self, space: MaskSpace, n_kept: int, seed: int, fails: Callable[[BoolArray], bool] | None = None
@@ -85,6 +86,9 @@ class ClosedFormEngine:
         self._scale = float(np.square(self._target, dtype=float).sum())
         self._fails = fails
         self.thirds = 0
+
+    def warm_up(self) -> None:
+        """Nothing to compile."""
 
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
         """Implements :class:`ticketsearch.engine.Engine`; so do the others."""

@@ -1,0 +1,231 @@
+"""The search of one run: a strategy let loose on its problem, watched, and what it brings back, checked."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Protocol
+
+import numpy as np
+
+from ticketsearch.checkpoints import Checkpoints
+from ticketsearch.cost import Cost, Meter
+from ticketsearch.engine import Engine
+from ticketsearch.errors import BudgetExhausted, StorageError, StrategyError, TicketsearchError, TimeLimitReached
+from ticketsearch.files import FULL
+from ticketsearch.ledger import Ledger
+from ticketsearch.problem import MaskProblem
+from ticketsearch.session import Stubborn
+from ticketsearch.spec import Spec
+from ticketsearch.strategy import Strategy
+from ticketsearch.tasks import Task
+from ticketsearch.tickets import Ticket, Weights
+
+GRACE_S = 0.2
+"""How often a strategy whose time is up is told so, should it not listen."""
+
+
+class Progress(Protocol):
+    """Watches a run."""
+
+    def search(self, problem: MaskProblem) -> None:
+        """Called after each recorded batch of trials."""
+        ...
+
+    def confirm(self, what: str, fraction: float) -> None:
+        """Called during confirmation with the network being trained and the fraction done."""
+        ...
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def search(self, problem: MaskProblem) -> None:
+        """Does nothing."""
+
+    def confirm(self, what: str, fraction: float) -> None:
+        """Does nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What a search ended with.
+
+    Attributes:
+        ticket: as the strategy returned it, or the incumbent.
+        stopped: why it ended.
+        problem: incumbents, notes, number of trials.
+        spent: its cost.
+    """
+
+    ticket: Ticket
+    stopped: str
+    problem: MaskProblem
+    spent: Cost
+
+
+def search(
+    spec: Spec,
+    strategy: Strategy,
+    task: Task,
+    engine: Engine,
+    initial: Weights,
+    ledger: Ledger,
+    progress: Progress,
+    checkpoints: Checkpoints | None = None,
+    problem_type: Callable[..., MaskProblem] = MaskProblem,
+) -> Searched:
+    """Search, or replay what the ledger holds of a search and go on.
+
+    Args:
+        spec: of the run: budget, sparsity, seed, fidelity, time limit.
+        strategy: what is let loose.
+        task: on what.
+        engine: computes.
+        initial: the run's initial weights.
+        ledger: the record; trials in it are not paid for again.
+        progress: watches.
+        checkpoints: what trials in the ledger gave.
+        problem_type: what the strategy is handed.
+
+    Raises:
+        StrategyError: the strategy broke its contract or found nothing.
+        StorageError: the disk is full.
+        KeyboardInterrupt: it was interrupted, and its last batch recorded.
+    """
+    engine.warm_up()
+    meter = Meter(len(task.train.labels), spec.budget)
+    if len(ledger):  # resumed: the seconds of the session before were spent too
+        meter.spent = ledger[-1].after.seconds()
+    problem = problem_type(
+        engine,
+        validation=task.validation,
+        recipe=task.recipe,
+        fidelity=spec.fidelity,
+        initial=initial,
+        sparsity=spec.sparsity,
+        meter=meter,
+        ledger=ledger,
+        seed=spec.seed,
+        progress=progress.search,
+        checkpoints=checkpoints,
+        limit_s=spec.time_limit_s,
+    )
+    ticket, stopped = _let_loose(strategy, spec.strategy, problem, meter)
+    if problem.late:  # it was told so, and may have returned what it had
+        problem.end(f"{TimeLimitReached.__name__}: the search may take {spec.time_limit_s:g} s")
+    elif ledger.ended is not None:  # it was in code of its own when its time was up, and went on in this replay
+        ticket = None
+    if ledger.ended is not None:
+        stopped, meter.spent = ledger.ended
+    if ticket is None:
+        if problem.incumbent is None:
+            raise StrategyError(
+                f"strategy {spec.strategy!r} ended without a ticket and without one scored mask ({stopped})"
+            )
+        ticket = Ticket(problem.incumbent.mask)
+    else:
+        ticket = _checked(ticket, spec.strategy, problem)
+    return Searched(ticket, stopped, problem, meter.spent)
+
+
+def _let_loose(strategy: Strategy, name: str, problem: MaskProblem, meter: Meter) -> tuple[object, str]:
+    """What the strategy returned, and why the search ended."""
+    ticket: object = None
+    stopped = "returned"
+    meter.start()
+    with _first_interrupt_finishes_batch(problem), _alarm(problem, meter):
+        try:
+            ticket = problem.search_by(strategy.search)
+            problem.finish()
+        except (BudgetExhausted, Stubborn) as error:
+            stopped = f"{type(error).__name__}: {error}"
+            problem.finish()
+        except BaseException as error:
+            problem.interrupt()  # trainings it leaves unfinished are no trials: a resumed run makes them anew
+            if isinstance(error, TicketsearchError) or not isinstance(error, Exception):
+                raise
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise StorageError(f"{error.strerror}; make room and run the same command again") from error
+            raise StrategyError(_blame(error, name)) from error
+        if problem.interrupted:  # after the last verb
+            raise KeyboardInterrupt
+    meter.lap(strategy=True)
+    return ticket, stopped
+
+
+def _blame(error: Exception, name: str) -> str:
+    """Which strategy failed, how and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"strategy {name!r} failed at {last.filename}:{last.lineno}: {type(error).__name__}: {error}"
+
+
+def _checked(ticket: object, name: str, problem: MaskProblem) -> Ticket:
+    where = f"strategy {name!r} returned"
+    if not isinstance(ticket, Ticket):
+        raise StrategyError(f"{where} {type(ticket).__name__}; search must return a Ticket or None")
+    mask, initial = np.asarray(ticket.mask), problem.initial_weights()
+    if mask.dtype != np.bool_ or mask.shape != (problem.space.size,):
+        raise StrategyError(f"{where} a mask of {mask.dtype} {mask.shape}; needed: bool ({problem.space.size},)")
+    kept = int(np.count_nonzero(mask))
+    if kept != problem.n_kept:
+        raise StrategyError(f"{where} a mask that keeps {kept} weights; sparsity asks for {problem.n_kept}")
+    if not 0 <= ticket.step <= problem.recipe.steps:
+        raise StrategyError(f"{where} a ticket of step {ticket.step}; the recipe has {problem.recipe.steps}")
+    weights = ticket.weights
+    if weights is not None and (
+        weights.vector.shape != initial.vector.shape or weights.rest.shape != initial.rest.shape
+    ):
+        raise StrategyError(f"{where} start weights of shapes {weights.vector.shape}, {weights.rest.shape}")
+    for what, values in (("held values", ticket.held), ("scores", ticket.scores)):
+        if values is not None and values.shape != mask.shape:
+            raise StrategyError(f"{where} {what} of shape {values.shape}; needed: {mask.shape}")
+    return ticket
+
+
+@contextmanager
+def _first_interrupt_finishes_batch(problem: MaskProblem) -> Iterator[None]:
+    """First Ctrl-C: finish and record the batch, then stop. Second: at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        problem.interrupt()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _alarm(problem: MaskProblem, meter: Meter) -> Iterator[None]:
+    """Raise TimeLimitReached in the strategy's own code once its time is up; the verbs look at the clock themselves.
+
+    Outside the main thread, and where there is no ``setitimer`` (Windows), only the verbs do: a strategy that never
+    calls one is not stopped there. Nor is one that does not return from a call into C.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if problem.limit_s is None or not main or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def expire(_signal: int, _frame: FrameType | None) -> None:
+        problem.stop_if_hanging()
+
+    handler = signal.signal(signal.SIGALRM, expire)
+    delay = max(GRACE_S, problem.limit_s - meter.elapsed_s)
+    before = signal.setitimer(signal.ITIMER_REAL, delay, GRACE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
+        signal.signal(signal.SIGALRM, handler)

@@ -1,0 +1,316 @@
+"""Whether a finished run is what it says: its search replayed, its confirmation and some evaluations re-executed.
+
+The replay runs the strategy against the recorded trials, in memory: it has to ask the same questions in the same
+order, at the same cost, and end with the same ticket. Trainings of the search, whose results the record does not hold,
+are computed again by that; evaluations are answered from the record, and a sample of them is computed and compared.
+
+On the sparse engine everything must agree exactly. On the dense one, whose sums depend on the machine, an accuracy may
+be off by :data:`TOLERANCE`; losses and weights are not compared.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ticketsearch.anytime import curve_of
+from ticketsearch.arrays import BoolArray
+from ticketsearch.confirm import confirm_with_references
+from ticketsearch.cost import Meter
+from ticketsearch.engine import Engine, make_engine
+from ticketsearch.errors import CorruptRun, InvalidValue, StrategyError
+from ticketsearch.ledger import Ledger, Record, Trial, read_record
+from ticketsearch.masks import digest
+from ticketsearch.problem import MaskProblem
+from ticketsearch.results import LEDGER, Confirmation, Result, read_result
+from ticketsearch.scores import Score
+from ticketsearch.search import Progress, Searched, Silent, search
+from ticketsearch.seeds import stream
+from ticketsearch.spec import Spec, read_spec
+from ticketsearch.strategy import Strategy, make_strategy
+from ticketsearch.tasks import DataSource, Task, load_task
+from ticketsearch.tasks.layout import read_weights
+from ticketsearch.tickets import SavedTicket, Ticket, Weights, load_ticket
+
+TOLERANCE = 0.02
+"""Of an accuracy, on the dense engine."""
+COUNTED = ("train_examples", "forward_examples", "dense_flops", "sparse_flops", "trainings")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was re-executed, and what came out otherwise.
+
+    Attributes:
+        run: the folder.
+        recorded: evaluations on record.
+        evaluations: how many of them were computed again.
+        networks: confirmations that were: the ticket's and its references'.
+        tolerance: of an accuracy; 0 = exactly.
+        differences: a line for each.
+    """
+
+    run: str
+    recorded: int
+    evaluations: int
+    networks: int
+    tolerance: float
+    differences: list[str]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether everything does."""
+        return not self.differences
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"agrees": self.agrees, **asdict(self)}
+
+
+def verify_run(
+    folder: str | os.PathLike[str],
+    *,
+    trials: int = 16,
+    strategy: Strategy | None = None,
+    task: str | Task | None = None,
+    source: DataSource | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Re-execute a sample of a finished run's evaluations, its search's trainings and its confirmation.
+
+    Args:
+        folder: the run's; nothing in it is changed.
+        trials: how many evaluations, drawn by the run's seed.
+        strategy: the instance, for a run whose strategy was not given by name.
+        task: where the task is, if its own name does not say: a name, ``"package.module:function"`` or a task.
+        source: where data sets lie.
+        workers: threads of the engine.
+        progress: watches.
+
+    Raises:
+        NotARun: no finished run is there.
+        CorruptRun: a file is damaged.
+        InvalidValue: the task or the strategy is another one.
+    """
+    if trials < 0:
+        raise InvalidValue(f"trials {trials} is less than 0")
+    path = Path(folder)
+    result, spec, record, saved = read_result(path), read_spec(path), read_record(path / LEDGER), load_ticket(path)
+    loaded = task if isinstance(task, Task) else load_task(task or spec.task, source)
+    if loaded.fingerprint != spec.task_fingerprint:
+        raise InvalidValue(
+            f"task {loaded.name!r} has other data or another recipe than the run's (fingerprint {loaded.fingerprint}, "
+            f"the run's is {spec.task_fingerprint}); name the run's own task"
+        )
+    engine = make_engine(loaded, spec.device, spec.engine, workers)
+    searcher = strategy or make_strategy(spec.strategy, spec.parameters)
+    check = _Check(result, spec, record, saved, loaded, engine, progress or Silent())
+    return check.run(searcher, trials)
+
+
+class _Remembering(MaskProblem):
+    """Remembers the masks it was asked about, by digest and steps."""
+
+    seen: dict[tuple[str, int], BoolArray]
+
+    def evaluate(self, masks: BoolArray | Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
+        try:
+            return super().evaluate(masks, fidelity)
+        finally:
+            steps = self.fidelity if fidelity is None else int(fidelity)
+            self.seen.update({(digest(mask), steps): np.array(mask) for mask in masks})
+
+
+class _Check:
+    """The steps of a verification, in order; differences are collected."""
+
+    def __init__(
+        self, result: Result, spec: Spec, record: Record, saved: SavedTicket, task: Task, engine: Engine,
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        self._result, self._spec, self._record, self._saved = result, spec, record, saved
+        self._task, self._engine, self._progress = task, engine, progress
+        self._initial = read_weights(task.build(spec.seed), engine.layout)
+        self._exact = engine.name == "sparse"
+        self._seen: dict[tuple[str, int], BoolArray] = {}
+        self._differences: list[str] = []
+
+    def run(self, strategy: Strategy, trials: int) -> Verification:
+        self._papers()
+        found = self._replay(strategy)
+        evaluations = [trial for trial in self._record.trials if trial.kind == "evaluate"]
+        chosen = stream(self._spec.seed, "verify").permutation(len(evaluations))[:trials]
+        sample = [evaluations[index] for index in sorted(chosen)]
+        self._evaluations(sample)
+        networks = self._confirmation(found)
+        return Verification(
+            run=self._result.run,
+            recorded=len(evaluations),
+            evaluations=len(sample),
+            networks=networks,
+            tolerance=0.0 if self._exact else TOLERANCE,
+            differences=self._differences,
+        )
+
+    def _compare(self, what: str, recorded: object, found: object) -> None:
+        if recorded != found:
+            self._differences.append(f"{what}: {_short(recorded)} on record, {_short(found)} now")
+
+    def _accuracies(self, what: str, recorded: Sequence[float | None], found: Sequence[float | None]) -> None:
+        """Exactly, or within the tolerance."""
+        pairs = list(zip(recorded, found, strict=False))
+        near = len(recorded) == len(found) and all(
+            a == b or (a is not None and b is not None and abs(a - b) <= TOLERANCE) for a, b in pairs
+        )
+        if self._exact or not near:
+            self._compare(what, list(recorded), list(found))
+
+    def _papers(self) -> None:
+        """The files of the run must say the same."""
+        result, record = self._result, self._record
+        for name, value in self._spec.given.items():
+            if name in Result.model_fields:
+                self._compare(f"{name} of spec.json and result.json", value, getattr(result, name))
+        self._compare("trials of result.json and ledger", result.trials, len(record.trials))
+        self._compare("mask of result.json and ticket", result.mask_digest, self._saved.mask_digest)
+
+    def _replay(self, strategy: Strategy) -> Searched | None:
+        """The search again, its evaluations answered from the record; ``None`` if it goes another way."""
+
+        def remembering(*arguments: Any, **options: Any) -> MaskProblem:
+            problem = _Remembering(*arguments, **options)
+            problem.seen = self._seen
+            return problem
+
+        with Ledger() as memory:
+            memory.append(self._record.trials)
+            if self._record.ended is not None:
+                memory.end(*self._record.ended)
+            try:
+                found = search(
+                    self._spec, strategy, self._task, self._engine, self._initial, memory, self._progress,
+                    problem_type=remembering,
+                )  # fmt: skip
+            except (CorruptRun, StrategyError) as error:
+                self._differences.append(f"search: {error}")
+                return None
+        self._compare("trials of the search", len(self._record.trials), found.problem.trials)
+        spent, recorded = asdict(found.spent), self._result.cost.model_dump()
+        for name in COUNTED:
+            self._compare(f"{name} of the search", recorded[name], spent[name])
+        self._compare("ticket of the search", self._result.mask_digest, digest(found.ticket.mask))
+        best = found.problem.incumbent
+        self._compare("search_score", self._result.search_score, best.score.value if best else None)
+        if self._exact and found.ticket.weights is not None:
+            self._weights("start weights of the ticket", self._saved.start, found.ticket.weights)
+        return found
+
+    def _evaluations(self, sample: Sequence[Trial]) -> None:
+        """Compute some of them, as the search's evaluator did."""
+        problem = MaskProblem(
+            self._engine,
+            validation=self._task.validation,
+            recipe=self._task.recipe,
+            fidelity=self._spec.fidelity,
+            initial=self._initial,
+            sparsity=self._spec.sparsity,
+            meter=Meter(len(self._task.train.labels)),
+            ledger=Ledger(),
+            seed=self._spec.seed,
+        )
+        for trial in sample:
+            what = f"trial {trial.number}"
+            mask = self._seen.get((trial.mask, trial.fidelity))
+            if mask is None:
+                self._differences.append(f"{what}: mask {trial.mask} was not asked for again")
+                continue
+            [score] = problem.evaluate(mask[None], trial.fidelity)
+            self._compare(f"{what}, state", trial.state, "failed" if score.failed else "complete")
+            if not score.failed and trial.state == "complete":
+                self._accuracies(f"{what}, score", [trial.score], [score.value])
+                if self._exact:
+                    self._compare(f"{what}, loss", trial.loss, score.loss)
+
+    def _confirmation(self, found: Searched | None) -> int:
+        """The ticket on record, trained and tested again beside its references; how many networks that were."""
+        same = found is not None and digest(found.ticket.mask) == self._saved.mask_digest
+        ticket = found.ticket if found is not None and same else self._claimed()
+        controls = tuple(self._spec.controls) if same else ()  # they need scores, which no file holds
+        confirmed, references = confirm_with_references(
+            self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
+            self._progress.confirm, controls,
+        )  # fmt: skip
+        result = self._result
+        self._network("ticket", result.confirmation, confirmed.record)
+        for name, reference in references.items():
+            if name in result.references:
+                self._network(name, result.references[name], reference)
+            else:
+                self._differences.append(f"{name}: not on record")
+        if self._exact:
+            trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
+            self._weights("trained weights of the ticket", self._saved.trained, trained)
+        heads = {"": confirmed.record, **{f"{name}_": references[name] for name in ("dense", "random", "magnitude")}}
+        for name, record in heads.items():
+            field = f"{name}test_accuracy"
+            self._accuracies(field, [getattr(result, field)], [record.test_accuracy])
+        self._accuracies("validation_accuracy", [result.validation_accuracy], [confirmed.record.validation_accuracy])
+        if found is not None and same:
+            self._curve(found, confirmed.record)
+        return 1 + len(references)
+
+    def _curve(self, found: Searched, record: Confirmation) -> None:
+        """The search's earlier masks, confirmed again."""
+        again = curve_of(
+            self._engine, self._task, self._spec, self._initial, found.problem.incumbents, found.ticket, found.spent,
+            record, self._progress.confirm,
+        )  # fmt: skip
+        self._compare(
+            "masks of the curve", [one.mask_digest for one in self._result.curve], [one.mask_digest for one in again]
+        )
+        for which in ("search_score", "test_accuracy", "validation_accuracy"):
+            pair = ([getattr(one, which) for one in curve] for curve in (self._result.curve, again))
+            self._accuracies(f"{which} of the curve", *pair)
+
+    def _claimed(self) -> Ticket:
+        """The ticket of the file."""
+        saved = self._saved
+        pruned = np.where(saved.mask, np.float32(0), saved.start.vector)
+        return Ticket(saved.mask, saved.start, saved.step, pruned if pruned.any() else None)
+
+    def _network(self, name: str, recorded: Confirmation, found: Confirmation) -> None:
+        for which in ("test_accuracies", "validation_accuracies"):
+            self._accuracies(f"{name}, {which}", getattr(recorded, which), getattr(found, which))
+        self._accuracies(f"{name}, test_accuracy", [recorded.test_accuracy], [found.test_accuracy])
+        untrained = "untrained_test_accuracy"
+        self._accuracies(f"{name}, {untrained}", [getattr(recorded, untrained)], [getattr(found, untrained)])
+        for which in ("steps", "diverged"):
+            self._compare(f"{name}, {which}", getattr(recorded, which), getattr(found, which))
+
+    def _weights(self, what: str, recorded: Weights, found: Weights) -> None:
+        pairs = ((recorded.vector, found.vector), (recorded.rest, found.rest))
+        other = sum(int(np.count_nonzero(~((a == b) | (np.isnan(a) & np.isnan(b))))) for a, b in pairs)
+        if other:
+            self._differences.append(f"{what}: {other} values differ")
+
+
+def _short(value: object) -> str:
+    return f"{', '.join(map(str, value))}" if isinstance(value, list) else str(value)
+
+
+def lines_of(verification: Verification) -> Iterator[str]:
+    """A verification in words, a line each."""
+    how = f"to {verification.tolerance:g}" if verification.tolerance else "exactly"
+    yield (
+        f"{verification.run}: re-executed the search with {verification.evaluations} of {verification.recorded} "
+        f"evaluations, and the confirmation of {verification.networks} networks; compared {how}"
+    )
+    for difference in verification.differences:
+        yield f"differs: {difference}"
+    yield "it agrees" if verification.agrees else f"{len(verification.differences)} differences"
