@@ -115,25 +115,35 @@ def run(
 
 @app.command()
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder of run folders, or one run folder.")] = Path("runs"),
+    runs: Annotated[Path, typer.Argument(help="Folder of run folders, one run folder, or an archive.")] = Path("runs"),
+    task: Annotated[str | None, typer.Option(help="Only runs on this task.")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Only runs at this sparsity.")] = None,
     as_markdown: Markdown = False,
     svg: Annotated[Path | None, typer.Option(help="Also write the leaderboard as a picture.")] = None,
     html: Annotated[Path | None, typer.Option(help="Also write everything as one page, to be opened offline.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write raw values, a line for each run.")] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="Also write all results as one compact file, to be reported from.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the leaderboard of finished runs, grouped by task and sparsity."""
+    """Show the leaderboard of finished runs, grouped by task and sparsity, and the verdicts on searches."""
     from ticketsearch import leaderboard
     from ticketsearch.leaderboard.analysis import analyse
-    from ticketsearch.leaderboard.studies import load_study
-    from ticketsearch.report import text
+    from ticketsearch.leaderboard.studies import load_study, write_archive
+    from ticketsearch.report import text, verdicts
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
     study = load_study(runs)
+    if task is not None or sparsity is not None:
+        study = study.only(task, sparsity)
     results, problems = study.results, study.problems
     groups = leaderboard.build(results)
-    sections = analyse(results, study.baselines) if html or as_json else []
+    sections = analyse(results, study.baselines)
+    judged = [section for section in sections if section.verdicts]
+    if archive:
+        write_archive(archive, study)
     if svg:
         from ticketsearch.report.svg import write_svg
 
@@ -152,9 +162,11 @@ def report(
         found = {"groups": [group.as_dict() for group in groups], "sections": [one.as_dict() for one in sections]}
         print_json(found | {"unreadable": problems})
     elif as_markdown:
-        print(text.markdown(groups))
+        print("\n\n".join([text.markdown(groups), *([verdicts.as_markdown(judged)] if judged else [])]))
     else:
         print_rich(text.leaderboard(groups))
+        if judged:
+            print_rich(verdicts.as_renderables(judged))
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
     if problems:

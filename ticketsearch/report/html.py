@@ -122,7 +122,7 @@ def _chapters(
 
 def _evaluator(section: Section, runs: dict[str, Result]) -> int | None:
     """Steps of the evaluator, if all searches of a section have the same."""
-    steps = {runs[run].fidelity for one in section.contenders for run in one.row.runs if one.kind == "search"}
+    steps = {runs[run].fidelity for one in section.contenders for run in one.row.runs if one.searches}
     return steps.pop() if len(steps) == 1 else None
 
 

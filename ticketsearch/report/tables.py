@@ -133,7 +133,7 @@ def exploitation(sections: Iterable[Section]) -> list[list[str]]:
     rows = []
     for section in sections:
         for one in section.contenders:
-            if one.kind != "search":
+            if not one.searches:
                 continue
             tau = "none" if one.tau is None else f"{summary(one.tau, 1, 2)}, n {one.tau.n}"
             found = one.exploitation

@@ -35,7 +35,7 @@ def name_of(section: Section) -> str:
 def rivals(section: Section) -> list[Contender]:
     """Everything that is not SGD's: searches first."""
     found = [one for one in section.contenders if one.kind != "imp" and one.row.strategy != "magnitude"]
-    return sorted(found, key=lambda one: one.kind != "search")
+    return sorted(found, key=lambda one: not one.searches)
 
 
 def anytime(section: Section, styles: dict[str, Style]) -> Figure:

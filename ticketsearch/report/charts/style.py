@@ -50,13 +50,13 @@ RANDOM = Style("--muted", "6px,3px", "x", 1.5)
 def styles_of(sections: Iterable[Section]) -> dict[str, Style]:
     """One style for each contender, the same in all sections; searches have the first."""
     kinds = {one.label: one.kind for section in sections for one in section.contenders}
-    order = sorted(kinds, key=lambda label: (("search", "other", "imp").index(kinds[label]), label))
+    order = sorted(kinds, key=lambda label: (("search", "hybrid", "other", "imp").index(kinds[label]), label))
     return {
         label: Style(
             f"--c{place % COLOURS}",
             DASHES[place % len(DASHES)],
             SYMBOLS[place % len(SYMBOLS)],
-            2.5 if kinds[label] == "search" else 1.5,
+            2.5 if kinds[label] in ("search", "hybrid") else 1.5,
         )
         for place, label in enumerate(order)
     }
