@@ -3,9 +3,11 @@
     ticketsearch report benchmarks/results/search-cost.json.gz --json > report.json
     python benchmarks/recompute.py benchmarks/results/search-cost.json.gz report.json
 
-Means and intervals, paired differences, signed-rank p-values with Holm's correction, running times, targets, break-even
-ratios and rank correlations are computed with SciPy and plain Python from the archive alone. Prints how many numbers
-were compared and the largest difference; exits 1 if one is above 1e-9.
+Means and their intervals, paired differences, signed-rank p-values (without ties, where SciPy's test is exact) with
+Holm's correction, probabilities of improvement, targets, running times, the ratios of the verdicts and rank
+correlations are computed with SciPy and plain Python from the archive alone, and each run must be in exactly one row.
+Bootstrap intervals, ranks, exploitation and outcomes are not recomputed. Prints how many numbers were compared and the
+largest difference; exits 1 if one is above 1e-9.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ TOLERANCE = 1e-9
 CURRENCIES: dict[str, Callable[[Any], float]] = {
     "train examples": lambda cost: cost["train_examples"] + cost["forward_examples"] / 3,
     "kept-weight FLOPs": lambda cost: cost["sparse_flops"],
-    "seconds": lambda cost: cost["cpu_s"],
+    "CPU seconds": lambda cost: cost["cpu_s"],
 }
 
 
@@ -48,6 +50,7 @@ class Checker:
             difference = 0.0 if own == reported else math.inf
         else:
             difference = abs(reported - own) / max(1.0, abs(own))
+            difference = math.inf if math.isnan(difference) else difference
         if difference >= self.worst:
             self.worst, self.place = difference, f"{place}: reported {reported}, recomputed {own}"
 
@@ -61,6 +64,9 @@ def main() -> None:
     archive = json.loads(gzip.decompress(arguments.archive.read_bytes()))
     report = json.loads(arguments.report.read_text(encoding="utf-8"))
     by_folder = {run["run"]: run for run in archive["results"]}
+    rows = [f for section in report["sections"] for one in section["contenders"] for f in one["row"]["runs"]]
+    if len(rows) != len(set(rows)) or not set(rows) <= by_folder.keys():
+        sys.exit("a run is in two rows, or in the report alone")
     checker = Checker()
     for section in report["sections"]:
         _section(section, by_folder, archive["baselines"], checker)
@@ -78,7 +84,7 @@ def _section(section: Any, by_folder: Any, baselines: Any, checker: Checker) -> 
         label: {seed: statistics.fmean(r["confirmation"]["test_accuracies"]) for seed, r in own.items()}
         for label, own in runs.items()
     }
-    reference = _reference(section, runs, accuracies)
+    reference = _reference(section, runs)
     p_values: dict[str, tuple[Any, float]] = {}
     for one in section["contenders"]:
         label, place = one["label"], f"{where} {one['label']}"
@@ -93,12 +99,14 @@ def _section(section: Any, by_folder: Any, baselines: Any, checker: Checker) -> 
         checker.check(f"{where} {label} Holm", reported, own)
     if section["targets"]:
         _targets(section, runs, accuracies, reference, checker)
+        _ratios(section, runs, accuracies, reference, checker)
     _fidelity(section, runs, baselines, checker)
 
 
-def _reference(section: Any, runs: Any, accuracies: Any) -> str:
+def _reference(section: Any, runs: Any) -> str:
     imps = [label for label, own in runs.items() if next(iter(own.values()))["strategy"] == "imp"]
-    best = max(imps, key=lambda label: (len(runs[label]), statistics.fmean(accuracies[label].values())), default="")
+    validation = {label: statistics.fmean(r["validation_accuracy"] for r in runs[label].values()) for label in imps}
+    best = max(imps, key=lambda label: (len(runs[label]), validation[label]), default="")
     if section["reference"] not in (best or None, best):
         sys.exit(f"reference {section['reference']!r}; recomputed {best!r}")
     return best
@@ -146,14 +154,32 @@ def _targets(section: Any, runs: Any, accuracies: Any, reference: str, checker: 
     for one in section["contenders"]:
         for currency, cost_of in CURRENCIES.items():
             for target, reported in zip(targets, one["running_times"][currency], strict=True):
-                spent, hits = 0.0, 0
-                for run in runs[one["label"]].values():
-                    hit = next((cost_of(p["cost"]) for p in run["curve"] if p["test_accuracy"] >= target - 1e-9), None)
-                    hits += hit is not None
-                    spent += cost_of(run["cost"]) if hit is None else min(hit, cost_of(run["cost"]))
-                place = f"{where} {one['label']} ERT {currency}"
-                checker.check(place, reported["ert"], spent / hits if hits else math.inf)
-                checker.check(f"{place} hits", reported["successes"], hits)
+                own = _ert(runs[one["label"]].values(), target, cost_of)
+                checker.check(f"{where} {one['label']} ERT {currency}", reported["ert"], own)
+
+
+def _ratios(section: Any, runs: Any, accuracies: Any, reference: str, checker: Checker) -> None:
+    """R of each verdict: first hits on paired seeds, to the reference's mean accuracy less the margin."""
+    for verdict in section["verdicts"]:
+        if verdict["target"] is None:
+            continue
+        own, other = runs[verdict["strategy"]], runs[reference]
+        seeds = sorted(own.keys() & other.keys())
+        target = statistics.fmean(accuracies[reference][seed] for seed in seeds) - 0.003
+        cost_of = CURRENCIES[verdict["currency"]]
+        times = [_ert([runs_of[seed] for seed in seeds], target, cost_of) for runs_of in (own, other)]
+        place = f"{section['task']} {section['sparsity']} {verdict['strategy']} R {verdict['currency']}"
+        checker.check(f"{place} target", verdict["target"], target)
+        checker.check(place, verdict["ratio"], times[0] / times[1])
+
+
+def _ert(runs: Any, target: float, cost_of: Callable[[Any], float]) -> float:
+    spent, hits = 0.0, 0
+    for run in runs:
+        hit = next((cost_of(p["cost"]) for p in run["curve"] if p["test_accuracy"] >= target - 1e-9), None)
+        hits += hit is not None
+        spent += cost_of(run["cost"]) if hit is None else min(hit, cost_of(run["cost"]))
+    return spent / hits if hits else math.inf
 
 
 def _fidelity(section: Any, runs: Any, baselines: Any, checker: Checker) -> None:
@@ -170,7 +196,8 @@ def _fidelity(section: Any, runs: Any, baselines: Any, checker: Checker) -> None
                 for seed, run in own.items():
                     if str(one["steps"]) in run["short_scores"]:
                         by_seed[seed].append((run["short_scores"][str(one["steps"])], run["test_accuracy"]))
-        taus = [stats.kendalltau(*zip(*pairs, strict=True)).statistic for pairs in by_seed.values() if len(pairs) > 2]
+        columns = [np.round(np.array(pairs).T, 12) for pairs in by_seed.values() if len(pairs) > 2]  # ties to 1e-12
+        taus = [stats.kendalltau(*own).statistic for own in columns]
         taus = [tau for tau in taus if not math.isnan(tau)]
         if one["tau"] is not None:
             place = f"{section['task']} {section['sparsity']} tau {one['population']} {one['steps']}"
