@@ -21,12 +21,22 @@ from tests.test_checkpoints import CrashAt
 from tests.test_runner import Crash, folder_of, outcome, trials_of
 from ticketsearch import MaskProblem, Result, Ticket, TicketsearchError
 from ticketsearch.cost import parse_seconds
+from ticketsearch.engine import make_engine
 from ticketsearch.errors import InvalidValue, StrategyError, TimeLimitReached
 from ticketsearch.masks import digest
 from ticketsearch.results import read_result
 
 LONG, SHORT = "100000ep", "0.5s"
 WHY = "TimeLimitReached: the search may take 0.5 s"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> None:
+    """An engine's first evaluation takes longer, loading what was compiled; that is over before the clock runs."""
+    engine = make_engine(tiny.make_task())
+    problem = tiny.make_problem(engine=engine)
+    problem.evaluate(tiny.masks_of(problem, 3))
+    list(problem.train())
 
 
 def run(out: Path, strategy: Any, **arguments: Any) -> Result:
@@ -159,7 +169,8 @@ class SlowOnce:
 
     def search(self, problem: MaskProblem) -> Ticket:
         masks = tiny.masks_of(problem, 6)
-        problem.evaluate(masks[:3])
+        if self.then != "only returns":
+            problem.evaluate(masks[:3])
         if SLOW:
             time.sleep(60)
         if self.then == "asks":
@@ -177,6 +188,13 @@ def test_a_search_that_would_be_in_time_now_still_ends_where_it_did(tmp_path: Pa
     assert (result.trials, result.stopped) == (3, WHY)
     best = max(trials_of(result.run), key=lambda t: (t.score, -(t.loss or 0)))
     assert result.mask_digest == best.mask
+
+
+def test_a_search_that_ended_with_nothing_still_has_nothing(tmp_path: Path) -> None:
+    for slow in ([True], []):
+        SLOW[:] = slow
+        with pytest.raises(StrategyError, match="without a ticket and without one scored mask"):
+            run(tmp_path, SlowOnce("only returns"))
 
 
 @dataclass(frozen=True)
