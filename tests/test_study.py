@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.conftest import Cli
+from tests.conftest import ROOT, Cli
+from tests.test_scaffold import blocks
 from ticketsearch import Result, Task
 from ticketsearch.baseline import MASKS, measure_baseline
 from ticketsearch.confirm import confirm
@@ -259,3 +260,11 @@ def test_a_study_file_and_options_exclude_each_other(cli: Cli, tmp_path: Path) -
     assert alone.code == 0
     assert isinstance(json.loads(next((tmp_path / "runs").glob("*/result.json")).read_text()), dict)
     assert isinstance(compute(read_study(path).model_copy(update={"out": str(tmp_path / "runs")}))[0].result, Result)
+
+
+def test_the_study_of_the_readme_and_ours_are_studies(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(blocks(ROOT / "README.md")["study"])
+    mine = read_study(tmp_path / "study.toml")
+    assert {item.task for item in planned(mine)} == {"mnist1d-mlp", "mnist-lenet"}
+    for path in (ROOT / "benchmarks" / "studies").glob("*.toml"):
+        assert len(planned(read_study(path))) >= 100
