@@ -10,7 +10,7 @@ import pytest
 
 from tests import tiny
 from tests.conftest import Cli
-from ticketsearch.ablation import CRITERIA, Cell, SeedOutcome, ablate, cells_of
+from ticketsearch.ablation import CRITERIA, Cell, SeedOutcome, _counts, ablate, cells_of
 from ticketsearch.actions import MASK_0, MASK_1
 from ticketsearch.arrays import FloatArray
 from ticketsearch.confirm import population
@@ -152,3 +152,16 @@ def test_bad_arguments_are_one_line(cli: Cli, tmp_path: Path, option: str, value
     assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
     assert named in outcome.err
     assert not (tmp_path / "none").exists()
+
+
+def test_the_output_layer_may_be_pruned_at_half_the_rate(tmp_path: Path) -> None:
+    space = tiny.dense_engine(tiny.make_task()).layout.space
+    counts = _counts(space, 0.8, 0.5)
+    assert counts.sum() == space.n_kept(0.8)
+    sparsities = 1 - counts / space.sizes
+    assert sparsities[0] == pytest.approx(sparsities[1], abs=0.01)
+    assert sparsities[-1] == pytest.approx(sparsities[0] / 2, abs=0.02)  # of 30 weights
+    assert _counts(space, 0.8, 1.0).tolist() == [round(0.2 * layer.size) for layer in space.layers]
+    for rate, match in ((0.0, "output_rate 0.0"), (2.0, "output_rate 2.0"), (0.5, "empty")):
+        with pytest.raises(InvalidValue, match=match):
+            _counts(space, 0.8 if match != "empty" else 0.97, rate if match != "empty" else 0.01)

@@ -27,7 +27,7 @@ from ticketsearch.criteria import FORMULAS, check_criterion
 from ticketsearch.densities import layer_counts
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
 from ticketsearch.files import write_atomically
-from ticketsearch.masks import top_per_layer
+from ticketsearch.masks import MaskSpace, apportion, top_per_layer
 from ticketsearch.seeds import stream
 from ticketsearch.tickets import Ticket, Weights
 
@@ -85,6 +85,7 @@ class Spec:
     task: str
     task_fingerprint: str
     sparsity: float
+    output_rate: float
     cells: list[Cell]
     engine: str
     device: str
@@ -137,6 +138,7 @@ def ablate(
     cells: Sequence[Cell],
     *,
     sparsity: float = 0.9,
+    output_rate: float = 1.0,
     seeds: Sequence[int] = range(5),
     out: str | os.PathLike[str] = "ablations",
     device: str = "cpu",
@@ -149,7 +151,8 @@ def ablate(
     Args:
         task: a registered name, ``"package.module:function"``, or a :class:`ticketsearch.Task`.
         cells: what to compare; see :func:`cells_of`.
-        sparsity: fraction pruned, in [0, 1), the same in every layer.
+        sparsity: fraction pruned, in [0, 1), the same in every layer but the last.
+        output_rate: the last layer's, relative to the others'; the paper's perceptrons have one half.
         seeds: one dense training each.
         out: folder of ablations.
         device: as in :func:`ticketsearch.run`.
@@ -166,8 +169,8 @@ def ablate(
 
     loaded = task if isinstance(task, Task) else load_task(task, source)
     trainer = make_engine(loaded, device, engine)
-    trainer.layout.space.n_kept(sparsity)
-    spec = Spec(loaded.name, loaded.fingerprint, float(sparsity), list(cells), trainer.name, device)
+    _counts(trainer.layout.space, sparsity, output_rate)
+    spec = Spec(loaded.name, loaded.fingerprint, float(sparsity), float(output_rate), list(cells), trainer.name, device)
     folder = Path(out) / spec.folder_name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,6 +187,21 @@ def ablate(
         write_atomically(path, (outcome.model_dump_json(indent=1) + "\n").encode())
         outcomes.append(outcome)
     return outcomes
+
+
+def _counts(space: MaskSpace, sparsity: float, output_rate: float) -> IntArray:
+    """Kept weights of each layer, ``(L,)``: one sparsity for all but the last, whose is ``output_rate`` times that."""
+    n_kept = space.n_kept(sparsity)
+    if not 0 < output_rate <= 1:
+        raise InvalidValue(f"output_rate {output_rate!r} is not in (0, 1]")
+    if output_rate == 1 or len(space.layers) == 1:
+        return layer_counts("uniform", space, n_kept)
+    relative = np.ones(len(space.layers))
+    relative[-1] = output_rate
+    rate = (space.size - n_kept) / float((space.sizes * relative).sum())
+    if rate >= 1:
+        raise InvalidValue(f"sparsity {sparsity} with output_rate {output_rate} leaves the other layers empty")
+    return apportion(space.sizes * (1 - rate * relative), n_kept, space.sizes)
 
 
 def _read(path: Path) -> SeedOutcome:
@@ -233,7 +251,7 @@ class _Seed:
 
     def _tickets(self, final: FloatArray) -> Iterator[Ticket]:
         """One for each cell; streams are named by what they draw, so a cell does not depend on the others."""
-        counts = layer_counts("uniform", self._space, self._space.n_kept(self._spec.sparsity))
+        counts = _counts(self._space, self._spec.sparsity, self._spec.output_rate)
         for cell in self._spec.cells:
             if cell.criterion == "random":
                 scores = stream(self._seed, "ablation", "random").random(self._space.size, dtype=np.float32)

@@ -88,6 +88,7 @@ def compare(
 def ablate(
     task: TaskName = "mnist1d-mlp",
     sparsity: Sparsity = 0.9,
+    output_rate: Annotated[float, typer.Option(help="Sparsity of the last layer, relative to the others'.")] = 1.0,
     seeds: Annotated[str, typer.Option(help="Seeds: 0-4, or 0,1,7.")] = "0-4",
     criteria: Annotated[str | None, typer.Option(help="Criteria, a,b,c; the first is the base. Default all.")] = None,
     mask_1: Annotated[str | None, typer.Option("--mask-1", help="What kept weights start from. Default all.")] = None,
@@ -124,7 +125,7 @@ def ablate(
 
     with StepBar(Console(stderr=True)) as bar:
         outcomes = run_ablation(
-            task, cells, sparsity=sparsity, seeds=wanted, out=out, device=device, engine=engine,
+            task, cells, sparsity=sparsity, output_rate=output_rate, seeds=wanted, out=out, device=device, engine=engine,
             source=DataSource(data_root, download), tick=bar.update,
         )  # fmt: skip
     if svg:

@@ -18,7 +18,7 @@ from ticketsearch.report.text import percent
 COLUMNS = ("criterion", "mask-1", "mask-0", "trained %", "difference", "untrained %")
 NOTE = (
     "Test accuracy: mean over seeds ± half of the 95 % t interval. difference: to the first row, paired by seed, in "
-    "points. untrained: the masked network before its first step. Every layer keeps the same fraction."
+    "points. untrained: the masked network before its first step."
 )
 
 
