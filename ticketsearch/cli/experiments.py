@@ -125,8 +125,8 @@ def ablate(
 
     with StepBar(Console(stderr=True)) as bar:
         outcomes = run_ablation(
-            task, cells, sparsity=sparsity, output_rate=output_rate, seeds=wanted, out=out, device=device, engine=engine,
-            source=DataSource(data_root, download), tick=bar.update,
+            task, cells, sparsity=sparsity, output_rate=output_rate, seeds=wanted, out=out, device=device,
+            engine=engine, source=DataSource(data_root, download), tick=bar.update,
         )  # fmt: skip
     if svg:
         report.write_picture(svg, outcomes)
