@@ -99,6 +99,13 @@ def test_settings_of_every_strategy(name: str, data: st.DataObject) -> None:
     assert set(parsed) <= set(parameters)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_settings_are_finite(value: str) -> None:
+    for strategy in ("imp", "early-bird"):
+        with pytest.raises(UsageError, match=r"l1 = .*finite number|l1 = .*greater than or equal"):
+            make_strategy(strategy, {"l1": float(value)})
+
+
 @many
 @given(
     sparsity=st.one_of(st.floats(), st.sampled_from([0.0, 1.0, -0.0, math.nextafter(1, 0)])),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -184,9 +182,10 @@ def main() -> NoReturn:
         code = _refuse_usage(error)
     except KeyboardInterrupt:
         code = 130
+    except BrokenPipeError:  # whoever reads has read enough
+        code = 1
     except OSError as error:  # what we write ourselves has errors of its own; this is a pipe, a terminal, a folder
         code = _refuse(f"{error.filename or 'output'}: {error.strerror or error}", 1)
-        _forget_output()
     if code == 130:
         print("ticketsearch: interrupted; the same command goes on where this one stopped", file=sys.stderr)
     sys.exit(code)
@@ -206,11 +205,3 @@ def _refuse_usage(error: Exception) -> int:
         return 2
     where = f"; see '{context.command_path} --help'" if context is not None else ""
     return _refuse(message.rstrip(".") + where, 2)
-
-
-def _forget_output() -> None:
-    """Let the interpreter's own flush at the end go nowhere."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
