@@ -23,10 +23,10 @@ from ticketsearch.report.charts.figure import (
     rounded,
     short,
 )
-from ticketsearch.report.charts.style import IMP, REFERENCE, Style
+from ticketsearch.report.charts.style import IMP, REFERENCE, SEARCHES, Style
 from ticketsearch.report.verdicts import number
 
-UNITS = {EPOCHS: "epochs of training", FLOPS: "FLOPs on kept weights", SECONDS: "CPU seconds"}
+UNITS = {EPOCHS: "epochs of training", FLOPS: "FLOPs on kept weights", SECONDS: SECONDS}
 CHEAPEST = "SGD's frontier, its cheapest point"
 
 
@@ -97,7 +97,7 @@ def _running_time(currency: str, name: str, style: Style, times: Sequence[Runnin
 
 def ratios(section: Section, styles: dict[str, Style]) -> Figure | None:
     """The price at which each search breaks even with SGD's frontier, target by target; None without a search."""
-    searches = [one for one in section.contenders if one.kind == "search"]
+    searches = [one for one in section.contenders if one.kind in SEARCHES]
     if not searches or not section.targets:
         return None
     plots, rows = {}, []
@@ -197,7 +197,8 @@ def solved(section: Section, styles: dict[str, Style]) -> Figure:
         data.append({
             "type": "scatter", "mode": "lines+markers", "meta": name, "line": style.line() | {"shape": "hv"},
             "x": rounded([cost for cost, _ in steps]), "y": percents([share for _, share in steps]),
-            "marker": style.marker() | {"size": [0] * (len(steps) - 1) + [8], "opacity": 1}, "hovertemplate": named(name),
+            "marker": style.marker() | {"size": [0] * (len(steps) - 1) + [8], "opacity": 1},
+            "hovertemplate": named(name),
             "text": [f"{100 * share:.0f} % of targets within {cost:.4g} ep" for cost, share in steps],
         })  # fmt: skip
         reached = [next((f"{cost:.3g}" for cost, share in one.solved if share >= part - 1e-9), "not reached")
