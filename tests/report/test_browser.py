@@ -211,7 +211,7 @@ def test_buttons_choose_the_currency_and_the_legend_hides(opened: Open) -> None:
     title = figure.locator(".ytitle")
     title.wait_for()
     assert "epochs" in (title.text_content() or "")
-    figure.get_by_role("button", name="seconds").click()
+    figure.get_by_role("button", name="CPU seconds").click()
     assert "CPU seconds" in (title.text_content() or "")
     before = figure.locator(".plot .trace").count()
     figure.locator(".legend button", has_text="snip").click()

@@ -29,6 +29,35 @@ def test_a_contender_looks_the_same_in_all_sections() -> None:
     assert charts.styles_of(both) == charts.styles_of(both[::-1])
 
 
+def test_a_contender_keeps_its_name_and_look_where_its_neighbours_differ() -> None:
+    alone = [made("ga", seed, 0.8, 0.1, 9.0, search=True, parameters={"x": 1}) for seed in range(2)]
+    beside = [made("ga", seed, 0.9, 0.1, 9.0, search=True, parameters={"x": x}, run=f"{x} {seed}")
+              for seed in range(2) for x in (1, 2)]  # fmt: skip
+    imp = [made("imp", seed, sparsity, 0.2, 90.0) for seed in range(2) for sparsity in (0.8, 0.9)]
+    sections = analyse([*alone, *beside, *imp])
+    assert {one.label for section in sections for one in section.contenders} == {"imp", "ga", "ga (x=1)", "ga (x=2)"}
+    styles = charts.styles_of(sections)
+    assert styles["ga"] == styles["ga (x=1)"] != styles["ga (x=2)"]
+    [plot] = charts.against_sparsity(sections, styles).plots.values()
+    lines = {trace["meta"]: trace["x"] for trace in plot["data"]}
+    assert len(lines["ga"]) == 2
+    assert len(lines["ga (x=2)"]) == 1
+    again = [made("ga", seed, 0.9, 0.1, 9.0, search=True, parameters={"x": 1}, budget=99.0, run=f"b {seed}")
+             for seed in range(2)]  # fmt: skip
+    twice = charts.styles_of(analyse([*alone, *beside, *again]))
+    assert len({twice[label] for label in twice if "x=1" in label}) == 2  # told apart where they meet
+
+
+def test_a_hybrid_is_drawn_as_a_search_is() -> None:
+    both = [one.model_copy(update={"calls": {"evaluate": 8, "train": 2}}) if one.strategy == "ga" else one
+            for one in study().results]  # fmt: skip
+    section = analyse(both)[0]
+    assert section.contender("ga").kind == "hybrid"
+    figure = charts.ratios(section, charts.styles_of([section]))
+    assert figure is not None
+    assert {key.name for key in figure.keys} == {"ga", "random"}
+
+
 def test_the_anytime_curve_ends_at_the_confirmed_accuracy_and_the_frontier_is_a_step() -> None:
     [plot] = charts.anytime(SECTION, STYLES).plots.values()
     assert plot["layout"]["xaxis"]["type"] == "log"
@@ -64,8 +93,8 @@ def test_running_times_are_in_epochs_and_ratios_as_analysed() -> None:
     assert line["y"] == pytest.approx(expected, rel=1e-4)
     ratios = charts.ratios(SECTION, STYLES)
     assert ratios is not None
-    [line] = [trace for trace in ratios.plots["seconds"]["data"] if trace["meta"] == "ga" and "error_y" in trace]
-    assert line["y"] == pytest.approx([ratio.value for ratio in one.ratios["seconds"]], rel=1e-4)
+    [line] = [trace for trace in ratios.plots["CPU seconds"]["data"] if trace["meta"] == "ga" and "error_y" in trace]
+    assert line["y"] == pytest.approx([ratio.value for ratio in one.ratios["CPU seconds"]], rel=1e-4)
 
 
 def test_shares_of_targets_rise_to_what_was_analysed() -> None:

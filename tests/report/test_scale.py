@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.conftest import python
 from tests.report.studies import baseline, study
-from ticketsearch.results import SPEC, write_result
+from ticketsearch.results import SPEC, write_record, write_result
 
 CODE = """
 import sys
@@ -33,7 +33,7 @@ def test_a_thousand_runs_need_no_torch_and_fit_into_seven_megabytes(tmp_path: Pa
     for sparsity in sparsities:
         for seed in range(28):
             path = tmp_path / "runs" / "baselines" / f"{sparsity}-{seed}.json"
-            path.write_text(baseline(seed, sparsity).model_dump_json())
+            write_record(path, baseline(seed, sparsity))
     code = CODE.format(runs=str(tmp_path / "runs"), html=str(tmp_path / "r.html"), csv=str(tmp_path / "r.csv"))
     done = python("-c", code)
     assert done.returncode == 0, done.stderr

@@ -94,11 +94,6 @@ class Contender:
     densities: dict[str, float]
     seconds: dict[str, float]
 
-    @property
-    def searches(self) -> bool:
-        """Whether it scores masks, by itself or beside training."""
-        return self.kind in ("search", "hybrid")
-
 
 @dataclass(frozen=True)
 class Fidelity:

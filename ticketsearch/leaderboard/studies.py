@@ -27,6 +27,7 @@ from ticketsearch.results import (
     run_folders,
 )
 
+GZIP = b"\x1f\x8b"
 MAX_BYTES = 2**30
 """Most an archive may unpack to: a file made by a stranger must not fill the memory."""
 
@@ -122,8 +123,11 @@ def write_archive(path: Path, study: LoadedStudy) -> None:
 
 def _read_archive(path: Path) -> LoadedStudy:
     try:
+        packed = path.read_bytes()
+        if not GZIP.startswith(packed[:2]):  # nothing at all is an archive cut short
+            raise NotARun(f"{path} is no archive of a study and no folder of runs")
         unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        text = unpacker.decompress(path.read_bytes(), MAX_BYTES)
+        text = unpacker.decompress(packed, MAX_BYTES)
         if not unpacker.eof:
             raise CorruptRun(f"{path} is cut short, or unpacks to more than {MAX_BYTES // 2**20} MiB")
         archive = _Archive.model_validate_json(text)

@@ -24,7 +24,7 @@ from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import RULE
 from ticketsearch.report import charts, raw, tables
 from ticketsearch.report.charts import Figure, Key
-from ticketsearch.report.charts.style import DASHES
+from ticketsearch.report.charts.style import DASHES, SEARCHES
 from ticketsearch.report.masks import Overlaps, overlaps_of
 from ticketsearch.report.text import percent
 from ticketsearch.results import Result
@@ -122,7 +122,7 @@ def _chapters(
 
 def _evaluator(section: Section, runs: dict[str, Result]) -> int | None:
     """Steps of the evaluator, if all searches of a section have the same."""
-    steps = {runs[run].fidelity for one in section.contenders for run in one.row.runs if one.searches}
+    steps = {runs[run].fidelity for one in section.contenders for run in one.row.runs if one.kind in SEARCHES}
     return steps.pop() if len(steps) == 1 else None
 
 

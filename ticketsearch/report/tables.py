@@ -12,6 +12,7 @@ from ticketsearch.leaderboard.analysis import Contender, Section, aggregate
 from ticketsearch.leaderboard.statistics import ALPHA
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Verdict
+from ticketsearch.report.charts.style import SEARCHES
 from ticketsearch.report.commands import commands_of
 from ticketsearch.report.text import percent
 from ticketsearch.report.verdicts import points, summary, verdict_cells
@@ -133,7 +134,7 @@ def exploitation(sections: Iterable[Section]) -> list[list[str]]:
     rows = []
     for section in sections:
         for one in section.contenders:
-            if not one.searches:
+            if one.kind not in SEARCHES:
                 continue
             tau = "none" if one.tau is None else f"{summary(one.tau, 1, 2)}, n {one.tau.n}"
             found = one.exploitation

@@ -34,7 +34,8 @@ class SynFlow:
         order = np.zeros(size)
         for done in range(1, self.rounds + 1):
             scores = problem.synaptic_flow(mask)
-            order = ranked_within(mask, scores, order)
             kept = max(problem.n_kept, round(size * density ** (done / self.rounds)))
-            mask = top_n(np.where(mask, scores, -np.inf), problem.n_kept if done == self.rounds else kept)
-        return Ticket(mask, scores=order)
+            left = top_n(np.where(mask, scores, -np.inf), problem.n_kept if done == self.rounds else kept)
+            order = ranked_within(mask & ~left, scores, order)
+            mask = left
+        return Ticket(mask, scores=ranked_within(mask, scores, order))

@@ -20,7 +20,7 @@ from ticketsearch.report.charts.figure import (
     rows_axis,
     rows_height,
 )
-from ticketsearch.report.charts.style import DENSE, DENSE_BUDGET, IMP, RANDOM, REFERENCE, Style
+from ticketsearch.report.charts.style import DENSE, DENSE_BUDGET, IMP, KINDS, RANDOM, REFERENCE, Style, names_of
 from ticketsearch.report.text import percent
 
 FRONTIER = "SGD's frontier (IMP, magnitude)"
@@ -35,7 +35,7 @@ def name_of(section: Section) -> str:
 def rivals(section: Section) -> list[Contender]:
     """Everything that is not SGD's: searches first."""
     found = [one for one in section.contenders if one.kind != "imp" and one.row.strategy != "magnitude"]
-    return sorted(found, key=lambda one: not one.searches)
+    return sorted(found, key=lambda one: KINDS.index(one.kind))
 
 
 def anytime(section: Section, styles: dict[str, Style]) -> Figure:
@@ -159,6 +159,7 @@ def _flat(section: Section, ends: tuple[float, float]) -> list[tuple[dict[str, A
 def against_sparsity(sections: Sequence[Section], styles: dict[str, Style]) -> Figure:
     """One task: a line for each strategy over sparsities. Sparser to the right, by the logarithm of density."""
     series: dict[str, tuple[Style, list[tuple[float, Estimate, int]]]] = {}
+    names = names_of(sections)
 
     def add(name: str, style: Style, section: Section, value: Estimate, n: int) -> None:
         series.setdefault(name, (style, []))[1].append((section.sparsity, value, n))
@@ -172,8 +173,9 @@ def against_sparsity(sections: Sequence[Section], styles: dict[str, Style]) -> F
                 add(name, style, section, value, len(row.seeds))
         for one in section.contenders:
             if one.kind != "imp":
-                add(one.label, styles[one.label], section, one.row.test_accuracy, len(one.row.seeds))
-    order = sorted(series, key=lambda name: name in styles)  # references first
+                name = names[section.task, section.sparsity, one.label]
+                add(name, styles[one.label], section, one.row.test_accuracy, len(one.row.seeds))
+    order = list(series)  # references first
     sparsities = [section.sparsity for section in sections]
     data = []
     for name in order:

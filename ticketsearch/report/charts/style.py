@@ -6,11 +6,12 @@ resolves when it draws, so that figures follow the reader's light or dark scheme
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ticketsearch.leaderboard.analysis import Section
+from ticketsearch.leaderboard.analysis import Kind, Section
 
 DASHES = ("solid", "6px,3px", "2px,3px", "9px,3px,2px,3px", "13px,4px", "13px,3px,2px,3px,2px,3px")
 SYMBOLS = (
@@ -19,6 +20,9 @@ SYMBOLS = (
 )  # fmt: skip
 """As many dashes as markers share no divisor: 66 contenders are told apart without colour."""
 COLOURS = 8
+KINDS: tuple[Kind, ...] = ("search", "hybrid", "other", "imp")
+SEARCHES = KINDS[:2]
+"""What scores masks by the evaluator."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,44 @@ DENSE_BUDGET = Style("--muted", "9px,3px,2px,3px", "cross", 1.5)
 RANDOM = Style("--muted", "6px,3px", "x", 1.5)
 
 
-def styles_of(sections: Iterable[Section]) -> dict[str, Style]:
-    """One style for each contender, the same in all sections; searches have the first."""
-    kinds = {one.label: one.kind for section in sections for one in section.contenders}
-    order = sorted(kinds, key=lambda label: (("search", "hybrid", "other", "imp").index(kinds[label]), label))
-    return {
-        label: Style(
+def styles_of(sections: Sequence[Section]) -> dict[str, Style]:
+    """One style for each contender, the same in all sections, by label; searches have the first."""
+    names = names_of(sections)
+    kinds: dict[str, Kind] = {}
+    for section in sections:
+        kinds |= {names[section.task, section.sparsity, one.label]: one.kind for one in section.contenders}
+    order = sorted(kinds, key=lambda name: (KINDS.index(kinds[name]), name))
+    styles = {
+        name: Style(
             f"--c{place % COLOURS}",
             DASHES[place % len(DASHES)],
             SYMBOLS[place % len(SYMBOLS)],
-            2.5 if kinds[label] in ("search", "hybrid") else 1.5,
+            2.5 if kinds[name] in SEARCHES else 1.5,
         )
-        for place, label in enumerate(order)
+        for place, name in enumerate(order)
+    }
+    return {label: styles[name] for (_, _, label), name in names.items()}
+
+
+def names_of(sections: Sequence[Section]) -> dict[tuple[str, float, str], str]:
+    """What a contender is called over all sections, by task, sparsity and its label there.
+
+    Its shortest label: labels tell it from its neighbours, and those may differ. Where one section has it twice, under
+    two budgets say, every label is a name of its own.
+    """
+    labels: dict[str, set[str]] = defaultdict(set)
+    twice: set[str] = set()
+    for section in sections:
+        seen = Counter(one.key for one in section.contenders)
+        twice |= {key for key, count in seen.items() if count > 1}
+        for one in section.contenders:
+            labels[one.key].add(one.label)
+    shortest = {key: min(found, key=lambda label: (len(label), label)) for key, found in labels.items()}
+    shared = Counter(label for found in labels.values() for label in found)  # "ga" here may be another "ga" there
+    return {
+        (section.task, section.sparsity, one.label): (
+            one.label if one.key in twice or any(shared[label] > 1 for label in labels[one.key]) else shortest[one.key]
+        )
+        for section in sections
+        for one in section.contenders
     }

@@ -23,10 +23,10 @@ from ticketsearch.report.charts.figure import (
     rounded,
     short,
 )
-from ticketsearch.report.charts.style import IMP, REFERENCE, Style
+from ticketsearch.report.charts.style import IMP, REFERENCE, SEARCHES, Style
 from ticketsearch.report.verdicts import number
 
-UNITS = {EPOCHS: "epochs of training", FLOPS: "FLOPs on kept weights", SECONDS: "CPU seconds"}
+UNITS = {EPOCHS: "epochs of training", FLOPS: "FLOPs on kept weights", SECONDS: SECONDS}
 CHEAPEST = "SGD's frontier, its cheapest point"
 
 
@@ -97,7 +97,7 @@ def _running_time(currency: str, name: str, style: Style, times: Sequence[Runnin
 
 def ratios(section: Section, styles: dict[str, Style]) -> Figure | None:
     """The price at which each search breaks even with SGD's frontier, target by target; None without a search."""
-    searches = [one for one in section.contenders if one.searches]
+    searches = [one for one in section.contenders if one.kind in SEARCHES]
     if not searches or not section.targets:
         return None
     plots, rows = {}, []
