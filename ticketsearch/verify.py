@@ -207,8 +207,9 @@ class _Check:
         self._compare("ticket of the search", self._result.mask_digest, digest(found.ticket.mask))
         best = found.problem.incumbent
         self._compare("search_score", self._result.search_score, best.score.value if best else None)
-        if self._exact and found.ticket.weights is not None:
-            self._weights("start weights of the ticket", self._saved.start, found.ticket.weights)
+        started = found.ticket.started(self._initial).weights
+        if self._exact and started is not None:
+            self._weights("start weights of the ticket", self._saved.start, started)
         return found
 
     def _evaluations(self, sample: Sequence[Trial]) -> None:
