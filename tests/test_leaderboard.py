@@ -10,7 +10,7 @@ from scipy import stats
 
 from ticketsearch import Result
 from ticketsearch.errors import NotARun
-from ticketsearch.leaderboard import build, load_results
+from ticketsearch.leaderboard import build, load_study
 from ticketsearch.leaderboard.table import Estimate, label_of
 from ticketsearch.report.svg import write_svg
 from ticketsearch.report.text import COLUMNS, cells, markdown
@@ -131,13 +131,14 @@ def test_finished_unfinished_and_damaged_runs_are_told_apart(tmp_path: Path) -> 
     write_result(tmp_path / "good", result())
     (tmp_path / "bad" / "result.json").write_text('{"strategy": 3}')
     assert [path.name for path in run_folders(tmp_path)] == ["bad", "begun", "good"]
-    results, problems = load_results(tmp_path)
+    study = load_study(tmp_path)
+    results, problems = study.results, study.problems
     assert [r.run for r in results] == [str(tmp_path / "good")]
     assert len(problems) == 1
     assert str(tmp_path / "bad") in problems[0]
-    assert load_results(tmp_path / "good")[0] == results
+    assert load_study(tmp_path / "good").results == results
     with pytest.raises(NotARun, match="1 unfinished"):
-        load_results(tmp_path / "begun")
+        load_study(tmp_path / "begun")
 
 
 def test_markdown_has_a_cell_for_every_column_and_escapes_bars() -> None:

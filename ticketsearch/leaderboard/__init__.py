@@ -13,7 +13,8 @@ from ticketsearch.leaderboard.running_time import (
     targets,
 )
 from ticketsearch.leaderboard.statistics import Paired, Summary, holm, interquartile_mean, paired, rank_intervals
-from ticketsearch.leaderboard.table import Group, Row, build, load_results
+from ticketsearch.leaderboard.studies import LoadedStudy, load_study
+from ticketsearch.leaderboard.table import Group, Row, build
 from ticketsearch.leaderboard.verdict import Comparison, Control, Verdict, compare, judge
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Curve",
     "Exploitation",
     "Group",
+    "LoadedStudy",
     "Paired",
     "Ratio",
     "Row",
@@ -38,7 +40,7 @@ __all__ = [
     "holm",
     "interquartile_mean",
     "judge",
-    "load_results",
+    "load_study",
     "paired",
     "rank_intervals",
     "ratio_of_running_times",

@@ -8,11 +8,9 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from ticketsearch.errors import CorruptRun, NotARun
-from ticketsearch.results import RESULT, Result, read_result, run_folders
+from ticketsearch.results import Result
 
 REFERENCES = ("dense", "random", "magnitude")
 """What every run is confirmed beside; all else in its references is a control."""
@@ -87,26 +85,6 @@ def label_of(row: Row) -> str:
     """Strategy, and the settings that tell it from its neighbours."""
     settings = ", ".join(f"{key}={value}" for key, value in row.settings.items())
     return f"{row.strategy} ({settings})" if settings else row.strategy
-
-
-def load_results(out: str | Path) -> tuple[list[Result], list[str]]:
-    """Every finished run under ``out``, and a line for each one that cannot be read.
-
-    Raises:
-        NotARun: no such folder, or no run in it is finished.
-    """
-    results, problems, unfinished = [], [], 0
-    for folder in run_folders(out):
-        if not (folder / RESULT).is_file():
-            unfinished += 1
-            continue
-        try:
-            results.append(read_result(folder))
-        except CorruptRun as error:
-            problems.append(str(error))
-    if not results and not problems:
-        raise NotARun(f"{out} holds no finished run" + (f" ({unfinished} unfinished)" if unfinished else ""))
-    return results, problems
 
 
 def build(results: Iterable[Result]) -> list[Group]:
