@@ -37,7 +37,9 @@ def result(strategy: str = "ga", seed: int = 0, accuracy: float = 0.6, **changes
         "short_scores": {}, "cost": COST, "confirmation": confirmation,
         "references": {}, "layers": [], "mask_digest": "0", "trials": 80, "failed_trials": 0,
         "calls": {"evaluate": 80}, "stopped": "", "notes": {},
-        "engine": "dense", "device": "cpu", "versions": {}, "ticket": "t", "run": f"runs/{strategy}-{seed}",
+        "engine": "dense", "device": "cpu", "versions": {}, "checkpoints": 8, "time_limit_s": None,
+        "machine": {"processor": "Z80", "cores": 1, "threads": 1, "accelerator": "", "system": "CP/M"},
+        "ticket": "t", "run": f"runs/{strategy}-{seed}",
     } | changes  # fmt: skip
     return Result.model_validate(values)
 

@@ -27,7 +27,7 @@ FIDELITIES = (0.25, 0.5, 1, 2, 4, 8)
 """Lengths of the evaluator's training, as multiples of the run's, at which a ticket's mask is scored afterwards."""
 
 
-def curve_of(
+def confirmed_curve(
     engine: Engine,
     task: Task,
     spec: Spec,
@@ -60,20 +60,20 @@ def curve_of(
     accuracies = confirm_masks(engine, task, masks, initial, spec.seed, spec.orders, tick, checkpoints)
     best = incumbents[-1] if incumbents else None
     own = best if best and ticket.weights is None and digest(best.mask) == last else None
-    ends: list[tuple[Cost, float | None, float, float, str]]
-    ends = [(one.cost, one.score.value, *both, digest(one.mask)) for one, both in zip(earlier, accuracies, strict=True)]
-    accuracy = confirmed.test_accuracy, confirmed.validation_accuracy
-    ends.append((own.cost if own else spent, own.score.value if own else None, *accuracy, last))
-    return [
-        Checkpoint(
+
+    def checkpoint(cost: Cost, scored: Incumbent | None, test: float, validation: float, mask: str) -> Checkpoint:
+        return Checkpoint(
             cost=CostRecord.model_validate(cost.as_dict(size)),
-            search_score=score,
+            search_score=scored.score.value if scored else None,
+            fidelity=scored.fidelity if scored else None,
             test_accuracy=test,
             validation_accuracy=validation,
             mask_digest=mask,
         )
-        for cost, score, test, validation, mask in ends
-    ]
+
+    found = [checkpoint(one.cost, one, *both, digest(one.mask)) for one, both in zip(earlier, accuracies, strict=True)]
+    accuracy = confirmed.test_accuracy, confirmed.validation_accuracy
+    return [*found, checkpoint(own.cost if own else spent, own, *accuracy, last)]
 
 
 def milestones(incumbents: Sequence[Incumbent], count: int) -> list[Incumbent]:

@@ -66,14 +66,26 @@ class Checkpoint(_Record):
     """A mask the search would have returned had it ended earlier, confirmed like the ticket.
 
     ``cost`` is what the search had spent when it had this mask; ``search_score`` the short-training score it had then,
-    none for a ticket that was not scored. Accuracies are means over the confirmation's data orders.
+    after ``fidelity`` steps, both none for a ticket that was not scored. Accuracies are means over the confirmation's
+    data orders.
     """
 
     cost: CostRecord
     search_score: float | None
+    fidelity: int | None
     test_accuracy: float
     validation_accuracy: float
     mask_digest: str
+
+
+class Machine(_Record):
+    """What a run was made on: seconds mean little without it. ``threads`` are the engine's."""
+
+    processor: str
+    cores: int
+    threads: int
+    accelerator: str
+    system: str
 
 
 class LayerRecord(_Record):
@@ -92,7 +104,8 @@ class Result(_Record):
     short-training score, which is never a result. ``curve`` are confirmed checkpoints of the search by ascending cost,
     the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
     ticket starts from other weights than the evaluator does. ``calls`` counts trials by kind: evaluate, train,
-    gradients and so on. ``notes`` are what the strategy has to say of its search.
+    gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes`` what the strategy has to
+    say of its search.
     """
 
     strategy: str
@@ -105,6 +118,8 @@ class Result(_Record):
     budget: float
     fidelity: int
     orders: int
+    checkpoints: int
+    time_limit_s: float | None
     n_kept: int
     n_weights: int
     validation_accuracy: float
@@ -128,6 +143,7 @@ class Result(_Record):
     engine: str
     device: str
     versions: dict[str, str]
+    machine: Machine
     ticket: str
     run: str
 

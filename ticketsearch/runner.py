@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ticketsearch import plugins
-from ticketsearch.anytime import curve_of, short_scores
+from ticketsearch.anytime import confirmed_curve, short_scores
 from ticketsearch.checkpoints import FOLDER, Checkpoints
 from ticketsearch.confirm import Shared, confirm_with_references
 from ticketsearch.controls import check_controls
@@ -38,7 +38,7 @@ from ticketsearch.results import (
     write_result,
 )
 from ticketsearch.search import Progress, Searched, Silent, search
-from ticketsearch.spec import Spec, checked_out, keep_spec, versions_of
+from ticketsearch.spec import Spec, checked_out, keep_spec, machine_of, versions_of
 from ticketsearch.strategy import Strategy, checked_strategy, make_strategy, parameters_of
 from ticketsearch.tasks import DataSource, Task, load_task
 from ticketsearch.tasks.layout import read_weights
@@ -193,7 +193,7 @@ class _Run:
             engine, task, found.ticket, initial, spec.seed, spec.orders, self._progress.confirm, tuple(spec.controls),
             shared, checkpoints,
         )  # fmt: skip
-        curve = curve_of(
+        curve = confirmed_curve(
             engine, task, spec, initial, found.problem.incumbents, found.ticket, found.spent, confirmed.record,
             self._progress.confirm, checkpoints,
         )  # fmt: skip
@@ -247,6 +247,8 @@ class _Run:
             budget=spec.budget,
             fidelity=spec.fidelity,
             orders=spec.orders,
+            checkpoints=spec.checkpoints,
+            time_limit_s=spec.time_limit_s,
             n_kept=problem.n_kept,
             n_weights=space.size,
             validation_accuracy=record.validation_accuracy,
@@ -273,6 +275,7 @@ class _Run:
             engine=spec.engine,
             device=spec.device,
             versions=versions_of(spec.distribution),
+            machine=machine_of(self._engine.threads, spec.device),
             ticket=str(self._folder / TICKET),
             run=str(self._folder),
         )

@@ -1,4 +1,4 @@
-"""What a run is: its spec, the name and place of its folder, and the versions it was made with."""
+"""What a run is: its spec, the name and place of its folder; and what it was made with: versions, machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.files import write_atomically
-from ticketsearch.results import MARKER, SPEC
+from ticketsearch.results import MARKER, SPEC, Machine
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,25 @@ def versions_of(distribution: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # a strategy given as an instance has no distribution
             continue
     return versions
+
+
+def machine_of(threads: int, device: str) -> Machine:
+    """This machine: its processors' names, the cores this process may use, and the engine's threads."""
+    facts = Path("/proc/cpuinfo")
+    text = facts.read_text(encoding="utf-8", errors="replace") if facts.is_file() else ""
+    models = re.findall(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return Machine(
+        processor=models[0] if models else platform.processor() or platform.machine(),
+        cores=len(os.sched_getaffinity(0)),
+        threads=threads,
+        accelerator=_accelerator(device),
+        system=f"{platform.system()} {platform.machine()}",
+    )
+
+
+def _accelerator(device: str) -> str:
+    if not device.startswith("cuda"):
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name(device)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ticketsearch.anytime import curve_of
+from ticketsearch.anytime import confirmed_curve
 from ticketsearch.arrays import BoolArray
 from ticketsearch.confirm import confirm_with_references
 from ticketsearch.cost import Meter
@@ -268,7 +268,7 @@ class _Check:
 
     def _curve(self, found: Searched, record: Confirmation) -> None:
         """The search's earlier masks, confirmed again."""
-        again = curve_of(
+        again = confirmed_curve(
             self._engine, self._task, self._spec, self._initial, found.problem.incumbents, found.ticket, found.spent,
             record, self._progress.confirm,
         )  # fmt: skip

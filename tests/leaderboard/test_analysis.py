@@ -37,8 +37,8 @@ def run(strategy: str, seed: int, *points: tuple[float, float, float | None], **
     """A run from its curve: (epochs, accuracy, search score)."""
     last, accuracy = points[-1][0], points[-1][1] + noise(seed)
     curve = [
-        {"cost": cost(epochs), "search_score": score, "test_accuracy": value + noise(seed),
-         "validation_accuracy": 0.5, "mask_digest": str(epochs)}
+        {"cost": cost(epochs), "search_score": score, "fidelity": None if score is None else 100,
+         "test_accuracy": value + noise(seed), "validation_accuracy": 0.5, "mask_digest": str(epochs)}
         for epochs, value, score in points
     ]  # fmt: skip
     confirmation = {
@@ -203,6 +203,35 @@ def test_a_search_that_exploits_its_evaluator_is_reported_as_such() -> None:
     assert tau_ga is not None
     assert tau_sa is not None
     assert tau_ga.value < 0 < tau_sa.value == 1.0
+
+
+def test_scores_that_rise_with_the_length_of_the_training_are_no_climb() -> None:
+    """As under successive halving: the first half of the checkpoints was scored by shorter trainings."""
+    climbing = [(2.0**k, 0.50 - 0.01 * k, 0.20 + 0.02 * k) for k in range(8)]
+    runs = [run("ga", seed, *climbing) for seed in SEEDS] + [run("imp", seed, *IMP) for seed in SEEDS]
+    shorter = [
+        one.model_copy(update={"curve": [p.model_copy(update={"fidelity": 10}) for p in one.curve[:7]] + one.curve[7:]})
+        for one in runs
+    ]
+    [same], [rising] = analyse(runs), analyse(shorter)
+    found = same.contender("ga").exploitation
+    assert found is not None
+    assert found.exploits
+    assert rising.contender("ga").exploitation is None
+    assert rising.contender("ga").tau is None
+
+
+def test_the_sweep_of_imp_does_not_make_searches_indistinguishable() -> None:
+    """Ten seeds have no p below 2/1024, and Holm's correction among thirty would make 0.06 of that."""
+    sweep = {f"imp_{version}": [(100.0 + version, 0.5, None)] for version in range(2, 32)}
+    section = study(imp=IMP, **sweep, ga=[(900.0, 0.5, 0.3)], sa=[(900.0, 0.5, 0.3)])
+    ga, weak = section.contender("ga").to_imp, section.contender("imp (version=2)").to_imp
+    assert ga is not None
+    assert ga.separated
+    assert ga.p_holm == pytest.approx(2 * 2 / 2**10)
+    assert weak is not None
+    assert weak.p_holm == pytest.approx(30 * 2 / 2**10)
+    assert not weak.separated
 
 
 def test_fidelity_is_tau_within_seeds_averaged_over_them() -> None:

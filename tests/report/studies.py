@@ -33,7 +33,8 @@ def made(
         share = (step + 1) / 8 if search else 1.0
         accuracy = random + top * share + float(rng.normal(0, 0.004))
         point = {"cost": cost(epochs * 2.0 ** (step - 7) if search else epochs), "test_accuracy": accuracy,
-                 "search_score": 0.2 + 0.1 * share if search else None, "validation_accuracy": accuracy,
+                 "search_score": 0.2 + 0.1 * share if search else None,
+                 "fidelity": 100 if search else None, "validation_accuracy": accuracy,
                  "mask_digest": str(step)}  # fmt: skip
         curve.append(point)
     accuracy = curve[-1]["test_accuracy"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -75,14 +74,9 @@ def test_a_single_run_is_a_single_command() -> None:
     assert command_of(one).endswith(f"--seed 7 --out {OUT}")
 
 
-def test_runs_asked_for_differently_have_commands_of_their_own(tmp_path: Path) -> None:
-    results = []
-    for seed, checkpoints in enumerate((8, 8, 2)):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        (folder / "spec.json").write_text(json.dumps({"controls": ["invert"], "checkpoints": checkpoints}))
-        results.append(made("ga", seed, 0.9, 0.1, 1.0, run=str(folder)))
-    commands = commands_of(results)
-    assert ["for seed in 0 1;" in command for command in commands] == [True, False]
-    assert ["--checkpoints 8" in command for command in commands] == [True, False]
-    assert all("--control invert" in command for command in commands)
+def test_runs_asked_for_differently_have_commands_of_their_own() -> None:
+    results = [made("ga", seed, 0.9, 0.1, 1.0, checkpoints=count) for seed, count in enumerate((8, 8, 2))]
+    commands = commands_of([*results, made("ga", 3, 0.9, 0.1, 1.0, checkpoints=2, time_limit_s=90.0)])
+    assert ["for seed in 0 1;" in command for command in commands] == [True, False, False]
+    assert ["--checkpoints 8" in command for command in commands] == [True, False, False]
+    assert ["--time-limit 90s" in command for command in commands] == [False, False, True]

@@ -77,10 +77,11 @@ Relaxed: TypeAlias = tuple[Weights, ScoreArray, dict[str, FloatArray]]
 
 
 class Engine(Protocol):
-    """Trains and measures. Results for a mask do not depend on the other masks of a job."""
+    """Trains and measures. Results for a mask do not depend on the other masks of a job, nor on ``threads``."""
 
     name: str
     layout: Layout
+    threads: int
 
     @property
     def device(self) -> str:

@@ -47,13 +47,13 @@ class DenseEngine(Autograd):
         self.layout = layout_of(network, task.train.inputs[:1])
         task.check_labels(self.layout.classes)
         self._shapes = {layer.name: layer.shape for layer in self.layout.space.layers}
-        self._workers = 1 if device.type != "cpu" else workers or len(os.sched_getaffinity(0))
+        self.threads = 1 if device.type != "cpu" else workers or len(os.sched_getaffinity(0))
         # functional_call swaps parameters inside the module it is given: one module per thread.
         self._modules: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
-        for _ in range(self._workers):
+        for _ in range(self.threads):
             self._modules.put(task.build(seed=0).to(device))
         self._train = _to(task.train, device)
-        self._pool = ThreadPoolExecutor(self._workers, initializer=torch.set_num_threads, initargs=(1,))
+        self._pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
         self.chunk = self._chunk_size()
 
     def _chunk_size(self) -> int:

@@ -107,8 +107,8 @@ class SparseEngine(Autograd):
         vectors = -(-task.recipe.batch_size // LANES)
         self.tile = (0,) * -(-vectors // -(-vectors // MAX_TILE))
         self._inputs, self._labels = _flat(task.train)
-        self._workers = workers or len(os.sched_getaffinity(0))
-        self._pool = ThreadPoolExecutor(self._workers)
+        self.threads = workers or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self.threads)
         self._split: tuple[Split, Batches] | None = None
         self._compiled = False
 
@@ -141,7 +141,7 @@ class SparseEngine(Autograd):
                     _rules(job.recipe), own.masks, *_starts(own), self.with_bias, DENSE_FROM, *measured_on, out[rows],
                 )  # fmt: skip
 
-            list(self._pool.map(run, _shares(len(job.masks), self._workers)))
+            list(self._pool.map(run, _shares(len(job.masks), self.threads)))
             return Measures(out[:, 0].copy(), out[:, 1].copy())
         networks = self._networks(job)
         self._advance(job, networks, 0, job.steps, measure=False)

@@ -63,7 +63,8 @@ class Contender:
         row: its line of the leaderboard.
         accuracies: confirmed, by seed.
         curve: mean confirmed accuracy over search cost in epochs, where all seeds have one.
-        to_imp, to_random: paired comparisons with the reference and with random masks of the same counts.
+        to_imp, to_random: paired comparisons with the reference and with random masks of the same counts; p-values
+            are adjusted among all contenders but IMPs, and among IMPs.
         rank: among the contenders that ran on the group's common seeds.
         running_times: by currency, one for each of the group's targets.
         solved: share of (run, target) pairs reached within a cost in epochs, at the costs where it rises (ECDF).
@@ -293,7 +294,7 @@ class _Builder:
             solved=self._solved(name),
             ratios={currency: self._ratios(name, currency) for currency in CURRENCIES} if search else {},
             exploitation=_exploitation(runs) if search else None,
-            tau=_mean_tau([_trajectory(run) for run in runs]) if search else None,
+            tau=_mean_tau([[point[1:] for point in _scored(run)] for run in runs]) if search else None,
             train_size=_train_size(runs[0]),
             densities={
                 layer.name: statistics.fmean(run.layers[index].density for run in runs)
@@ -349,15 +350,20 @@ class _Builder:
         return [(cost / size, share) for cost, share in zip(grid, shares, strict=True)]
 
     def _compared(self, reference: Mapping[int, float] | None) -> dict[str, Comparison]:
-        """Paired comparisons with one reference, or (None) each with random masks of its own counts."""
-        if reference is not None:
-            others = {name: own for name, own in self.accuracies.items() if name != self.reference}
-            return {one.strategy: one for one in compare(others, reference)}
-        gains = {
-            name: {seed: run.test_accuracy - run.random_test_accuracy for seed, run in own.items()}
-            for name, own in self.runs.items()
-        }  # each against its own, in one family: so the gains against nothing
-        return {one.strategy: one for one in compare(gains, dict.fromkeys(self._all_seeds(), 0.0))}
+        """Paired comparisons with one reference, or (None) each with random masks of its own counts.
+
+        The points of IMP's sweep are a family of their own: with them, so many are compared that no p-value of ten
+        seeds could pass Holm's correction.
+        """
+        compared = {name: own for name, own in self.accuracies.items() if name != self.reference}
+        if reference is None:  # each against its own, so the gains against nothing
+            reference = dict.fromkeys(self._all_seeds(), 0.0)
+            compared = {
+                name: {seed: run.test_accuracy - run.random_test_accuracy for seed, run in own.items()}
+                for name, own in self.runs.items()
+            }
+        sweep = {name: compared.pop(name) for name in list(compared) if self.kinds[name] == "imp"}
+        return {one.strategy: one for family in (compared, sweep) for one in compare(family, reference)}
 
     def _all_seeds(self) -> set[int]:
         return {seed for own in self.runs.values() for seed in own}
@@ -462,6 +468,8 @@ def _above(name: str, what: str, values: Sequence[float], other: str, others: Se
 
 def _mean_curve(curves: Sequence[Curve], train_size: float) -> list[Point]:
     """Mean over seeds on a geometric grid of costs in epochs; before a seed's first checkpoint there is no mean."""
+    if not all(curve.costs for curve in curves):
+        return []
     first = max(curve.costs[0] for curve in curves)
     last = max(curve.costs[-1] for curve in curves)
     grid = np.unique(np.geomspace(first, last, GRID)) if 0 < first < last else np.array([last])
@@ -474,8 +482,14 @@ def _mean_curve(curves: Sequence[Curve], train_size: float) -> list[Point]:
     return points
 
 
-def _trajectory(run: Result) -> list[tuple[float, float]]:
-    return [(p.search_score, p.test_accuracy) for p in run.curve if p.search_score is not None]
+def _scored(run: Result) -> list[tuple[float, float, float]]:
+    """(Epochs, short score, confirmed accuracy) of a search's checkpoints.
+
+    Scores of other fidelities than the last one's are left out: their rise with the training's length is no climb.
+    """
+    points = [(p.fidelity, p.cost.epochs, p.search_score, p.test_accuracy) for p in run.curve]
+    return [(cost, score, test) for fidelity, cost, score, test in points
+            if score is not None and fidelity == points[-1][0]]  # fmt: skip
 
 
 def _mean_tau(pairs: Sequence[Sequence[tuple[float, float]]]) -> Summary | None:
@@ -487,15 +501,13 @@ def _mean_tau(pairs: Sequence[Sequence[tuple[float, float]]]) -> Summary | None:
 
 def _exploitation(runs: Sequence[Result]) -> Exploitation | None:
     """At common checkpoints: what each seed's search held at costs doubling up to when it found its best."""
-    scored = [[point for point in run.curve if point.search_score is not None] for run in runs]
-    if not all(scored) or any(points[0].cost.epochs <= 0 for points in scored):
+    scored = [_scored(run) for run in runs]
+    if not all(scored) or any(points[0][0] <= 0 for points in scored):
         return None
-    count = min(math.floor(math.log2(points[-1].cost.epochs / points[0].cost.epochs)) for points in scored) + 1
+    count = min(math.floor(math.log2(points[-1][0] / points[0][0])) for points in scored) + 1
     trajectories = []
     for points in scored:
-        costs = [points[-1].cost.epochs / 2**back for back in range(count - 1, -1, -1)]
-        held = [[point for point in points if point.cost.epochs <= cost * (1 + 1e-9)][-1] for cost in costs]
-        trajectories.append(
-            [(cost, point.search_score or 0.0, point.test_accuracy) for cost, point in zip(costs, held, strict=True)]
-        )
+        costs = [points[-1][0] / 2**back for back in range(count - 1, -1, -1)]
+        incumbents = [[point for point in points if point[0] <= cost * (1 + 1e-9)][-1] for cost in costs]
+        trajectories.append([(cost, *point[1:]) for cost, point in zip(costs, incumbents, strict=True)])
     return exploitation(trajectories)

@@ -40,7 +40,8 @@ RULE = (
     f"verdict with fewer than {MIN_SEEDS} paired seeds, if IMP is not shown to be above random masks (95 % interval of "
     "the difference, and the margin), or if a control failed; nor, unless it refutes, if the runs that missed the "
     f"target spent less than {100 * MATCHED:g} % of what the reference did: want of budget is no sign of a worse "
-    "search, and success without it is no lesser one."
+    "search, and success without it is no lesser one. Each verdict stands by itself: they are not corrected for their "
+    "number."
 )
 """The rule of :func:`judge`, to be printed with what it says.
 
@@ -182,7 +183,7 @@ class Comparison:
 
     Attributes:
         paired: the comparison; its ``p`` is the strategy's own.
-        p_holm: that p adjusted for all strategies compared (Holm); None without a common seed.
+        p_holm: that p adjusted for all strategies compared at once (Holm); None without a common seed.
         separated: whether adjusted p and 95 % interval both tell the two apart.
     """
 

@@ -7,11 +7,10 @@ import shlex
 import tomllib
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ticketsearch.leaderboard.table import REFERENCES
-from ticketsearch.results import SPEC, Result
+from ticketsearch.results import Result
 
 OUT = "repeated"
 """Where a repetition is put: in the original folder the finished run would be shown, not repeated."""
@@ -40,8 +39,7 @@ def commands_of(results: Sequence[Result]) -> list[str]:
 
 def _words(result: Result) -> list[str]:
     """All but the seed and the folder."""
-    spec = _spec(Path(result.run))
-    controls = spec.get("controls", [name for name in result.references if name not in REFERENCES])
+    controls = [name for name in result.references if name not in REFERENCES]
     strategy = result.strategy if result.distribution == OWN else f"{result.distribution}:{result.strategy}"
     words = ["ticketsearch", "run", "--strategy", strategy]
     for name, value in result.parameters.items():
@@ -50,18 +48,10 @@ def _words(result: Result) -> list[str]:
     words += ["--fidelity", f"{result.fidelity}step", "--orders", str(result.orders)]
     for control in controls:
         words += ["--control", control]
-    if "checkpoints" in spec:
-        words += ["--checkpoints", str(spec["checkpoints"])]
+    words += ["--checkpoints", str(result.checkpoints)]
+    if result.time_limit_s is not None:
+        words += ["--time-limit", f"{_number(result.time_limit_s)}s"]
     return [*words, "--engine", result.engine, "--device", result.device]
-
-
-def _spec(folder: Path) -> dict[str, Any]:
-    """What the run was asked for beyond what its result tells; empty where only the result was kept."""
-    try:
-        spec = json.loads((folder / SPEC).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return spec if isinstance(spec, dict) else {}
 
 
 def _number(value: float) -> str:

@@ -44,6 +44,7 @@ def record(result: Result) -> dict[str, Any]:
                 "sparse_flops": point.cost.sparse_flops,
                 "cpu_s": point.cost.cpu_s,
                 "search_score": point.search_score,
+                "fidelity": point.fidelity,
                 "test_accuracy": point.test_accuracy,
             }
             for point in result.curve
@@ -51,6 +52,7 @@ def record(result: Result) -> dict[str, Any]:
         "layers": {layer.name: layer.density for layer in result.layers},
         "calls": result.calls,
         "versions": result.versions,
+        "machine": result.machine.model_dump(),
         "command": command_of(result),
     }
     return row

@@ -16,7 +16,7 @@ from ticketsearch.report.charts.style import SEARCHES
 from ticketsearch.report.commands import commands_of
 from ticketsearch.report.text import percent
 from ticketsearch.report.verdicts import points, summary, verdict_cells
-from ticketsearch.results import Baseline, Failure, Result
+from ticketsearch.results import Baseline, Failure, Machine, Result
 
 OUTCOMES = ("supported", "refuted", "undecided", "none")
 SIGNS = {"supported": "✓", "refuted": "✗", "undecided": "?", "none": "-"}
@@ -182,9 +182,13 @@ def provenance(study: LoadedStudy) -> list[tuple[str, str]]:
         "evaluator": Counter(f"{result.fidelity} steps" for result in results),
         "confirmation": Counter(f"{result.orders} data orders" for result in results),
     }
-    lines = [(name, _counted(counts, len(results))) for name, counts in facts.items()]
-    return [*lines, ("machine", "not recorded by runs: seconds compare within one study on one machine, not between "
-                     "studies")]  # fmt: skip
+    facts["machine"] = Counter(_machine(result.machine) for result in results)
+    return [(name, _counted(counts, len(results))) for name, counts in facts.items()]
+
+
+def _machine(one: Machine) -> str:
+    threads = f"{one.threads} thread{'s' if one.threads > 1 else ''} of {one.cores} core{'s' if one.cores > 1 else ''}"
+    return ", ".join(filter(None, [one.processor, threads, one.accelerator, one.system]))
 
 
 def _counted(counts: Counter[str], total: int) -> str:
