@@ -11,9 +11,11 @@ from scipy import stats
 
 from tests.test_leaderboard import COST, result
 from ticketsearch import Result
-from ticketsearch.leaderboard.analysis import EPOCHS, FLOPS, SECONDS, Section, aggregate, analyse, curve_of
+from ticketsearch.leaderboard.analysis import aggregate, analyse
 from ticketsearch.leaderboard.fidelity import tau
+from ticketsearch.leaderboard.section import EPOCHS, FLOPS, SECONDS, Section
 from ticketsearch.leaderboard.statistics import paired, t_interval
+from ticketsearch.leaderboard.trajectories import curve_of
 from ticketsearch.results import Baseline
 
 SEEDS = range(10)

@@ -7,7 +7,8 @@ import io
 from rich.console import Console
 
 from tests.leaderboard.test_analysis import IMP, SEEDS, run, study
-from ticketsearch.leaderboard.analysis import EPOCHS, analyse
+from ticketsearch.leaderboard.analysis import analyse
+from ticketsearch.leaderboard.section import EPOCHS
 from ticketsearch.leaderboard.verdict import RULE
 from ticketsearch.report.verdicts import as_markdown, as_renderables, number, points, standing_cells, verdict_cells
 

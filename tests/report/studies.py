@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tests.test_leaderboard import COST, result
-from ticketsearch.leaderboard.analysis import Section, analyse
+from ticketsearch.leaderboard.analysis import analyse
+from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.results import Baseline, Failure, Result
 

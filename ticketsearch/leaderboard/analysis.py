@@ -11,150 +11,33 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
 
 import numpy as np
 
 from ticketsearch.errors import InvalidValue
-from ticketsearch.leaderboard.fidelity import Exploitation, exploitation, tau_value
 from ticketsearch.leaderboard.running_time import (
     FRACTIONS,
-    Curve,
     Ratio,
-    RunningTime,
     ecdf,
     expected_running_time,
     first_hit,
     ratio_of_running_times,
     targets,
 )
+from ticketsearch.leaderboard.section import EPOCHS, Aggregate, Contender, Kind, RankCorrelation, Section
 from ticketsearch.leaderboard.statistics import Summary, interquartile_mean, rank_intervals, t_interval
 from ticketsearch.leaderboard.table import Estimate, Row, build, label_of
+from ticketsearch.leaderboard.trajectories import (
+    curve_of,
+    exploitation_of,
+    mean_curve,
+    mean_tau,
+    rank_correlation,
+    scored_checkpoints,
+    train_size,
+)
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Control, Verdict, compare, judge
-from ticketsearch.results import Baseline, CostRecord, Result
-
-Kind = Literal["search", "hybrid", "imp", "other"]
-GRID = 24
-"""Costs at which mean curves are drawn."""
-EPOCHS, FLOPS, SECONDS = CURRENCIES
-
-
-@dataclass(frozen=True)
-class Point:
-    """The mean of confirmed accuracies at one cost, with its 95 % interval over ``n`` seeds."""
-
-    cost: float
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A strategy with one set of parameters, in one group.
-
-    Attributes:
-        label: unique in its group.
-        key: strategy and parameters, the same in all groups whatever their neighbours and budgets.
-        kind: ``search`` if it does nothing but score masks by the evaluator, ``hybrid`` if it also trains or asks for
-            gradients, ``imp``, or ``other``.
-        row: its line of the leaderboard.
-        accuracies: confirmed, by seed.
-        curve: mean confirmed accuracy over search cost in epochs, where all seeds have one.
-        to_imp, to_random: paired comparisons with the reference and with random masks of the same counts; p-values
-            are adjusted among all contenders but IMPs, and among IMPs.
-        rank: among the contenders that ran on the group's common seeds.
-        running_times: by currency, one for each of the group's targets.
-        solved: share of (run, target) pairs reached within a cost in epochs, at the costs where it rises (ECDF).
-        ratios: by currency, ERT over that of the cheapest IMP for each target.
-        exploitation: whether it exploits the evaluator; searches only.
-        tau: of short scores with confirmed accuracies along its own trajectory, mean over seeds; searches only.
-        train_size: examples in an epoch of its task.
-        densities: mean density of each layer, by name.
-        seconds: CPU seconds of the engine and of everything else in the search, means; wall seconds of the engine and
-            of the strategy's own code.
-    """
-
-    label: str
-    key: str
-    kind: Kind
-    row: Row
-    accuracies: dict[int, float]
-    curve: list[Point]
-    to_imp: Comparison | None
-    to_random: Comparison | None
-    rank: Summary | None
-    running_times: dict[str, list[RunningTime]]
-    solved: list[tuple[float, float]]
-    ratios: dict[str, list[Ratio]]
-    exploitation: Exploitation | None
-    tau: Summary | None
-    train_size: float
-    densities: dict[str, float]
-    seconds: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How well short scores of one length rank confirmed accuracies: Kendall's tau, mean over seeds.
-
-    Attributes:
-        population: whose: ``random masks`` or ``tickets of all strategies``.
-        steps: of the short training.
-        epochs: what one such evaluation costs; None if not known.
-        tau: over seeds, of the tau within each seed.
-        pairs: (short score, confirmed accuracy) of all seeds, for a picture.
-    """
-
-    population: str
-    steps: int
-    epochs: float | None
-    tau: Summary | None
-    pairs: list[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One task at one sparsity.
-
-    Attributes:
-        task, sparsity: about what.
-        contenders: best mean accuracy first.
-        reference: label of the IMP that verdicts are against, the one of best mean validation accuracy: the test split
-            chooses nothing; None without.
-        frontier: labels of the IMPs (and one-shot magnitude) that no other beats in both cost and mean validation
-            accuracy, by cost.
-        fractions, targets: of the gap from random masks to the reference; no targets without a gap.
-        controls: what must hold before anything is concluded.
-        verdicts: for each search and currency; hybrids get none, as what they find may be SGD's doing.
-        fidelity: of short scores.
-        dense_budget: the dense network trained for the longest of the baselines' budgets, and how long that is in
-            epochs.
-    """
-
-    task: str
-    sparsity: float
-    contenders: list[Contender]
-    reference: str | None
-    frontier: list[str]
-    fractions: list[float]
-    targets: list[float]
-    controls: list[Control]
-    verdicts: list[Verdict]
-    fidelity: list[Fidelity]
-    dense_budget: Estimate | None
-    dense_budget_epochs: float | None
-
-    def contender(self, label: str) -> Contender:
-        """By label."""
-        return next(one for one in self.contenders if one.label == label)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON, which has no infinity: ``"inf"``."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+from ticketsearch.results import Baseline, Result
 
 
 def analyse(results: Iterable[Result], baselines: Sequence[Baseline] = ()) -> list[Section]:
@@ -168,23 +51,6 @@ def analyse(results: Iterable[Result], baselines: Sequence[Baseline] = ()) -> li
         rows = {label_of(row): row for row in group.rows}
         sections.append(_Builder(group.task, group.sparsity, rows, runs, own).section())
     return sections
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """A strategy over all sparsities of a task: the mean of the middle half of its runs' confirmed accuracies.
-
-    Attributes:
-        label: the shortest of its labels in the sections; budgets may differ between them.
-        task: over whose sparsities.
-        sparsities: strata of the interval's resampling.
-        middle: the interquartile mean.
-    """
-
-    label: str
-    task: str
-    sparsities: list[float]
-    middle: Summary
 
 
 def aggregate(sections: Sequence[Section]) -> list[Aggregate]:
@@ -202,20 +68,6 @@ def aggregate(sections: Sequence[Section]) -> list[Aggregate]:
                 label = min((one.label for one in same), key=len)
                 found.append(Aggregate(label, task, [section.sparsity for section in own], middle))
     return sorted(found, key=lambda one: (one.task, -one.middle.value, one.label))
-
-
-def curve_of(result: Result, currency: str) -> Curve:
-    """A run as an anytime curve in one currency."""
-    spent = _in(result.cost, currency)
-    costs = np.minimum(np.maximum.accumulate([_in(point.cost, currency) for point in result.curve]), spent)
-    return Curve(tuple(costs.tolist()), tuple(point.test_accuracy for point in result.curve), spent)
-
-
-def _in(cost: CostRecord, currency: str) -> float:
-    """A cost in a currency: training examples with a forward-only one as a third, FLOPs, or CPU seconds."""
-    if currency == EPOCHS:
-        return cost.train_examples + cost.forward_examples / 3
-    return float(cost.sparse_flops) if currency == FLOPS else cost.cpu_s
 
 
 class _Builder:
@@ -283,7 +135,7 @@ class _Builder:
             kind=self.kinds[name],
             row=self.rows[name],
             accuracies=self.accuracies[name],
-            curve=_mean_curve(list(self.curves[EPOCHS][name].values()), _train_size(runs[0])),
+            curve=mean_curve(list(self.curves[EPOCHS][name].values()), train_size(runs[0])),
             to_imp=to_imp,
             to_random=to_random,
             rank=rank,
@@ -293,9 +145,9 @@ class _Builder:
             },
             solved=self._solved(name),
             ratios={currency: self._ratios(name, currency) for currency in CURRENCIES} if search else {},
-            exploitation=_exploitation(runs) if search else None,
-            tau=_mean_tau([[point[1:] for point in _scored(run)] for run in runs]) if search else None,
-            train_size=_train_size(runs[0]),
+            exploitation=exploitation_of(runs) if search else None,
+            tau=mean_tau([[point[1:] for point in scored_checkpoints(run)] for run in runs]) if search else None,
+            train_size=train_size(runs[0]),
             densities={
                 layer.name: statistics.fmean(run.layers[index].density for run in runs)
                 for index, layer in enumerate(runs[0].layers)
@@ -343,7 +195,7 @@ class _Builder:
         """Empirical distribution of the cost to targets."""
         if not self.targets:
             return []
-        curves, size = list(self.curves[EPOCHS][name].values()), _train_size(next(iter(self.runs[name].values())))
+        curves, size = list(self.curves[EPOCHS][name].values()), train_size(next(iter(self.runs[name].values())))
         hits = {first_hit(curve, target) for curve in curves for target in self.targets} - {None}
         grid = sorted(hit for hit in hits if hit is not None)
         shares = ecdf(curves, self.targets, grid).tolist() if grid else []
@@ -409,13 +261,13 @@ class _Builder:
             for name, kind in self.kinds.items() if kind == "search" for currency in CURRENCIES
         ]  # fmt: skip
 
-    def _fidelity(self) -> list[Fidelity]:
+    def _fidelity(self) -> list[RankCorrelation]:
         found = []
         for steps in sorted({steps for b in self.baselines for steps in b.short_scores}):
             pairs = [list(zip(b.short_scores[steps], b.test_accuracies, strict=True))
                      for b in self.baselines if steps in b.short_scores]  # fmt: skip
             epochs = self.baselines[0].evaluation_epochs.get(steps)
-            found.append(_fidelity("random masks", steps, epochs, pairs))
+            found.append(rank_correlation("random masks", steps, epochs, pairs))
         tickets: dict[int, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
         for own in self.runs.values():
             for seed, run in own.items():
@@ -423,20 +275,8 @@ class _Builder:
                     tickets[steps][seed].append((score, run.test_accuracy))
         known = {steps: epochs for b in self.baselines for steps, epochs in b.evaluation_epochs.items()}
         for steps, seeds in sorted(tickets.items()):
-            found.append(_fidelity("tickets of all strategies", steps, known.get(steps), list(seeds.values())))
+            found.append(rank_correlation("tickets of all strategies", steps, known.get(steps), list(seeds.values())))
         return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _fidelity(population: str, steps: int, epochs: float | None, pairs: list[list[tuple[float, float]]]) -> Fidelity:
-    return Fidelity(population, steps, epochs, _mean_tau(pairs), [pair for own in pairs for pair in own])
 
 
 def _kind(run: Result) -> Kind:
@@ -449,12 +289,6 @@ def _strategy(runs: Mapping[int, Result]) -> str:
     return next(iter(runs.values())).strategy
 
 
-def _train_size(run: Result) -> float:
-    """Examples in an epoch."""
-    cost = run.confirmation.cost
-    return (cost.train_examples + cost.forward_examples / 3) / cost.epochs if cost.epochs else 1.0
-
-
 def _above(name: str, what: str, values: Sequence[float], other: str, others: Sequence[float]) -> Control:
     """Whether one is above the other, by the 95 % interval of the paired difference."""
     differences = np.subtract(values, others)
@@ -464,50 +298,3 @@ def _above(name: str, what: str, values: Sequence[float], other: str, others: Se
     if low is not None and high is not None:
         found += f" [{100 * low:+.1f}, {100 * high:+.1f}]"
     return Control(name, passed, f"{what} is {'' if passed else 'not shown to be '}above {other}: {found}.")
-
-
-def _mean_curve(curves: Sequence[Curve], train_size: float) -> list[Point]:
-    """Mean over seeds on a geometric grid of costs in epochs; before a seed's first checkpoint there is no mean."""
-    if not all(curve.costs for curve in curves):
-        return []
-    first = max(curve.costs[0] for curve in curves)
-    last = max(curve.costs[-1] for curve in curves)
-    grid = np.unique(np.geomspace(first, last, GRID)) if 0 < first < last else np.array([last])
-    points = []
-    for cost in grid:
-        limit = cost * (1 + 1e-9)
-        values = np.array([curve.values[np.searchsorted(curve.costs, limit, side="right") - 1] for curve in curves])
-        low, high = t_interval(values)
-        points.append(Point(float(cost) / train_size, float(values.mean()), low, high, len(values)))
-    return points
-
-
-def _scored(run: Result) -> list[tuple[float, float, float]]:
-    """(Epochs, short score, confirmed accuracy) of a search's checkpoints.
-
-    Scores of other fidelities than the last one's are left out: their rise with the training's length is no climb.
-    """
-    points = [(p.fidelity, p.cost.epochs, p.search_score, p.test_accuracy) for p in run.curve]
-    return [(cost, score, test) for fidelity, cost, score, test in points
-            if score is not None and fidelity == points[-1][0]]  # fmt: skip
-
-
-def _mean_tau(pairs: Sequence[Sequence[tuple[float, float]]]) -> Summary | None:
-    """Tau within each seed, its mean over seeds with Student's interval; seeds without an order are left out."""
-    found = [tau_value([a for a, _ in own], [b for _, b in own]) for own in pairs]
-    values = np.array([one for one in found if one is not None])
-    return Summary(len(values), float(values.mean()), *t_interval(values)) if len(values) else None
-
-
-def _exploitation(runs: Sequence[Result]) -> Exploitation | None:
-    """At common checkpoints: what each seed's search held at costs doubling up to when it found its best."""
-    scored = [_scored(run) for run in runs]
-    if not all(scored) or any(points[0][0] <= 0 for points in scored):
-        return None
-    count = min(math.floor(math.log2(points[-1][0] / points[0][0])) for points in scored) + 1
-    trajectories = []
-    for points in scored:
-        costs = [points[-1][0] / 2**back for back in range(count - 1, -1, -1)]
-        incumbents = [[point for point in points if point[0] <= cost * (1 + 1e-9)][-1] for cost in costs]
-        trajectories.append([(cost, *point[1:]) for cost, point in zip(costs, incumbents, strict=True)])
-    return exploitation(trajectories)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ticketsearch.files import write_atomically
-from ticketsearch.leaderboard.analysis import Section, aggregate
+from ticketsearch.leaderboard.analysis import aggregate
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
+from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import RULE
 from ticketsearch.report import charts, raw, tables

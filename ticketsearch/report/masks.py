@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import CorruptRun
-from ticketsearch.leaderboard.analysis import Section
 from ticketsearch.leaderboard.overlap import overlaps
+from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.statistics import Summary
 from ticketsearch.results import TICKET, Result
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ticketsearch.leaderboard.analysis import Contender, Section, aggregate
+from ticketsearch.leaderboard.analysis import aggregate
+from ticketsearch.leaderboard.section import Contender, Section
 from ticketsearch.leaderboard.statistics import ALPHA
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Verdict

@@ -9,8 +9,8 @@ from rich.console import Group as Renderables
 from rich.table import Table
 from rich.text import Text
 
-from ticketsearch.leaderboard.analysis import EPOCHS, Contender, Section
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
+from ticketsearch.leaderboard.section import EPOCHS, Contender, Section
 from ticketsearch.leaderboard.statistics import Summary
 from ticketsearch.leaderboard.verdict import RULE, Comparison, Verdict
 from ticketsearch.report.text import percent, piped

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ticketsearch.leaderboard.analysis import Contender, Point, Section
+from ticketsearch.leaderboard.section import Contender, Point, Section
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.charts.figure import (
     ALL,

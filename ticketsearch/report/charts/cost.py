@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ticketsearch.leaderboard.analysis import Contender, Section
+from ticketsearch.leaderboard.section import Contender, Section
 from ticketsearch.report.charts.accuracy import name_of
 from ticketsearch.report.charts.figure import Figure, Key, Table, plain, plot, rounded, rows_axis, rows_height
 from ticketsearch.report.charts.style import Style

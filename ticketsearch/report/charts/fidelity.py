@@ -1,10 +1,10 @@
-"""Fidelity: how well short scores rank confirmed accuracies, and what they look like against each other."""
+"""RankCorrelation: how well short scores rank confirmed accuracies, and what they look like against each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ticketsearch.leaderboard.analysis import Fidelity, Section
+from ticketsearch.leaderboard.section import RankCorrelation, Section
 from ticketsearch.report.charts.accuracy import name_of
 from ticketsearch.report.charts.figure import Figure, Key, Table, plot, rounded
 from ticketsearch.report.charts.style import Style
@@ -13,8 +13,8 @@ from ticketsearch.report.verdicts import summary
 LOOKS = (Style("--c0", "solid", "circle"), Style("--c1", "6px,3px", "diamond-open"), Style("--c2", "2px,3px", "x"))
 
 
-def _populations(section: Section) -> dict[str, list[Fidelity]]:
-    found: dict[str, list[Fidelity]] = {}
+def _populations(section: Section) -> dict[str, list[RankCorrelation]]:
+    found: dict[str, list[RankCorrelation]] = {}
     for one in section.fidelity:
         found.setdefault(one.population, []).append(one)
     return found

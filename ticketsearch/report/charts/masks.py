@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ticketsearch.leaderboard.analysis import Section
+from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.statistics import Summary
 from ticketsearch.report.charts.accuracy import name_of
 from ticketsearch.report.charts.figure import Figure, Table, plain, plot, rounded, rows_axis, rows_height

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ticketsearch.leaderboard.analysis import Kind, Section
+from ticketsearch.leaderboard.section import Kind, Section
 
 DASHES = ("solid", "6px,3px", "2px,3px", "9px,3px,2px,3px", "13px,4px", "13px,3px,2px,3px,2px,3px")
 SYMBOLS = (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ticketsearch.leaderboard.analysis import EPOCHS, FLOPS, SECONDS, Contender, Section
 from ticketsearch.leaderboard.running_time import RunningTime
+from ticketsearch.leaderboard.section import EPOCHS, FLOPS, SECONDS, Contender, Section
 from ticketsearch.leaderboard.verdict import MUCH
 from ticketsearch.report.charts.accuracy import name_of, rivals
 from ticketsearch.report.charts.figure import (
