@@ -85,18 +85,26 @@ def _section(section: Any, by_folder: Any, baselines: Any, checker: Checker) -> 
         for label, own in runs.items()
     }
     reference = _reference(section, runs)
-    p_values: dict[str, tuple[Any, float]] = {}
+    p_values: dict[tuple[str, bool], dict[str, tuple[Any, float]]] = defaultdict(dict)  # IMPs are a family of their own
     for one in section["contenders"]:
         label, place = one["label"], f"{where} {one['label']}"
         values = list(accuracies[label].values())
         _mean(checker, place, one["row"]["test_accuracy"], values)
         _mean(checker, f"{place} cost", one["row"]["epochs"], [r["cost"]["epochs"] for r in runs[label].values()])
-        if one["to_imp"] and one["to_imp"]["paired"]["n"]:
-            _paired(checker, place, one["to_imp"]["paired"], accuracies[label], accuracies[reference])
-            p_values[label] = one["to_imp"]["p_holm"], one["to_imp"]["paired"]["p"]
-    for label, (reported, own) in zip(p_values, zip([a for a, _ in p_values.values()],
-                                      _holm([p for _, p in p_values.values()]), strict=True), strict=True):  # fmt: skip
-        checker.check(f"{where} {label} Holm", reported, own)
+        random = {
+            seed: statistics.fmean(r["references"]["random"]["test_accuracies"]) for seed, r in runs[label].items()
+        }
+        gains = {seed: accuracies[label][seed] - random[seed] for seed in random}
+        for what, mine, other in (("to_imp", accuracies[label], accuracies.get(reference, {})),
+                                  ("to_random", gains, dict.fromkeys(gains, 0.0))):  # fmt: skip
+            if one[what] and one[what]["paired"]["n"]:
+                _paired(checker, f"{place} {what}", one[what]["paired"], mine, other)
+                is_imp = next(iter(runs[label].values()))["strategy"] == "imp"
+                p_values[what, is_imp][label] = one[what]["p_holm"], one[what]["paired"]["p"]
+    for (what, _), family in p_values.items():
+        adjusted = _holm([p for _, p in family.values()])
+        for (label, (reported, _)), own in zip(family.items(), adjusted, strict=True):
+            checker.check(f"{where} {label} {what} Holm", reported, own)
     if section["targets"]:
         _targets(section, runs, accuracies, reference, checker)
         _ratios(section, runs, accuracies, reference, checker)
