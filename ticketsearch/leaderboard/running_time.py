@@ -117,8 +117,8 @@ def expected_running_time(curves: Sequence[Curve], target: float) -> RunningTime
 @lru_cache(maxsize=1 << 16)  # neighbouring targets are hit by the same checkpoints, and frontiers are searched often
 def _interval(cost: tuple[float, ...], hit: tuple[float, ...], spent: tuple[float, ...]) -> tuple[float, float]:
     runs = _Runs(np.array(cost), np.array(hit), np.array(spent))
-    drawn = bootstrap.weights(len(cost) + 1)
-    return _lower(runs.draws(drawn, hit=True)), _upper(runs.draws(drawn, hit=False))
+    drawn, places = bootstrap.weights(len(cost) + 1), range(len(cost) + 1)
+    return _lower(runs.draws(drawn, places, hit=True)), _upper(runs.draws(drawn, places, hit=False))
 
 
 def ratio_of_running_times(a: Mapping[int, Curve], b: Mapping[int, Curve], target: float) -> Ratio:
@@ -133,9 +133,10 @@ def ratio_of_running_times(a: Mapping[int, Curve], b: Mapping[int, Curve], targe
     if min(len(a), len(b)) > 1:
         seeds = {seed: place for place, seed in enumerate(sorted(a.keys() | b.keys()), start=2)}
         drawn = bootstrap.weights(len(seeds) + 2)
-        of_a, of_b = (drawn[:, [own, *map(seeds.__getitem__, curves)]] for own, curves in enumerate((a, b)))
-        low = _lower(_divide(runs_a.draws(of_a, hit=True), runs_b.draws(of_b, hit=False), unknown=0.0))
-        high = _upper(_divide(runs_a.draws(of_a, hit=False), runs_b.draws(of_b, hit=True), unknown=math.inf))
+        of_a, of_b = ([own, *map(seeds.__getitem__, curves)] for own, curves in enumerate((a, b)))
+        least, most = runs_a.draws(drawn, of_a, hit=True), runs_a.draws(drawn, of_a, hit=False)
+        low = _lower(_divide(least, runs_b.draws(drawn, of_b, hit=False), unknown=0.0))
+        high = _upper(_divide(most, runs_b.draws(drawn, of_b, hit=True), unknown=math.inf))
     value = float(_divide(np.array([runs_a.ert()]), np.array([runs_b.ert()]), unknown=math.nan)[0])
     return Ratio(None if math.isnan(value) else value, low, high, common)
 
@@ -158,12 +159,20 @@ class _Runs:
     def ert(self) -> float:
         return float(self.cost.sum() / self.hit.sum()) if self.hit.any() else math.inf
 
-    def draws(self, drawn: ScoreArray, *, hit: bool) -> ScoreArray:
-        """ERT under weights (draws, 1 + n), the first one an imaginary run's that hits or misses; (draws,)."""
+    def draws(self, drawn: ScoreArray, places: Sequence[int], *, hit: bool) -> ScoreArray:
+        """ERT under weights, ``places`` (1 + n) their columns, the first that of an imaginary run; (draws,).
+
+        Args:
+            drawn: (draws, at least 1 + n).
+            places: of the imaginary run, and of each run.
+            hit: whether the imaginary run hits or misses.
+        """
         cheapest = self.cost[self.hit == 1].min(initial=self.spent.max() if self.hit.any() else 0.0)
-        cost = np.concatenate([[cheapest if hit else self.spent.max()], self.cost])
-        successes = drawn @ np.concatenate([[float(hit)], self.hit])
-        return _divide(drawn @ cost, successes, unknown=math.inf)
+        columns = np.zeros((drawn.shape[1], 2))
+        columns[places, 0] = [cheapest if hit else self.spent.max(), *self.cost]
+        columns[places, 1] = [float(hit), *self.hit]
+        cost, successes = (drawn @ columns).T
+        return _divide(cost, successes, unknown=math.inf)
 
 
 def _divide(a: ScoreArray, b: ScoreArray, unknown: float) -> ScoreArray:
