@@ -13,7 +13,7 @@ PACKAGE = ROOT / "ticketsearch"
 ROWS = [
     {"errors", "arrays", "cost", "seeds", "files", "lock", "sealed", "recipe"},
     {"masks", "plugins", "tickets", "results", "scores", "densities", "relaxation"},
-    {"actions", "criteria", "controls", "encodings", "tasks"},
+    {"actions", "criteria", "controls", "encodings", "tasks", "compaction"},
     {"engine"},
     {"checkpoints", "ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving", "asktell"},

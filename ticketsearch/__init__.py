@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ticketsearch.asktell import AskTellStrategy
+    from ticketsearch.compaction import Compaction, compact, follow_masks
     from ticketsearch.errors import BudgetExhausted, TicketsearchError
     from ticketsearch.leaderboard import build as build_leaderboard
     from ticketsearch.plugins import API_VERSION
@@ -28,6 +29,7 @@ _HOME = {
     "API_VERSION": "plugins",
     "AskTellStrategy": "asktell",
     "BudgetExhausted": "errors",
+    "Compaction": "compaction",
     "DataSource": "tasks",
     "MaskProblem": "problem",
     "Recipe": "recipe",
@@ -41,6 +43,8 @@ _HOME = {
     "Ticket": "tickets",
     "TicketsearchError": "errors",
     "Weights": "tickets",
+    "compact": "compaction",
+    "follow_masks": "compaction",
     "load_task": "tasks",
     "load_ticket": "tickets",
     "run": "runner",
@@ -51,6 +55,7 @@ __all__ = [
     "API_VERSION",
     "AskTellStrategy",
     "BudgetExhausted",
+    "Compaction",
     "DataSource",
     "MaskProblem",
     "Recipe",
@@ -65,6 +70,8 @@ __all__ = [
     "TicketsearchError",
     "Weights",
     "build_leaderboard",
+    "compact",
+    "follow_masks",
     "load_task",
     "load_ticket",
     "run",
