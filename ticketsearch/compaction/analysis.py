@@ -69,7 +69,7 @@ class Analysis:
         mixers: in order.
         scales: calls of batch normalisation, in order.
         live: ``(identities,)``, whether a channel's class stays; by root.
-        notes: why channels were kept that an operation not understood reads or writes.
+        flattened: calls that make all but the batch dimension one.
     """
 
     traced: Traced
@@ -78,7 +78,8 @@ class Analysis:
     values: dict[fx.Node, Value] = field(default_factory=dict)
     mixers: list[Mixer] = field(default_factory=list)
     scales: list[fx.Node] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    flattened: list[fx.Node] = field(default_factory=list)
+    _unknown: dict[str, list[int]] = field(default_factory=dict)
     live: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     _parents: list[int] = field(default_factory=list)
     _fixed: list[IntArray] = field(default_factory=list)
@@ -249,6 +250,7 @@ class Analysis:
         return Value(source.ids, constants)
 
     def _flattened(self, node: fx.Node, source: Value) -> Value:
+        self.flattened.append(node)
         times = shape_of(node)[1] // max(1, source.ids.size)
         return Value(np.repeat(source.ids, times), np.repeat(source.constants, times))
 
@@ -321,8 +323,18 @@ class Analysis:
         for other in sources:
             self._fix_node(other)
         if width:
-            self.notes.append(f"{node.name}: {what} is not understood, so the {width} channels it reads are kept")
+            self._unknown.setdefault(what, []).append(width)
         return self._held(node)
+
+    @property
+    def notes(self) -> list[str]:
+        """Which operations were not understood."""
+        return [
+            f"{what} is not understood, so the {sum(widths)} channels it reads"
+            + (f" at {len(widths)} places" if len(widths) > 1 else "")
+            + " are kept"
+            for what, widths in self._unknown.items()
+        ]
 
     def _held(self, node: fx.Node) -> Value | None:
         shape = node.meta.get(SHAPE)
@@ -420,10 +432,13 @@ class Analysis:
         self.live = np.zeros(len(self._parents), dtype=bool)
         for ids in self._fixed:
             self.live[self._roots[ids]] = True
+        writing = dict.fromkeys(self.mixers, 0)  # outputs that lived when a mixer was last looked at
         while True:
             before = int(self.live.sum())
             for mixer in reversed(self.mixers):
-                self.live[self._roots[mixer.source.ids[self.needed(mixer)]]] = True
+                if (outputs := int(self.keeps(mixer.result.ids).sum())) > writing[mixer]:
+                    self.live[self._roots[mixer.source.ids[self._needed(mixer)]]] = True
+                    writing[mixer] = outputs
             if int(self.live.sum()) > before:
                 continue
             empty = next((v for v in self.values.values() if v.ids.size and not self.keeps(v.ids).any()), None)
@@ -431,7 +446,7 @@ class Analysis:
                 return
             self.live[self._roots[empty.ids[0]]] = True
 
-    def needed(self, mixer: Mixer) -> BoolArray:
+    def _needed(self, mixer: Mixer) -> BoolArray:
         """Inputs ``(C,)`` that a mixer cannot do without."""
         read = np.asarray(mixer.reads[self.keeps(mixer.result.ids)].any(0), dtype=bool)
         constants = mixer.source.constants
@@ -441,10 +456,12 @@ class Analysis:
 
 def share_of(part: nn.Module, inputs: IntArray, constants: ScoreArray, width: int) -> ScoreArray:
     """What constant inputs add to each output ``(O,)``: constant times the sum of the weights that read it."""
-    weight = _array(part.weight)  # type: ignore[arg-type]
-    sums = weight.reshape(*weight.shape[:2], -1).sum(2)  # (O, I/g)
-    if sums.shape[1] == width:
-        return np.asarray(sums[:, inputs] @ constants[inputs])
+    weight: Tensor = part.weight  # type: ignore[assignment]
+    whole = weight.shape[1] == width
+    weight = weight.detach()[:, inputs] if whole else weight.detach()
+    sums = _array(weight.reshape(*weight.shape[:2], -1).sum(2))  # (O, inputs), or (O, I/g)
+    if whole:
+        return np.asarray(sums @ constants[inputs])
     full = np.zeros((len(sums), width))
     groups = width // sums.shape[1]
     per_group = len(sums) // groups

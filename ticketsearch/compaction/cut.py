@@ -155,7 +155,7 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
     constant = {str(mixer.node.target): _stuck(analysis, mixer.node) for mixer in analysis.mixers}
     made = cut(analysis)
     result = fx.GraphModule(traced.module, traced.graph, class_name=type(module).__name__)
-    difference = _difference(reference, _output(result, example), whole, result, example)
+    difference = _difference(reference, whole, result, example)
     if difference is None:
         return _uncut(whole, example, "nothing was cut: the cut network would differ", device, modes)
     notes = [f"{name}: this sum's other operand is zero, and what computed it is gone" for name in gone]
@@ -237,15 +237,19 @@ def _output(module: nn.Module, example: Tensor) -> Tensor:
     return output
 
 
-def _difference(first: Tensor, second: Tensor, whole: nn.Module, result: nn.Module, example: Tensor) -> float | None:
+def _difference(reference: Tensor, whole: nn.Module, result: nn.Module, example: Tensor) -> float | None:
     """Largest difference on the example and on random input; ``None`` beyond what rounding explains."""
     noise = torch.from_numpy(stream(0, "compact").normal(size=tuple(example.shape))).to(example)
     worst = 0.0
-    for a, b in ((first, second), (_output(whole, noise), _output(result, noise))):
-        if a.shape != b.shape:
+    for wanted, given in ((reference, example), (_output(whole, noise), noise)):
+        try:
+            found = _output(result, given)
+        except InvalidValue:
             return None
-        difference = float((a - b).abs().max()) if a.numel() else 0.0
-        if not difference <= TOLERANCE * max(1.0, float(a.abs().max()) if a.numel() else 0.0):
+        if wanted.shape != found.shape or not wanted.numel():
+            return None
+        difference = float((wanted - found).abs().max())
+        if not difference <= TOLERANCE * max(1.0, float(wanted.abs().max())):
             return None
         worst = max(worst, difference)
     return worst

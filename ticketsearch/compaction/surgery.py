@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import IntArray
 from ticketsearch.compaction.analysis import Analysis, Mixer, share_of
-from ticketsearch.compaction.operations import FLATTENING, padding_of
+from ticketsearch.compaction.operations import RESHAPES, padding_of
 from ticketsearch.compaction.tracing import SHAPE, UNSAFE, Traced, in_place
 
 
@@ -69,7 +69,8 @@ def cut(analysis: Analysis) -> Cut:
     for node in list(analysis.traced.graph.nodes):
         if node.target is F.pad and node in analysis.values:
             _narrow_padding(analysis, node)
-        if node.target in FLATTENING and node in analysis.values and node.target not in ("flatten", torch.flatten):
+    for node in analysis.flattened:
+        if node.target in RESHAPES:  # to a width that is now another
             node.op, node.target, node.args, node.kwargs = "call_function", torch.flatten, (node.args[0], 1), {}
     return result
 
@@ -85,7 +86,7 @@ def _cut_mixer(analysis: Analysis, mixer: Mixer, result: Cut) -> None:
     read = mixer.reads[outputs].any(0)
     gone = np.flatnonzero(~stays & read & np.isfinite(constants) & (constants != 0))
     share = share_of(part, gone, constants, constants.size)[outputs] if gone.size else np.zeros(outputs.size)
-    groups = int(getattr(part, "groups", 1))  # type: ignore[arg-type]
+    groups = int(getattr(part, "groups", 1))
     sides = (outputs, inputs) if groups == 1 else (outputs,)
     _narrow(part, name, "weight", sides, result)
     if part.bias is not None:
@@ -99,7 +100,7 @@ def _cut_mixer(analysis: Analysis, mixer: Mixer, result: Cut) -> None:
         part.in_features, part.out_features = len(inputs), len(outputs)
     else:
         part.groups = groups if groups == 1 else groups * len(outputs) // len(mixer.reads)  # type: ignore[assignment]
-        part.in_channels, part.out_channels = len(inputs), len(outputs)
+        part.in_channels, part.out_channels = len(inputs), len(outputs)  # type: ignore[assignment]
     result.inputs[name], result.outputs[name] = inputs, outputs
 
 
