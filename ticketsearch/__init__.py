@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ticketsearch.asktell import AskTellStrategy
     from ticketsearch.compaction import Compaction, compact, follow_masks
     from ticketsearch.errors import BudgetExhausted, TicketsearchError
+    from ticketsearch.exporting import Exported, export
     from ticketsearch.leaderboard import build as build_leaderboard
     from ticketsearch.plugins import API_VERSION
     from ticketsearch.problem import MaskProblem
@@ -31,6 +32,7 @@ _HOME = {
     "BudgetExhausted": "errors",
     "Compaction": "compaction",
     "DataSource": "tasks",
+    "Exported": "exporting",
     "MaskProblem": "problem",
     "Recipe": "recipe",
     "Result": "results",
@@ -44,6 +46,7 @@ _HOME = {
     "TicketsearchError": "errors",
     "Weights": "tickets",
     "compact": "compaction",
+    "export": "exporting",
     "follow_masks": "compaction",
     "load_task": "tasks",
     "load_ticket": "tickets",
@@ -57,6 +60,7 @@ __all__ = [
     "BudgetExhausted",
     "Compaction",
     "DataSource",
+    "Exported",
     "MaskProblem",
     "Recipe",
     "Result",
@@ -71,6 +75,7 @@ __all__ = [
     "Weights",
     "build_leaderboard",
     "compact",
+    "export",
     "follow_masks",
     "load_task",
     "load_ticket",

@@ -10,13 +10,17 @@ import platform
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ticketsearch.errors import CorruptRun, NotARun
+from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UnknownName
 from ticketsearch.files import write_atomically
+from ticketsearch.plugins import TASKS, available
 from ticketsearch.results import MARKER, SPEC, Machine
+
+if TYPE_CHECKING:
+    from ticketsearch.tasks import DataSource, Task
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,39 @@ def read_spec(folder: Path) -> Spec:
     except ValidationError as error:
         first = error.errors()[0]
         raise CorruptRun(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def task_of(spec: Spec, task: str | Task | None = None, source: DataSource | None = None) -> Task:
+    """The task of a run, with the data and the recipe that the run had.
+
+    Args:
+        spec: the run's.
+        task: where the task is, if its own name does not say: a name, ``"package.module:function"`` or a task.
+        source: where data sets lie.
+
+    Raises:
+        UnknownName: the run's own name of it leads nowhere.
+        InvalidValue: it is another one.
+    """
+    from ticketsearch.tasks import Task, load_task  # torch
+
+    if isinstance(task, Task):
+        found = task
+    else:
+        try:
+            found = load_task(task or spec.task, source)
+        except UnknownName as error:
+            if task is not None or error.name != spec.task:
+                raise
+            hint = "; if it is your own, say where: --task package.module:function, or task=... in Python"
+            known = [plugin.name for plugin in available(TASKS)]
+            raise UnknownName("task", spec.task, known, hint) from error
+    if found.fingerprint != spec.task_fingerprint:
+        raise InvalidValue(
+            f"task {found.name!r} has other data or another recipe than the run's (fingerprint {found.fingerprint}, "
+            f"the run's is {spec.task_fingerprint}); name the run's own task"
+        )
+    return found
 
 
 def checked_out(out: Path) -> Path:

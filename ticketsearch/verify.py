@@ -31,9 +31,9 @@ from ticketsearch.results import LEDGER, Confirmation, Result, read_result
 from ticketsearch.scores import Score
 from ticketsearch.search import Progress, Searched, Silent, search
 from ticketsearch.seeds import stream
-from ticketsearch.spec import Spec, read_spec
+from ticketsearch.spec import Spec, read_spec, task_of
 from ticketsearch.strategy import Strategy, make_strategy
-from ticketsearch.tasks import DataSource, Task, load_task
+from ticketsearch.tasks import DataSource, Task
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import SavedTicket, Ticket, Weights, load_ticket
 
@@ -102,12 +102,7 @@ def verify_run(
         raise InvalidValue(f"trials {trials} is less than 0")
     path = Path(folder)
     result, spec, record, saved = read_result(path), read_spec(path), read_record(path / LEDGER), load_ticket(path)
-    loaded = task if isinstance(task, Task) else load_task(task or spec.task, source)
-    if loaded.fingerprint != spec.task_fingerprint:
-        raise InvalidValue(
-            f"task {loaded.name!r} has other data or another recipe than the run's (fingerprint {loaded.fingerprint}, "
-            f"the run's is {spec.task_fingerprint}); name the run's own task"
-        )
+    loaded = task_of(spec, task, source)
     engine = make_engine(loaded, spec.device, spec.engine, workers)
     searcher = strategy or make_strategy(spec.strategy, spec.parameters)
     check = _Check(result, spec, record, saved, loaded, engine, progress or Silent())

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ticketsearch.cli import experiments, plugins, verify
+from ticketsearch.cli import experiments, export, plugins, verify
 from ticketsearch.cli.options import (
     DataRoot,
     Device,
@@ -40,6 +40,7 @@ plugins.add_to(app)
 app.command()(experiments.compare)
 app.command()(experiments.ablate)
 app.command()(verify.verify)
+app.command()(export.export)
 
 Out = Annotated[Path, typer.Option(help="Folder of run folders.")]
 

@@ -1,0 +1,209 @@
+"""``export``: the network of a run as a file, what it saves, and whether it computes the same.
+
+The file is read back and its scores compared with the masked network's before it gets its name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ticketsearch.compaction import Compaction, compact
+from ticketsearch.errors import InvalidValue, TicketsearchError
+from ticketsearch.exporting import formats
+from ticketsearch.exporting.formats import Compute
+from ticketsearch.exporting.timing import interleaved, medians
+from ticketsearch.files import write_atomically
+from ticketsearch.results import read_result
+from ticketsearch.spec import read_spec, task_of
+from ticketsearch.tasks import DataSource, Task
+from ticketsearch.tickets import SavedTicket, load_ticket
+
+TOLERANCE = {"state-dict": 0.0, "torch-prune": 0.0, "compact": 1e-5, "onnx": 1e-4}
+"""Of the largest difference between scores, relative to the largest score if that is above one."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written; pairs are the dense network and what was exported.
+
+    Attributes:
+        run: the run's folder.
+        format: one of :data:`ticketsearch.exporting.FORMATS`.
+        output: the file.
+        bytes: its length.
+        weights: ``trained`` or ``start``.
+        sparsity: fraction of the prunable weights that the ticket prunes.
+        parameters: numbers that are stored and multiplied by.
+        flops: of one example forward, by ``torch.utils.flop_counter``.
+        latency_ms: medians, in turn, on one thread.
+        batch: examples at a time, for the latency.
+        runtime: what computed the exported network.
+        difference: largest absolute difference of its scores from the masked network's, over a batch.
+        notes: what the compaction did not understand.
+    """
+
+    run: str
+    format: str
+    output: str
+    bytes: int
+    weights: str
+    sparsity: float
+    parameters: tuple[int, int]
+    flops: tuple[int, int]
+    latency_ms: tuple[float, float]
+    batch: int
+    runtime: str
+    difference: float
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def export(
+    run: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    format: str = "compact",  # noqa: A002 - the option's name
+    start: bool = False,
+    batch: int = 64,
+    repeats: int = 15,
+    force: bool = False,
+    task: str | Task | None = None,
+    source: DataSource | None = None,
+) -> Exported:
+    """Write the network of a finished run to a file.
+
+    Args:
+        run: the run's folder; nothing in it is changed.
+        output: the file; state dicts are safetensors unless it ends in ``.pt`` or ``.pth``.
+        format: ``state-dict``, ``torch-prune``, ``onnx`` or ``compact``; see :mod:`ticketsearch.exporting.formats`.
+        start: the weights the ticket starts from, in place of the trained ones.
+        batch: examples at a time, for the latency.
+        repeats: of its measurement.
+        force: overwrite a file that exists.
+        task: where the task is, if its own name does not say: a name, ``"package.module:function"`` or a task.
+        source: where data sets lie.
+
+    Raises:
+        InvalidValue: a value out of range, a file that exists, a package that is missing, another task than the run's,
+            or a network that the format cannot hold.
+        NotARun, CorruptRun: no finished run is there, or it is damaged.
+        TicketsearchError: the file would compute something else; it was not written.
+    """
+    path, target = Path(run), Path(output)
+    formats.require(format)
+    for name, value in (("batch", batch), ("repeats", repeats)):
+        if value < 1:
+            raise InvalidValue(f"{name} {value} is less than 1")
+    if target.is_dir():
+        raise InvalidValue(f"{target} is a folder; name a file")
+    if target.exists() and not force:
+        raise InvalidValue(f"{target} exists; name another file, or overwrite it with --force")
+    result, ticket = read_result(path), load_ticket(path)
+    loaded = task_of(read_spec(path), task, source)
+    inputs = loaded.validation.inputs
+    inputs = inputs[torch.arange(max(2, batch)) % len(inputs)]
+    network = _masked(loaded, ticket, trained=not start)
+    made = _Made(network, loaded, ticket, inputs, target, trained=not start)
+    data, compute, compaction = made.make(format)
+    with torch.inference_mode():
+        wanted, found = network(inputs), compute(inputs)
+    difference = float((wanted - found).abs().max())
+    if not difference <= TOLERANCE[format] * max(1.0, float(wanted.abs().max())):
+        raise TicketsearchError(
+            f"exported as {format} the scores would differ by up to {difference:.1e}, so {target} was not written; "
+            "--format state-dict is exact"
+        )
+    timed = inputs[:batch]
+    latency = medians(interleaved([lambda: network(timed), lambda: compute(timed)], repeats))
+    write_atomically(target, data)
+    parameters, flops = sum(p.numel() for p in network.parameters()), _flops(network, inputs[:1])
+    return Exported(
+        run=result.run,
+        format=format,
+        output=str(target),
+        bytes=len(data),
+        weights="start" if start else "trained",
+        sparsity=ticket.sparsity,
+        parameters=compaction.parameters if compaction else (parameters, parameters),
+        flops=compaction.flops if compaction else (flops, flops),
+        latency_ms=(latency[0], latency[1]),
+        batch=batch,
+        runtime="onnxruntime" if format == "onnx" else "PyTorch",
+        difference=difference,
+        notes=compaction.notes if compaction else (),
+    )
+
+
+def lines_of(exported: Exported) -> list[str]:
+    """For the terminal, below the table."""
+    lines = [
+        f"wrote {exported.output} ({exported.bytes} bytes, {exported.format}, {exported.weights} weights)",
+        f"scores differ by at most {exported.difference:.1e} from the masked network's",
+        *exported.notes,
+    ]
+    if exported.parameters[0] == exported.parameters[1]:
+        same = "zeros are stored and multiplied by like any number"
+        if exported.format in ("compact", "onnx"):
+            same = "no channel or neuron is dead, so nothing could be cut; masks of channels make some"
+        lines.append(same)
+    return lines
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """Makes each format from a masked network."""
+
+    network: nn.Module
+    task: Task
+    ticket: SavedTicket
+    inputs: Tensor
+    output: Path
+    trained: bool
+
+    def make(self, format: str) -> tuple[bytes, Compute, Compaction | None]:  # noqa: A002 - the option's name
+        """The bytes, what they compute once read back, and what was cut."""
+        if format in ("compact", "onnx"):
+            cut = compact(self.network, example=self.inputs[:2])
+            write, read = {
+                "compact": (formats.program_bytes, formats.program_of),
+                "onnx": (formats.onnx_bytes, formats.onnx_of),
+            }[format]
+            data = write(cut.module.eval(), self.inputs[:2])
+            return data, read(data), cut
+        again = self.task.build(0)
+        if format == "torch-prune":
+            state = self.ticket.apply(self.task.build(0), trained=self.trained).state_dict()
+            self.ticket.apply(again)
+        else:
+            state = self.network.state_dict()
+        data = formats.state_bytes(state, self.output)
+        again.load_state_dict(formats.state_of(data, self.output))
+        return data, again.eval(), None
+
+
+def _masked(task: Task, ticket: SavedTicket, *, trained: bool) -> nn.Module:
+    """The run's network under its mask, in evaluation mode."""
+    network = task.build(0)
+    known = network.state_dict()
+    state = {name: torch.from_numpy(array.copy()) for name, array in ticket.state_dict(trained=trained).items()}
+    for name, tensor in state.items():
+        if name not in known or known[name].shape != tensor.shape:
+            raise InvalidValue(f"the task's network has no {name!r} of shape {tuple(tensor.shape)}; the run's had")
+    network.load_state_dict(state, strict=False)
+    return network.eval()
+
+
+def _flops(network: nn.Module, example: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(example)
+    return int(counter.get_total_flops())
