@@ -72,8 +72,8 @@ def test_a_channel_that_writes_nothing_goes() -> None:
 def test_a_channel_that_nothing_reads_goes_and_what_only_it_read_as_well() -> None:
     network = trained(nn.Sequential(conv(3, 4), nn.ReLU(), conv(4, 5), nn.ReLU(), conv(5, 6), nn.Flatten()))
     with torch.no_grad():
-        network[4].weight[:, [0, 3]] = 0  # type: ignore[index]
-        network[2].weight[[1, 2, 4], 2] = 0  # type: ignore[index] # channel 2 of the first is read by 0 and 3 alone
+        network[4].weight[:, [0, 3]] = 0
+        network[2].weight[[1, 2, 4], 2] = 0  # channel 2 of the first is read by 0 and 3 alone
     assert widths(checked(network, noise(*IMAGE))) == {"0": (3, 3), "2": (3, 3), "4": (3, 6)}
 
 
@@ -82,12 +82,12 @@ def test_constants_are_folded_where_that_is_exact(padding: int, left: int) -> No
     """A channel with a bias alone is constant; the next convolution sees it end at the border if it is padded."""
     network = trained(nn.Sequential(conv(3, 4), nn.ReLU(), conv(4, 5, padding, bias=False), nn.Flatten()))
     silence(network[0], 2)
-    network[0].bias.data[2] = 0.7  # type: ignore[union-attr, operator]
+    network[0].bias.data[2] = 0.7
     cut = checked(network, noise(*IMAGE))
     assert widths(cut)["2"] == (left, 5)
     assert cut.folded == (("2",) if padding == 0 else ())
     assert ("1 constant outputs stay" in cut.report()) == (padding == 1)
-    network[0].bias.data[2] = -0.7  # type: ignore[union-attr, operator] # ReLU makes it zero
+    network[0].bias.data[2] = -0.7  # ReLU makes it zero
     assert widths(checked(network, noise(*IMAGE)))["2"] == (3, 5)
 
 
@@ -98,13 +98,13 @@ def test_constants_pass_through_batch_norm() -> None:
                       nn.Linear(4, 6), nn.Sigmoid(), nn.Linear(6, 2))
     )  # fmt: skip
     with torch.no_grad():
-        network[0].weight[[0, 1]] = 0  # type: ignore[index]
-        network[1].weight[2] = 0  # type: ignore[index] # and a scale of zero leaves the shift
+        network[0].weight[[0, 1]] = 0
+        network[1].weight[2] = 0  # and a scale of zero leaves the shift
     cut = checked(network, noise(*IMAGE))
     assert widths(cut) == {"0": (3, 1), "1": (1, 1), "5": (1, 6), "7": (6, 2)}
     assert cut.folded == ("5",)
     with torch.no_grad():
-        network[5].weight[:4] = 0  # type: ignore[index] # four neurons that do not depend on their input
+        network[5].weight[:4] = 0  # four neurons that do not depend on their input
     assert widths(checked(network, noise(*IMAGE)))["7"] == (2, 2)
 
 
@@ -114,7 +114,7 @@ def test_linear_layers_lose_neurons_on_both_sides() -> None:
     )
     silence(network[1], 0, 1)
     with torch.no_grad():
-        network[5].weight[:, 4] = 0  # type: ignore[index]
+        network[5].weight[:, 4] = 0
     assert widths(checked(network, noise(2, 10))) == {"1": (10, 5), "3": (5, 5), "5": (5, 3)}
 
 
@@ -173,8 +173,8 @@ def test_depthwise_and_grouped_convolutions_go_by_groups() -> None:
     silence(network[3], 2)
     silence(network[1], 4)  # its depthwise filter still has a bias: padded, so it stays
     with torch.no_grad():
-        network[9].weight[:, 0:3] = 0  # type: ignore[index] # the whole first group
-        network[9].weight[:, 4] = 0  # type: ignore[index] # a part of the second one
+        network[9].weight[:, 0:3] = 0  # the whole first group
+        network[9].weight[:, 4] = 0  # a part of the second one
     cut = checked(network, noise(*IMAGE))
     assert widths(cut)["3"] == (5, 5)
     assert widths(cut)["5"] == (5, 6)
@@ -231,7 +231,7 @@ def test_values_changed_in_place_are_read_as_they_are_then() -> None:
 
     network = trained(ByHand(forward, a=conv(3, 4), b=conv(4, 2, 0)))
     silence(network.a, 1)
-    network.a.bias.data[1] = -1  # type: ignore[union-attr, operator]
+    network.a.bias.data[1] = -1
     assert checked(network, noise(*IMAGE)).notes == ()
 
 
@@ -261,7 +261,7 @@ def test_a_layer_that_is_called_twice_is_cut_once() -> None:
 
 def test_shared_weights_are_left_alone() -> None:
     network = trained(nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 2)))
-    network[2].weight = network[0].weight  # type: ignore[union-attr]
+    network[2].weight = network[0].weight
     silence(network[0], 0)
     assert set(widths(checked(network, noise(2, 6)))) == {"4"}
 
@@ -308,7 +308,7 @@ def test_what_is_registered_with_torch_prune_counts() -> None:
     network = trained(nn.Sequential(nn.Linear(6, 5, bias=False), nn.ReLU(), nn.Linear(5, 2)))
     mask = torch.ones(5, 6)
     mask[[0, 2]] = 0
-    prune.custom_from_mask(network[0], "weight", mask)
+    prune.custom_from_mask(network[0], "weight", mask)  # type: ignore[no-untyped-call]
     cut = compact(network, example=noise(2, 6))
     assert widths(cut)["0"] == (6, 3)
     with torch.no_grad():
@@ -351,7 +351,7 @@ def test_training_the_cut_network_is_training_the_masked_one() -> None:
         optimizer = torch.optim.SGD(module.parameters(), 0.05, momentum=0.9, weight_decay=1e-3)
         for step in range(20):
             optimizer.zero_grad()
-            F.cross_entropy(module(inputs[step::2]), labels[step::2]).backward()
+            F.cross_entropy(module(inputs[step::2]), labels[step::2]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             with torch.no_grad():
                 for name, mask in held.items():
@@ -383,7 +383,7 @@ def test_training_trusts_masks_only() -> None:
 def test_folded_weights_do_not_fit_back() -> None:
     network = trained(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)))
     with torch.no_grad():
-        network[0].weight[0], network[0].bias[0] = 0, 1  # type: ignore[index, operator]
+        network[0].weight[0], network[0].bias[0] = 0, 1
     cut = checked(network, noise(2, 6))
     assert cut.folded == ("2",)
     with pytest.raises(InvalidValue, match="2 took constants into the bias"):
