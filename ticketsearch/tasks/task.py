@@ -21,6 +21,7 @@ from ticketsearch import plugins
 from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, UnknownName
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals
+from ticketsearch.tasks.augmentation import Augmentation
 
 
 class Split(NamedTuple):
@@ -68,6 +69,7 @@ class Task:
         test: touched by confirmation alone.
         recipe: the full training.
         fidelity: steps of the evaluator's short training.
+        augment: what a training step does to its inputs; ``None`` = nothing. Validation and test are as they are.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Task:
     test: Split
     recipe: Recipe
     fidelity: int
+    augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
@@ -140,7 +143,7 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of data, recipe, fidelity and the network's printed architecture."""
+        """Digest of data, recipe, fidelity, augmentation and the network's printed architecture."""
         state = hashlib.blake2b(digest_size=8)
         for split in (self.train, self.validation, self.test):
             for tensor in split:
@@ -148,6 +151,8 @@ class Task:
                 state.update(tensor.cpu().numpy().data)
         state.update(repr(self.build(seed=0)).encode())
         state.update(repr((sorted(asdict(self.recipe).items()), self.fidelity)).encode())
+        if self.augment is not None:
+            state.update(repr(self.augment).encode())
         return state.hexdigest()
 
 
