@@ -13,13 +13,11 @@ import argparse
 import json
 import statistics
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.machine import describe
 from ticketsearch import Recipe, Split, Task
 from ticketsearch.engine import Job
 from ticketsearch.engine.dense import DenseEngine
@@ -88,6 +86,8 @@ def main() -> None:
             f"{measured[0]:26.3f} {measured[1]:11.3f} {measured[0] / measured[1]:6.2f}"
         )
     if arguments.json:
+        from benchmarks.machine import describe
+
         arguments.json.write_text(json.dumps({"machine": describe(), "seconds": raw}, indent=1) + "\n")
 
 

@@ -105,7 +105,7 @@ class Result(_Record):
     the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
     ticket starts from other weights than the evaluator does. ``calls`` counts trials by kind: evaluate, train,
     gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes`` what the strategy has to
-    say of its search.
+    say of its search; ``task_options`` are those the task was made with, defaults included.
     """
 
     strategy: str
@@ -146,6 +146,7 @@ class Result(_Record):
     machine: Machine
     ticket: str
     run: str
+    task_options: dict[str, Any] = {}
 
 
 class Baseline(_Record):
@@ -179,6 +180,7 @@ class Failure(_Record):
     seed: int
     budget: str
     reason: str
+    task_options: dict[str, Any] = {}
 
 
 Record = TypeVar("Record", bound=BaseModel)

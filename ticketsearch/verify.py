@@ -102,7 +102,7 @@ def verify_run(
         raise InvalidValue(f"trials {trials} is less than 0")
     path = Path(folder)
     result, spec, record, saved = read_result(path), read_spec(path), read_record(path / LEDGER), load_ticket(path)
-    loaded = task if isinstance(task, Task) else load_task(task or spec.task, source)
+    loaded = task if isinstance(task, Task) else load_task(task or spec.task, source, spec.task_options)
     if loaded.fingerprint != spec.task_fingerprint:
         raise InvalidValue(
             f"task {loaded.name!r} has other data or another recipe than the run's (fingerprint {loaded.fingerprint}, "

@@ -67,10 +67,10 @@ class Draws(TorchFunctionMode):
     def _dropout(
         self,
         axes: int | None,
-        input: Tensor,
+        input: Tensor,  # noqa: A002 - PyTorch's own name, by which it may be called
         p: float = 0.5,
         training: bool = True,
-        inplace: bool = False,  # noqa: A002
+        inplace: bool = False,
     ) -> Tensor:
         """``torch.nn.functional.dropout`` and its kin: zeros with probability p, the rest times 1 / (1 - p)."""
         if not training or p == 0:
