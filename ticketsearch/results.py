@@ -89,12 +89,18 @@ class Machine(_Record):
 
 
 class LayerRecord(_Record):
-    """One prunable tensor and what the ticket keeps of it."""
+    """One prunable tensor and what the ticket keeps of it.
+
+    ``flops`` are those of one example's forward pass through the whole layer, ``kept_flops`` through its kept weights;
+    older records have none.
+    """
 
     name: str
     shape: list[int]
     kept: int
     density: float
+    flops: int | None = None
+    kept_flops: int | None = None
 
 
 class Result(_Record):

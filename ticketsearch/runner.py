@@ -268,7 +268,14 @@ class _Run:
             confirmation=record,
             references=references,
             layers=[
-                LayerRecord(name=layer.name, shape=list(layer.shape), kept=int(n), density=int(n) / layer.size)
+                LayerRecord(
+                    name=layer.name,
+                    shape=list(layer.shape),
+                    kept=int(n),
+                    density=int(n) / layer.size,
+                    flops=2 * layer.size * layer.uses,
+                    kept_flops=2 * int(n) * layer.uses,
+                )
                 for layer, n in zip(space.layers, space.counts(found.ticket.mask), strict=True)
             ],
             mask_digest=digest(found.ticket.mask),

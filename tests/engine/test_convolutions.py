@@ -49,7 +49,6 @@ def stacked(task: Task) -> DenseEngine:
     """The same engine with all networks of a chunk in each operation, as on a GPU."""
     engine = make_engine(task)
     engine._one_by_one = engine._images = False
-    engine._train = task.train
     engine.chunk = MAX_CHUNK
     return engine
 

@@ -65,7 +65,7 @@ class DenseEngine(Autograd):
         self._modules: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         for _ in range(self.threads):
             self._modules.put(task.build(seed=0).to(device))
-        self._train = self._to_device(task.train)
+        self._train = _to(task.train, device)
         self._pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
         self.chunk = self._chunk_size()
 
@@ -110,7 +110,7 @@ class DenseEngine(Autograd):
 
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
-        target = self._to_device(split)
+        target = _to(split, self._device)
 
         def run(rows: slice) -> Measures:
             population = _Population(self, job.only(rows))
@@ -121,7 +121,7 @@ class DenseEngine(Autograd):
 
     def measure(self, weights: Weights, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.measure`."""
-        target = self._to_device(split)
+        target = _to(split, self._device)
 
         def run(rows: slice) -> Measures:
             parameters = self._tensors(weights.vector[rows], self._shapes)
@@ -142,10 +142,6 @@ class DenseEngine(Autograd):
             return {name: _channels_last(part, 5).clone() for name, part in parts.items()}
         return {name: part.clone(memory_format=torch.contiguous_format) for name, part in parts.items()}
 
-    def _to_device(self, split: Split) -> Split:
-        inputs = split.inputs.to(self._device)
-        return Split(_channels_last(inputs, 4) if self._images else inputs, split.labels.to(self._device))
-
     def _forward(self, module: nn.Module, state: dict[str, Tensor], inputs: Tensor, *, per_network: bool) -> Tensor:
         """``(P, B, C)`` outputs; inputs ``(B, ...)`` shared, or ``(P, B, ...)``."""
 
@@ -155,7 +151,8 @@ class DenseEngine(Autograd):
 
         if self._one_by_one:
             own = {name: tensor.squeeze(0) for name, tensor in state.items()}
-            return one(own, inputs.squeeze(0) if per_network else inputs).unsqueeze(0)
+            batch = inputs.squeeze(0) if per_network else inputs
+            return one(own, _channels_last(batch, 4) if self._images else batch).unsqueeze(0)
         outputs: Tensor = torch.func.vmap(one, in_dims=(0, 0 if per_network else None))(state, inputs)
         return outputs
 
@@ -251,6 +248,10 @@ def _sparsify(recipe: Recipe, weights: Tensor, grad: Tensor) -> None:
     total, squares = weights.abs().sum(axes, keepdim=True), weights.square().sum(axes, keepdim=True)
     ratio = torch.where(squares > 0, total / squares, 0)
     grad.add_((recipe.l1 + 2 * recipe.hoyer * ratio) * weights.sign() - 2 * recipe.hoyer * ratio.square() * weights)
+
+
+def _to(split: Split, device: torch.device) -> Split:
+    return Split(split.inputs.to(device), split.labels.to(device))
 
 
 def _channels_last(tensor: Tensor, ndim: int) -> Tensor:

@@ -137,6 +137,8 @@ class Task:
         with fenced_globals(derive(seed, "initial weights")):
             try:
                 network = self.network()
+            except TicketsearchError:
+                raise
             except Exception as error:
                 raise PluginError(f"{self._where} building the network failed: {error!r}") from error
         if not isinstance(network, nn.Module):
