@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from tests.conftest import ROOT, Cli
 from ticketsearch.plugins.static import static_fault
 from ticketsearch.scaffold import KINDS, render, write_strategy, write_task
 from ticketsearch.testing import check_strategy, check_task
+from ticketsearch.tickets import load_ticket
 
 PLUGINS = ROOT / "plugins"
 
@@ -162,6 +164,31 @@ def test_the_task_of_the_readme_works_as_printed(cli: Cli, tmp_path: Path, monke
     ran = cli("run", "--strategy", "imp", "--task", "my_tasks:two_moons", "--budget", "20ep", "--orders", "1")
     assert ran.code == 0, ran.err
     check_task("my_tasks:two_moons").require()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--strategy", "magnitude", "--task-set", "steps=4", "--budget", "2ep"],
+        ["--strategy", "ga", "--set", "population=4", "--set", "elite=1", "--task-set", "steps=4", "--budget", "8ep"],
+    ],
+    ids=["magnitude", "ga"],
+)
+def test_the_torchvision_network_of_the_readme_works_as_printed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    (tmp_path / "my_images.py").write_text(blocks(ROOT / "README.md")["torchvision"])
+    monkeypatch.chdir(tmp_path)
+    ran = cli("run", *words, "--task", "my_images:colours", "--sparsity", "0.5", "--orders", "1", "--checkpoints", "0",
+              "--json")  # fmt: skip
+    assert ran.code == 0, ran.err
+    result = json.loads(ran.out)
+    assert result["engine"] == "dense"
+    assert len(result["layers"]) == 54
+    trained = load_ticket(result["run"]).state_dict(trained=True)
+    statistics = [array for name, array in trained.items() if name.endswith("running_var")]
+    assert len(statistics) == 34
+    assert not any((array == 1).all() for array in statistics)  # they were trained with
 
 
 def test_the_python_of_the_readme_works_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

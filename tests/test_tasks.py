@@ -20,7 +20,7 @@ from ticketsearch.errors import CorruptRun, InvalidValue, MissingData, PluginErr
 from ticketsearch.seeds import fenced_globals
 from ticketsearch.tasks.layout import layout_of, read_weights
 from ticketsearch.tasks.networks import mlp
-from ticketsearch.tasks.task import _wants_source
+from ticketsearch.tasks.options import wants_source
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +240,6 @@ def test_statistics_over_all_batches_ever_seen_are_refused() -> None:
 
 
 def test_only_a_parameter_without_default_is_for_the_data_source() -> None:
-    assert not _wants_source(lambda size=3: size)
-    assert not _wants_source(lambda *rest, flag=True: rest)
-    assert _wants_source(lambda source: source)
+    assert not wants_source(lambda size=3: size)
+    assert not wants_source(lambda *rest, flag=True: rest)
+    assert wants_source(lambda source: source)

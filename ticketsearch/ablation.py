@@ -13,10 +13,10 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -143,6 +143,7 @@ def ablate(
     out: str | os.PathLike[str] = "ablations",
     device: str = "cpu",
     engine: str = "auto",
+    task_options: Mapping[str, Any] | None = None,
     source: DataSource | None = None,
     tick: Tick | None = None,
 ) -> list[SeedOutcome]:
@@ -157,6 +158,7 @@ def ablate(
         out: folder of ablations.
         device: as in :func:`ticketsearch.run`.
         engine: likewise.
+        task_options: options of a task given by name; a :class:`ticketsearch.Task` has its own.
         source: where data sets lie.
         tick: progress.
 
@@ -167,7 +169,7 @@ def ablate(
     from ticketsearch.engine import make_engine
     from ticketsearch.tasks import Task, load_task
 
-    loaded = task if isinstance(task, Task) else load_task(task, source)
+    loaded = task if isinstance(task, Task) else load_task(task, source, task_options)
     trainer = make_engine(loaded, device, engine)
     _counts(trainer.layout.space, sparsity, output_rate)
     spec = Spec(loaded.name, loaded.fingerprint, float(sparsity), float(output_rate), list(cells), trainer.name, device)

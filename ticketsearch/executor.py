@@ -141,7 +141,7 @@ def _run(run: Planned, common: _Common) -> Result:
     from ticketsearch.runner import run as search_and_confirm
 
     return search_and_confirm(
-        run.strategy, _task(run.task, common.data_root, common.download), sparsity=run.sparsity, budget=run.budget,
+        run.strategy, _loaded(run, common), sparsity=run.sparsity, budget=run.budget,
         seed=run.seed, settings=run.settings, out=common.out, device=common.device, engine=common.engine,
         orders=run.orders, controls=run.controls, checkpoints=run.checkpoints, fidelity=run.fidelity,
         workers=common.workers, shared=_shared(common.device),
@@ -152,7 +152,7 @@ def _baseline(item: PlannedBaseline, common: _Common) -> Baseline:
     from ticketsearch.baseline import measure_baseline
     from ticketsearch.engine import make_engine
 
-    task = _task(item.task, common.data_root, common.download)
+    task = _loaded(item, common)
     steps = task.fidelity if item.fidelity is None else parse_steps(item.fidelity, task.steps_per_epoch, "fidelity")
     engine = make_engine(task, common.device, common.engine, common.workers)
     budget = parse_epochs(item.budget)
@@ -167,12 +167,16 @@ def _shared(_device: str) -> Shared:
     return Shared()
 
 
+def _loaded(item: Item, common: _Common) -> Task:
+    return _task(item.task, json.dumps(item.task_options, sort_keys=True), common.data_root, common.download)
+
+
 @lru_cache(maxsize=4)
-def _task(name: str, data_root: Path | None, download: bool) -> Task:
-    """Loaded once in each process."""
+def _task(name: str, options: str, data_root: Path | None, download: bool) -> Task:
+    """Loaded once in each process; ``options`` are JSON."""
     from ticketsearch.tasks import DataSource, load_task
 
-    return load_task(name, DataSource(data_root, download))
+    return load_task(name, DataSource(data_root, download), json.loads(options))
 
 
 def _keep_failures(out: Path, finished: Sequence[Finished]) -> None:
@@ -198,6 +202,7 @@ def _failure(one: Finished) -> Failure:
     return Failure(
         strategy=run.strategy if run else "baseline", settings=run.settings if run else {}, task=one.item.task,
         sparsity=one.item.sparsity, seed=one.item.seed, budget=one.item.budget, reason=one.reason,
+        task_options=one.item.task_options,
     )  # fmt: skip
 
 

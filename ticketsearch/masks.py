@@ -92,10 +92,14 @@ class MaskSpace:
             )
         return self.size - round(sparsity * self.size)
 
-    def flops_per_example(self, mask: BoolArray | None = None) -> int:
-        """Multiply-adds x 2 of one forward pass through the prunable layers: all weights, or a mask's kept ones."""
+    def flops_per_layer(self, mask: BoolArray | None = None) -> IntArray:
+        """Multiply-adds x 2 of one forward pass of an example, ``(L,)``: all weights, or a mask's kept ones."""
         counts = self.sizes if mask is None else self.counts(mask)
-        return 2 * sum(layer.uses * int(n) for layer, n in zip(self.layers, counts, strict=True))
+        return 2 * counts * np.array([layer.uses for layer in self.layers], dtype=np.int64)
+
+    def flops_per_example(self, mask: BoolArray | None = None) -> int:
+        """The sum of :meth:`flops_per_layer`; normalisation, activations and pooling are not counted."""
+        return int(self.flops_per_layer(mask).sum())
 
 
 def top_n(scores: npt.NDArray[np.floating], n: int) -> BoolArray:

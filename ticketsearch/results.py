@@ -89,12 +89,18 @@ class Machine(_Record):
 
 
 class LayerRecord(_Record):
-    """One prunable tensor and what the ticket keeps of it."""
+    """One prunable tensor and what the ticket keeps of it.
+
+    ``flops`` are those of one example's forward pass through the whole layer, ``kept_flops`` through its kept weights;
+    older records have none.
+    """
 
     name: str
     shape: list[int]
     kept: int
     density: float
+    flops: int | None = None
+    kept_flops: int | None = None
 
 
 class Result(_Record):
@@ -105,7 +111,7 @@ class Result(_Record):
     the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
     ticket starts from other weights than the evaluator does. ``calls`` counts trials by kind: evaluate, train,
     gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes`` what the strategy has to
-    say of its search.
+    say of its search; ``task_options`` are those the task was made with, defaults included.
     """
 
     strategy: str
@@ -146,6 +152,7 @@ class Result(_Record):
     machine: Machine
     ticket: str
     run: str
+    task_options: dict[str, Any] = {}
 
 
 class Baseline(_Record):
@@ -179,6 +186,7 @@ class Failure(_Record):
     seed: int
     budget: str
     reason: str
+    task_options: dict[str, Any] = {}
 
 
 Record = TypeVar("Record", bound=BaseModel)

@@ -56,6 +56,7 @@ def run(
     budget: str = DEFAULT_BUDGET,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    task_options: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] = "runs",
     device: str = "cpu",
     engine: str = "auto",
@@ -78,6 +79,7 @@ def run(
         budget: what the search may spend, in epochs of the dense network, ``"500ep"``.
         seed: fixes initial weights, data orders and every random choice.
         settings: hyperparameters of a strategy given by name.
+        task_options: options of a task given by name.
         out: folder of run folders.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         engine: ``sparse``, ``dense`` or ``auto``; see :func:`ticketsearch.engine.make_engine`.
@@ -110,7 +112,9 @@ def run(
     wanted = check_controls(tuple(controls))
     name, distribution, searcher = _resolve(strategy, settings or {})
     out_folder = checked_out(Path(out))
-    loaded = task if isinstance(task, Task) else load_task(task, source)
+    if isinstance(task, Task) and task_options:
+        raise InvalidValue("task_options belong to a task given by name; a Task is made already")
+    loaded = task if isinstance(task, Task) else load_task(task, source, task_options)
     trainer = make_engine(loaded, device, engine, workers)
     trainer.layout.space.n_kept(sparsity)
     steps = loaded.fidelity if fidelity is None else parse_steps(fidelity, loaded.steps_per_epoch, "fidelity")
@@ -131,6 +135,7 @@ def run(
         engine=trainer.name,
         device=device,
         time_limit_s=seconds,
+        task_options=dict(loaded.options) or None,
     )
     folder = out_folder / spec.folder_name
     if (folder / RESULT).is_file() and not (folder / FOLDER).exists():
@@ -263,7 +268,14 @@ class _Run:
             confirmation=record,
             references=references,
             layers=[
-                LayerRecord(name=layer.name, shape=list(layer.shape), kept=int(n), density=int(n) / layer.size)
+                LayerRecord(
+                    name=layer.name,
+                    shape=list(layer.shape),
+                    kept=int(n),
+                    density=int(n) / layer.size,
+                    flops=2 * layer.size * layer.uses,
+                    kept_flops=2 * int(n) * layer.uses,
+                )
                 for layer, n in zip(space.layers, space.counts(found.ticket.mask), strict=True)
             ],
             mask_digest=digest(found.ticket.mask),
@@ -278,4 +290,5 @@ class _Run:
             machine=machine_of(self._engine.threads, spec.device),
             ticket=str(self._folder / TICKET),
             run=str(self._folder),
+            task_options=spec.task_options or {},
         )

@@ -44,10 +44,11 @@ class Spec:
     engine: str
     device: str
     time_limit_s: float | None = None
+    task_options: dict[str, Any] | None = None
 
     @property
     def given(self) -> dict[str, Any]:
-        """For JSON; a time limit that is none is not part of what a run is."""
+        """For JSON; a time limit or options of the task that there are none of are not part of what a run is."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     @property
@@ -106,7 +107,7 @@ def task_of(spec: Spec, task: str | Task | None = None, source: DataSource | Non
         found = task
     else:
         try:
-            found = load_task(task or spec.task, source)
+            found = load_task(task or spec.task, source, spec.task_options)
         except UnknownName as error:
             if task is not None or error.name != spec.task:
                 raise

@@ -42,7 +42,7 @@ def _seeds(value: Any) -> Any:
 
 
 class Entry(BaseModel):
-    """A strategy by name, with settings."""
+    """A strategy by name, with settings; or a task, with options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -63,7 +63,7 @@ class Grid(BaseModel):
 
     Attributes:
         strategies: names, or tables of a name and settings.
-        tasks: names, or ``package.module:function``.
+        tasks: names, or ``package.module:function``; or tables of a name and options.
         sparsities: fractions pruned.
         seeds: paired: the same for every strategy.
         budget: of each run's search.
@@ -79,7 +79,7 @@ class Grid(BaseModel):
     strategies: Annotated[list[Annotated[Entry, BeforeValidator(_entry)]], Field(min_length=1)] = [
         Entry(name=name) for name in ("random", "magnitude", "early-bird", "imp", "ga", "sa", "optuna")
     ]
-    tasks: Annotated[list[str], Field(min_length=1)] = ["mnist1d-mlp"]
+    tasks: Annotated[list[Annotated[Entry, BeforeValidator(_entry)]], Field(min_length=1)] = [Entry(name="mnist1d-mlp")]
     sparsities: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.9]
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_seeds), Field(min_length=1)] = list(
         range(10)
@@ -170,6 +170,7 @@ class Planned:
     strategy: str
     settings: dict[str, Any]
     task: str
+    task_options: dict[str, Any]
     sparsity: float
     seed: int
     budget: str
@@ -181,8 +182,7 @@ class Planned:
     @property
     def row(self) -> str:
         """What the run has in common with those of other seeds."""
-        settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
-        return f"{self.task} {self.sparsity:g} {self.strategy}" + (f" ({settings})" if settings else "")
+        return f"{_named(self.task, self.task_options)} {self.sparsity:g} {_named(self.strategy, self.settings)}"
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,7 @@ class PlannedBaseline:
     """One baseline to be measured: see :mod:`ticketsearch.baseline`."""
 
     task: str
+    task_options: dict[str, Any]
     sparsity: float
     seed: int
     budget: str
@@ -198,7 +199,13 @@ class PlannedBaseline:
     @property
     def row(self) -> str:
         """As of a run."""
-        return f"{self.task} {self.sparsity:g} baseline"
+        return f"{_named(self.task, self.task_options)} {self.sparsity:g} baseline"
+
+
+def _named(name: str, settings: Mapping[str, Any]) -> str:
+    """``name (key=value, ...)``."""
+    listed = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"{name} ({listed})" if listed else name
 
 
 Item: TypeAlias = Planned | PlannedBaseline
@@ -211,13 +218,13 @@ def planned(study: Study) -> list[Item]:
         for seed, task, sparsity in itertools.product(grid.seeds, grid.tasks, grid.sparsities):
             items += [
                 Planned(
-                    entry.name, entry.settings, task, sparsity, seed, grid.budget, grid.fidelity, grid.orders,
-                    tuple(grid.controls), grid.checkpoints,
+                    entry.name, entry.settings, task.name, task.settings, sparsity, seed, grid.budget, grid.fidelity,
+                    grid.orders, tuple(grid.controls), grid.checkpoints,
                 )
                 for entry in grid.entries
             ]  # fmt: skip
             if grid.baselines:
-                items.append(PlannedBaseline(task, sparsity, seed, grid.budget, grid.fidelity))
+                items.append(PlannedBaseline(task.name, task.settings, sparsity, seed, grid.budget, grid.fidelity))
     return list({_identity(item): item for item in items}.values())
 
 

@@ -79,17 +79,6 @@ def test_measuring_does_not_move_running_statistics(normalised: tuple[Task, Engi
     assert np.array_equal(weights.rest[0], start.rest)
 
 
-def test_networks_that_draw_random_numbers_are_refused_by_name() -> None:
-    task = tiny.make_task(tiny.dropout_network, name="noisy")
-    engine = tiny.dense_engine(task)
-    masks = np.ones((1, engine.layout.space.size), dtype=bool)
-    job = Job(masks, start_of(task, engine), RECIPE, batches(2))
-    with pytest.raises(InvalidValue, match=r"'noisy': .*dropout.*remove it"):
-        engine.evaluate(job, task.validation)
-    with pytest.raises(InvalidValue, match="dropout"):
-        train(engine, job)
-
-
 def test_chunks_are_bounded_by_memory_and_not_by_threads() -> None:
     small = tiny.make_task()
     chunks = {workers: DenseEngine(small, torch.device("cpu"), workers).chunk for workers in (1, 4)}

@@ -19,6 +19,7 @@ from ticketsearch.cli.options import (
     Settings,
     Sparsity,
     TaskName,
+    TaskSettings,
     parse_settings,
     print_json,
     print_rich,
@@ -53,6 +54,7 @@ def run(
     budget: Annotated[str, typer.Option(help="What the search may spend, in epochs of the dense network.")] = "2000ep",
     seed: Annotated[int, typer.Option(help="Fixes every random choice.")] = 0,
     settings: Settings = None,
+    task_settings: TaskSettings = None,
     fidelity: Annotated[
         str | None, typer.Option(help="Length of the evaluator's short training: '100step', '2ep'.")
     ] = None,
@@ -81,7 +83,7 @@ def run(
     from ticketsearch.report.progress import ProgressBar
 
     limit = parse_epochs(budget)
-    parsed = parse_settings(settings or [])
+    parsed, task_options = parse_settings(settings or []), parse_settings(task_settings or [], "--task-set")
     from ticketsearch import run as search_and_confirm  # torch, from here on
     from ticketsearch.tasks import DataSource
 
@@ -93,6 +95,7 @@ def run(
             budget=budget,
             seed=seed,
             settings=parsed,
+            task_options=task_options,
             out=out,
             device=device,
             engine=engine,

@@ -17,7 +17,9 @@ from ticketsearch.cli.options import (
     Markdown,
     Sparsity,
     TaskName,
+    TaskSettings,
     parse_names,
+    parse_settings,
     print_json,
     print_rich,
 )
@@ -28,6 +30,7 @@ def compare(
     study: Annotated[Path | None, typer.Argument(help="A TOML study, in place of options that say what.")] = None,
     strategies: Annotated[str | None, typer.Option(help="Names: ga,sa,imp. Default the seven of the post.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Names, or package.module:function. Default mnist1d-mlp.")] = None,
+    task_settings: TaskSettings = None,
     sparsities: Annotated[str | None, typer.Option(help="Fractions to prune: 0.8,0.9. Default 0.9.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Paired seeds: 0-9, or 0,1,7. Default 0-9.")] = None,
     budget: Annotated[str | None, typer.Option(help="Of each search, in epochs of the dense network. 2000ep.")] = None,
@@ -55,7 +58,7 @@ def compare(
     from ticketsearch.study import make_study, planned, read_study
 
     grid: dict[str, Any] = {
-        "strategies": strategies and parse_names(strategies), "tasks": tasks and parse_names(tasks),
+        "strategies": strategies and parse_names(strategies), "tasks": _tasks(tasks, task_settings),
         "sparsities": sparsities and parse_names(sparsities), "seeds": seeds, "budget": budget, "fidelity": fidelity,
         "orders": orders, "checkpoints": checkpoints, "frontier": frontier, "baselines": controls,
         "controls": [] if controls is False else None,
@@ -85,8 +88,17 @@ def compare(
         raise typer.Exit(1)
 
 
+def _tasks(names: str | None, settings: list[str] | None) -> list[dict[str, Any]] | None:
+    """Tasks as a study has them; options are those of every task named."""
+    if names is None and settings is None:
+        return None
+    options = parse_settings(settings or [], "--task-set")
+    return [{"name": name, "settings": options} for name in parse_names(names or "mnist1d-mlp")]
+
+
 def ablate(
     task: TaskName = "mnist1d-mlp",
+    task_settings: TaskSettings = None,
     sparsity: Sparsity = 0.9,
     output_rate: Annotated[float, typer.Option(help="Sparsity of the last layer, relative to the others'.")] = 1.0,
     seeds: Annotated[str, typer.Option(help="Seeds: 0-4, or 0,1,7.")] = "0-4",
@@ -120,13 +132,13 @@ def ablate(
         raise InvalidValue("--json and --markdown exclude each other")
     chosen = {"criteria": criteria, "mask_1": mask_1, "mask_0": mask_0}
     cells = cells_of(**{key: parse_names(text) for key, text in chosen.items() if text is not None}, product=product)
-    wanted = parse_seeds(seeds)
+    wanted, task_options = parse_seeds(seeds), parse_settings(task_settings or [], "--task-set")
     from ticketsearch.tasks import DataSource
 
     with StepBar(Console(stderr=True)) as bar:
         outcomes = run_ablation(
             task, cells, sparsity=sparsity, output_rate=output_rate, seeds=wanted, out=out, device=device,
-            engine=engine, source=DataSource(data_root, download), tick=bar.update,
+            engine=engine, task_options=task_options, source=DataSource(data_root, download), tick=bar.update,
         )  # fmt: skip
     if svg:
         report.write_picture(svg, outcomes)

@@ -19,6 +19,9 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")
 ]
 TaskName = Annotated[str, typer.Option("--task", help="Name of a task, or package.module:function.")]
+TaskSettings = Annotated[
+    list[str] | None, typer.Option("--task-set", metavar="KEY=VALUE", help="An option of the task; repeatable.")
+]
 Sparsity = Annotated[float, typer.Option(help="Fraction of the weights to prune, in [0, 1).")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 Engine = Annotated[str, typer.Option(help="sparse, dense or auto: sparse for perceptrons on a CPU.")]
@@ -43,7 +46,7 @@ def print_rich(renderable: RenderableType) -> None:
     Console(width=None if console.is_terminal else 160).print(renderable)
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
+def parse_settings(pairs: list[str], option: str = "--set") -> dict[str, Any]:
     """``key=value`` pairs; values are TOML (``32``, ``true``, ``["a", "b"]``) or else text; ``none`` is none."""
     import tomllib
 
@@ -51,9 +54,9 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, separator, text = pair.partition("=")
         if not separator or not key.strip():
-            raise InvalidValue(f"--set {pair!r} is not of the form KEY=VALUE")
+            raise InvalidValue(f"{option} {pair!r} is not of the form KEY=VALUE")
         if key.strip() in settings:
-            raise InvalidValue(f"--set {key.strip()!r} is given twice")
+            raise InvalidValue(f"{option} {key.strip()!r} is given twice")
         value: Any = text.strip()
         with contextlib.suppress(tomllib.TOMLDecodeError):
             parsed = tomllib.loads(f"value = {text}")

@@ -20,13 +20,14 @@ NewName = Annotated[str, typer.Argument(help="Of what is made: lower case, with 
 Folder = Annotated[Path, typer.Option(help="Where the package's folder, ticketsearch-NAME, is made.")]
 
 strategies = typer.Typer(help="List the strategies installed here; or check them, or show one.")
+tasks = typer.Typer(help="List the tasks installed here; or show one.")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(strategies, name="strategies", invoke_without_command=True)
-    for command in (tasks, check):
-        app.command()(command)
+    app.add_typer(tasks, name="tasks", invoke_without_command=True)
+    app.command()(check)
     app.command("new-strategy")(new_strategy)
     app.command("new-task")(new_task)
 
@@ -60,12 +61,28 @@ def show_strategy(name: Name, as_json: Json = False) -> None:
         print(as_text(described))
 
 
-def tasks(as_json: Json = False) -> None:
-    """List the tasks installed here, and which distribution each comes from."""
-    from ticketsearch.plugins import TASKS
-    from ticketsearch.plugins.status import statuses
+@tasks.callback()
+def list_tasks(context: typer.Context, as_json: Json = False) -> None:
+    """List the tasks installed here, and which distribution each comes from; imports none of them."""
+    if context.invoked_subcommand is None:
+        from ticketsearch.plugins import TASKS
+        from ticketsearch.plugins.status import statuses
 
-    _show(statuses(TASKS), False, as_json)
+        _show(statuses(TASKS), False, as_json)
+
+
+@tasks.command("show")
+def show_task(
+    name: Annotated[str, typer.Argument(help="Name of a task, or package.module:function.")], as_json: Json = False
+) -> None:
+    """Print what a task is and its options; its data are not loaded."""
+    from ticketsearch.testing.describe import describe_task, task_as_text
+
+    described = describe_task(name)
+    if as_json:
+        print_json(described)
+    else:
+        print(task_as_text(described))
 
 
 def check(name: Name, settings: Settings = None, timeout: Timeout = 20.0, as_json: Json = False) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.engine.draws import draws_at
 from ticketsearch.engine.relaxed import RelaxedTraining
 from ticketsearch.relaxation import Relaxation
 from ticketsearch.tasks import Task
@@ -85,7 +86,8 @@ class Derivatives:
         chosen = torch.from_numpy(indices)
         inputs = self._task.train.inputs[chosen].to(self._device)
         labels = self._task.train.labels[chosen].to(self._device)
-        logits = torch.func.functional_call(self._network.train(), state, (inputs,))
+        with draws_at(0, indices, self._device):
+            logits = torch.func.functional_call(self._network.train(), state, (inputs,))
         return F.cross_entropy(logits / temperature, labels)
 
 

@@ -30,7 +30,9 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     _check_device(device)
     if engine == "sparse" and device != "cpu":
         raise InvalidValue(f"the sparse engine runs on a CPU, not on {device!r}; use --engine dense")
-    if device == "cpu" and engine != "dense":
+    if engine == "sparse" and task.augment is not None:
+        raise InvalidValue(f"the sparse engine does not augment, as task {task.name!r} wants; use --engine dense")
+    if device == "cpu" and engine != "dense" and task.augment is None:
         from ticketsearch.engine.sparse import SparseEngine, perceptron_of
 
         if engine == "sparse" or perceptron_of(task.build(seed=0)) is not None:

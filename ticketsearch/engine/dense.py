@@ -5,6 +5,14 @@ Networks of a chunk are stacked, ``(P, *shape)`` for every parameter, and run th
 ``torch.optim`` does not promise once momentum and weight decay are at work. Chunks have a fixed
 size, set by a memory bound and never by the number of threads, so results do not depend on it. On a CPU
 each chunk runs on one thread and chunks run side by side: OpenMP inside small products only loses.
+
+Convolutions on a CPU are another matter: under ``vmap`` they become grouped ones, which take 1.3 to 1.7 times as long
+as one network after another (``python benchmarks/convolutions.py``). There a chunk is one network, run as
+it is, with channels last in memory. So are networks that draw random numbers, on any device: each network's draws
+are its own batch's.
+
+Running statistics are part of the rest, ``(P, *shape)`` like every parameter: each network updates its own in
+training, and is measured with its own.
 """
 
 from __future__ import annotations
@@ -13,18 +21,18 @@ import os
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
-from ticketsearch.arrays import BoolArray, FloatArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.draws import augmented, draws_at, draws_of
 from ticketsearch.engine.optimizers import make_optimizer
-from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
 from ticketsearch.tasks.layout import layout_of, read_weights, unflatten
@@ -33,6 +41,8 @@ from ticketsearch.tickets import Weights
 CHUNK_BYTES = 256 * 2**20
 MAX_CHUNK = 8
 MEASURE_EXAMPLES = 1000
+MEASURE_IMAGES = 125
+"""At a time, through convolutions on a CPU: what a cache holds."""
 
 
 class DenseEngine(Autograd):
@@ -47,6 +57,9 @@ class DenseEngine(Autograd):
         self.layout = layout_of(network, task.train.inputs[:1])
         task.check_labels(self.layout.classes)
         self._shapes = {layer.name: layer.shape for layer in self.layout.space.layers}
+        self._draws = draws_of(network, task.train.inputs[:2], f"task {task.name!r}:")
+        self._images = device.type == "cpu" and any(len(shape) > 2 for shape in self._shapes.values())
+        self._one_by_one = self._images or self._draws
         self.threads = 1 if device.type != "cpu" else workers or len(os.sched_getaffinity(0))
         # functional_call swaps parameters inside the module it is given: one module per thread.
         self._modules: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
@@ -58,6 +71,8 @@ class DenseEngine(Autograd):
 
     def _chunk_size(self) -> int:
         """How many networks fit the memory bound: parameters, gradients, optimiser state, activations."""
+        if self._one_by_one:
+            return 1
         space = self.layout.space
         parameters = 6 * (space.size + sum(int(np.prod(s)) for s in self.layout.rest_shapes.values()))
         positions = sum(layer.uses * layer.shape[0] for layer in space.layers)
@@ -123,6 +138,8 @@ class DenseEngine(Autograd):
         # Copied in C order: rows may be a broadcast, and vmap loses in-place updates of strided running statistics.
         stacked = torch.from_numpy(np.array(rows, order="C")).to(self._device)
         parts = unflatten(stacked, shapes)
+        if self._images:
+            return {name: _channels_last(part, 5).clone() for name, part in parts.items()}
         return {name: part.clone(memory_format=torch.contiguous_format) for name, part in parts.items()}
 
     def _forward(self, module: nn.Module, state: dict[str, Tensor], inputs: Tensor, *, per_network: bool) -> Tensor:
@@ -132,29 +149,29 @@ class DenseEngine(Autograd):
             output: Tensor = torch.func.functional_call(module, own, (x,))
             return output
 
+        if self._one_by_one:
+            own = {name: tensor.squeeze(0) for name, tensor in state.items()}
+            batch = inputs.squeeze(0) if per_network else inputs
+            return one(own, _channels_last(batch, 4) if self._images else batch).unsqueeze(0)
         outputs: Tensor = torch.func.vmap(one, in_dims=(0, 0 if per_network else None))(state, inputs)
         return outputs
 
-    def _loss(self, module: nn.Module, state: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy per network, ``(P,)``; labels ``(B,)`` shared, or ``(P, B)``."""
-        try:
+    def _loss(self, module: nn.Module, state: dict[str, Tensor], step: int, examples: IntArray) -> Tensor:
+        """Mean cross-entropy of each network in a step of the recipe, ``(P,)``; examples ``(B,)``, or ``(P, B)``."""
+        chosen = torch.from_numpy(examples).to(self._device)
+        inputs, labels = augmented(self._task, self._train.inputs[chosen], step, examples), self._train.labels[chosen]
+        with draws_at(step, examples, self._device) if self._draws else nullcontext():
             outputs = self._forward(module, state, inputs, per_network=labels.ndim == 2)  # (P, B, C)
-        except RuntimeError as error:
-            if "randomness" not in str(error):
-                raise
-            raise InvalidValue(
-                f"task {self._task.name!r}: the network draws random numbers while it runs (dropout?); scores would "
-                "not be reproducible, remove it from the network"
-            ) from error
         targets = labels.expand(len(outputs), -1)
         return F.cross_entropy(outputs.transpose(1, 2), targets, reduction="none").mean(1)
 
     def _measure(self, state: dict[str, Tensor], split: Split) -> Measures:
         correct = loss = torch.zeros((), dtype=torch.float64)
+        together = MEASURE_IMAGES if self._images else MEASURE_EXAMPLES
         with self._module(training=False) as module, torch.no_grad():
-            for first in range(0, len(split.labels), MEASURE_EXAMPLES):
-                labels = split.labels[first : first + MEASURE_EXAMPLES]
-                inputs = split.inputs[first : first + MEASURE_EXAMPLES]
+            for first in range(0, len(split.labels), together):
+                labels = split.labels[first : first + together]
+                inputs = split.inputs[first : first + together]
                 outputs = self._forward(module, state, inputs, per_network=False)
                 loss = loss + self._sum_loss(outputs, labels)
                 correct = correct + (outputs.argmax(2) == labels).double().sum(1).cpu()
@@ -185,19 +202,17 @@ class _Population:
         self._hold()
         self._trained = [*engine._shapes, *(n for n in engine.layout.rest_shapes if n in engine.layout.trained_rest)]
         self._optimizer = make_optimizer(job.recipe, [self.state[name] for name in self._trained])
-        self._batches = torch.from_numpy(job.batches).to(engine._device)
 
     def advance(self, first: int, last: int) -> ScoreArray:
         """Take steps ``first`` to ``last``; the mean training loss of each network, ``(P,)``."""
-        data, batches = self._engine._train, self._batches
         tensors = [self.state[name] for name in self._trained]
         total = torch.zeros(len(self._job.masks), dtype=torch.float64)
         with self._engine._module(training=True) as module:
             for step in range(first, last):
-                chosen = batches[..., step, :]  # (B,) or (P, B)
+                examples = self._job.batches[..., step, :]  # (B,) or (P, B)
                 for tensor in tensors:
                     tensor.requires_grad_()
-                loss = self._engine._loss(module, self.state, data.inputs[chosen], data.labels[chosen])  # (P,)
+                loss = self._engine._loss(module, self.state, self._job.first_step + step, examples)  # (P,)
                 grads = torch.autograd.grad(loss.sum(), tensors)
                 total += loss.detach().double().cpu()
                 for tensor in tensors:
@@ -237,6 +252,14 @@ def _sparsify(recipe: Recipe, weights: Tensor, grad: Tensor) -> None:
 
 def _to(split: Split, device: torch.device) -> Split:
     return Split(split.inputs.to(device), split.labels.to(device))
+
+
+def _channels_last(tensor: Tensor, ndim: int) -> Tensor:
+    """Images ``(B, C, H, W)``, or convolutions' weights ``(P, O, C, H, W)``, with C innermost in memory.
+
+    A tensor of other than ``ndim`` axes is no such thing, and stays as it is.
+    """
+    return tensor.movedim(-3, -1).contiguous().movedim(-1, -3) if tensor.ndim == ndim else tensor.contiguous()
 
 
 def _join(parts: list[Measures]) -> Measures:

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import FloatArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.engine.draws import augmented, draws_at
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
 from ticketsearch.relaxation import Relaxation
@@ -43,7 +44,7 @@ class RelaxedTraining:
         self._layout, self._job, self._relaxation = layout, job, relaxation
         self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
         self._generator = torch_stream(seed, device)
-        self._batches = torch.from_numpy(job.batches).to(device)
+        self._task, self._device = task, device
         self._values = {
             name: torch.from_numpy(np.array(trainable.start, dtype=np.float32)).to(device).requires_grad_()
             for name, trainable in relaxation.trainables.items()
@@ -84,10 +85,13 @@ class RelaxedTraining:
         for step in range(first, last):
             for group in self._optimizer.param_groups:
                 group["lr"] = float(self._job.rates[step]) * group["rate"]
-            chosen = self._batches[step]
+            examples, position = self._job.batches[step], self._job.first_step + step
+            chosen = torch.from_numpy(examples).to(self._device)
             weights = relaxation.weights(self._values, step, self._generator)
             state = self._named(weights) | self._rest
-            outputs = torch.func.functional_call(self._network.train(), state, (self._inputs[chosen],))
+            inputs = augmented(self._task, self._inputs[chosen], position, examples)
+            with draws_at(position, examples, self._device):
+                outputs = torch.func.functional_call(self._network.train(), state, (inputs,))
             loss = F.cross_entropy(outputs, self._labels[chosen])
             total += float(loss.detach())
             if relaxation.penalty is not None:

@@ -44,7 +44,10 @@ def _words(result: Result) -> list[str]:
     words = ["ticketsearch", "run", "--strategy", strategy]
     for name, value in result.parameters.items():
         words += ["--set", f"{name}={_toml(value)}"]
-    words += ["--task", result.task, "--sparsity", _number(result.sparsity), "--budget", f"{_number(result.budget)}ep"]
+    words += ["--task", result.task]
+    for name, value in result.task_options.items():
+        words += ["--task-set", f"{name}={_toml(value)}"]
+    words += ["--sparsity", _number(result.sparsity), "--budget", f"{_number(result.budget)}ep"]
     words += ["--fidelity", f"{result.fidelity}step", "--orders", str(result.orders)]
     for control in controls:
         words += ["--control", control]

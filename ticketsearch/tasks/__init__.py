@@ -4,6 +4,7 @@ A task is a value. Its splits are whole tensors, so training needs no loader; it
 factory, so that every run can draw fresh initial weights from its own seed.
 """
 
+from ticketsearch.tasks.augmentation import Augmentation, CropFlip
 from ticketsearch.tasks.task import DataSource, Split, Task, load_task
 
-__all__ = ["DataSource", "Split", "Task", "load_task"]
+__all__ = ["Augmentation", "CropFlip", "DataSource", "Split", "Task", "load_task"]

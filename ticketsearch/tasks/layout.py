@@ -74,14 +74,22 @@ def layout_of(network: nn.Module, example: Tensor) -> Layout:
 
 @dataclass
 class _UseCounter:
-    """Counts at how many output positions a layer's weights are used per example."""
+    """Counts how often each of a layer's weights is used per example.
+
+    A linear layer does once for each vector, a convolution once for each pixel of its output, whatever its stride and
+    groups, a transposed convolution once for each pixel of its input.
+    """
 
     key: str
     uses: dict[str, int]
 
-    def __call__(self, module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        channels = module.out_features if isinstance(module, nn.Linear) else module.out_channels
-        self.uses[self.key] = self.uses.get(self.key, 0) + output[0].numel() // int(channels)  # type: ignore[arg-type]
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Linear):
+            positions = output[0].numel() // module.out_features
+        else:
+            assert isinstance(module, nn.modules.conv._ConvNd)
+            positions = prod((inputs[0] if module.transposed else output).shape[2:])
+        self.uses[self.key] = self.uses.get(self.key, 0) + positions
 
 
 def read_weights(network: nn.Module, layout: Layout) -> Weights:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,8 @@ from ticketsearch import plugins
 from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, UnknownName
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals
+from ticketsearch.tasks.augmentation import Augmentation
+from ticketsearch.tasks.options import as_json, complete_options, wants_source
 
 
 class Split(NamedTuple):
@@ -68,6 +69,8 @@ class Task:
         test: touched by confirmation alone.
         recipe: the full training.
         fidelity: steps of the evaluator's short training.
+        augment: what a training step does to its inputs; ``None`` = nothing. Validation and test are as they are.
+        options: what :func:`load_task` made it with, defaults included, as JSON values.
     """
 
     name: str
@@ -77,6 +80,8 @@ class Task:
     test: Split
     recipe: Recipe
     fidelity: int
+    augment: Augmentation | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
@@ -132,6 +137,8 @@ class Task:
         with fenced_globals(derive(seed, "initial weights")):
             try:
                 network = self.network()
+            except TicketsearchError:
+                raise
             except Exception as error:
                 raise PluginError(f"{self._where} building the network failed: {error!r}") from error
         if not isinstance(network, nn.Module):
@@ -140,7 +147,7 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of data, recipe, fidelity and the network's printed architecture."""
+        """Digest of data, recipe, fidelity, augmentation and the network's printed architecture."""
         state = hashlib.blake2b(digest_size=8)
         for split in (self.train, self.validation, self.test):
             for tensor in split:
@@ -148,37 +155,49 @@ class Task:
                 state.update(tensor.cpu().numpy().data)
         state.update(repr(self.build(seed=0)).encode())
         state.update(repr((sorted(asdict(self.recipe).items()), self.fidelity)).encode())
+        if self.augment is not None:
+            state.update(repr(self.augment).encode())
         return state.hexdigest()
 
 
-def load_task(name: str, source: DataSource | None = None) -> Task:
+def load_task(name: str, source: DataSource | None = None, options: Mapping[str, Any] | None = None) -> Task:
     """A registered task by name, or a user's own by ``package.module:function``.
 
+    Args:
+        name: of the task.
+        source: where data sets lie; for functions with a positional parameter.
+        options: values of the function's keyword parameters; ``ticketsearch tasks show NAME`` lists them.
+
     Raises:
-        UnknownName: no such task.
+        UnknownName: no such task, or it has no such option.
+        InvalidValue: a value an option cannot have.
         PluginError: it cannot be imported, or does not return a Task.
     """
-    registered = {f"{plugin.distribution}:{plugin.name}" for plugin in plugins.available(plugins.TASKS)}
-    if ":" in name and name not in registered:
-        factory = _import_user_function(name)
-    else:
-        factory = plugins.load(plugins.TASKS, name)
+    factory = task_factory(name)
+    values = complete_options(name, factory, options or {})
     try:
-        task = factory(source or DataSource()) if _wants_source(factory) else factory()
+        task = factory(source or DataSource(), **values) if wants_source(factory) else factory(**values)
     except TicketsearchError:
         raise
     except Exception as error:
         raise PluginError(f"task {name!r} failed to build: {type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         raise PluginError(f"task {name!r} returned {type(task).__name__}; it must return a ticketsearch.Task")
-    return task
+    return replace(task, options=as_json(name, values)) if values else task
 
 
-def _wants_source(factory: Callable[..., object]) -> bool:
-    """Whether a factory has a positional parameter without a default: it is for the data source."""
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(factory).parameters.values()
-    return any(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters)
+def task_factory(name: str) -> Callable[..., object]:
+    """What makes the task of that name.
+
+    Raises:
+        UnknownName: no such task.
+        PluginError: it cannot be imported.
+    """
+    registered = {f"{plugin.distribution}:{plugin.name}" for plugin in plugins.available(plugins.TASKS)}
+    if ":" in name and name not in registered:
+        return _import_user_function(name)
+    factory: Callable[..., object] = plugins.load(plugins.TASKS, name)
+    return factory
 
 
 def _import_user_function(name: str) -> Callable[..., object]:

@@ -1,17 +1,14 @@
-"""``mnist-lenet`` and ``fashion-lenet``: LeNet-300-100 with Frankle & Carbin's recipe (arXiv:1803.03635)."""
+"""MNIST and Fashion-MNIST: LeNet-300-100 and Conv-2 with Frankle & Carbin's recipes (arXiv:1803.03635)."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 from ticketsearch.errors import MissingData
 from ticketsearch.recipe import Recipe
-from ticketsearch.seeds import stream
-from ticketsearch.tasks.networks import mlp
+from ticketsearch.tasks.images import FIDELITY, AugmentName, augmentation, held_out, normalised, recipe_of
+from ticketsearch.tasks.networks import mlp, network_factory
 from ticketsearch.tasks.task import DataSource, Split, Task
 
 if TYPE_CHECKING:
@@ -30,16 +27,40 @@ def fashion_lenet(source: DataSource) -> Task:
     return _lenet("fashion-lenet", "FashionMNIST", source)
 
 
+def fashion_conv2(
+    source: DataSource, *, epochs: float = 22, examples: int | None = None, augment: AugmentName = "none"
+) -> Task:
+    """Conv-2 on Fashion-MNIST; 55,000 / 5,000 / 10,000 images under the data folder.
+
+    Args:
+        source: where the data set lies.
+        epochs: length of the full training; the default is nearest to the paper's 20,000 steps.
+        examples: training images to use; none = all.
+        augment: random crops and flips, or none.
+    """
+    whole, test = (_images("FashionMNIST", source, train=train) for train in (True, False))
+    train, validation = held_out(whole, VALIDATION_SIZE, "fashion-conv2", examples)
+    recipe = recipe_of("conv-2", len(train.labels), epochs)
+    return Task(
+        name="fashion-conv2",
+        network=network_factory("conv-2", channels=1, size=28, classes=10),
+        train=train,
+        validation=validation,
+        test=test,
+        recipe=recipe,
+        fidelity=min(FIDELITY, recipe.steps),
+        augment=augmentation(augment),
+    )
+
+
 def _lenet(name: str, dataset: str, source: DataSource) -> Task:
-    training, test = (_images(dataset, source, train=train) for train in (True, False))
-    # A fixed split, the same in every run: the validation images are part of the task, not of a run's seed.
-    order = torch.from_numpy(stream(0, name, "split").permutation(len(training.labels)).astype(np.int64))
-    validation, train = order[:VALIDATION_SIZE], order[VALIDATION_SIZE:]
+    whole, test = (_images(dataset, source, train=train) for train in (True, False))
+    train, validation = held_out(whole, VALIDATION_SIZE, name)
     return Task(
         name=name,
         network=partial(mlp, 784, 300, 100, 10, init="glorot"),
-        train=Split(training.inputs[train], training.labels[train]),
-        validation=Split(training.inputs[validation], training.labels[validation]),
+        train=train,
+        validation=validation,
         test=test,
         recipe=Recipe(steps=4580, batch_size=60, learning_rate=1.2e-3, optimizer="adam"),
         fidelity=916,  # one epoch
@@ -58,8 +79,7 @@ def _images(dataset: str, source: DataSource, *, train: bool) -> Split:
             f"no readable {dataset} in {folder / dataset}; name the folder that holds it with --data-root or "
             f"TICKETSEARCH_DATA, or fetch it with --download ({str(error).splitlines()[0]})"
         ) from error
-    pixels = images.data.float().div_(255).unsqueeze(1)
-    return Split((pixels - _MEAN[dataset]) / _DEVIATION[dataset], images.targets)
+    return Split(normalised(images.data.unsqueeze(1), [_MEAN[dataset]], [_DEVIATION[dataset]]), images.targets)
 
 
 # Mean and standard deviation of the training pixels, as published with the data sets' common pipelines.

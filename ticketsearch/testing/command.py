@@ -45,7 +45,7 @@ def check_installed(name: str, settings: Mapping[str, Any], timeout_s: float = T
 
     Args:
         name: as registered, or ``distribution:name``.
-        settings: hyperparameters of a strategy.
+        settings: hyperparameters of a strategy, or options of a task.
         timeout_s: seconds its import may take.
     """
     plugin, group = find_any(name)
@@ -93,7 +93,7 @@ def _main() -> None:
         if job["group"] == plugins.STRATEGIES:
             report = check_strategy(job["name"], settings=job["settings"])
         else:
-            report = check_task(job["name"])
+            report = check_task(job["name"], job["settings"])
         answer = {"checks": [vars(result) for result in report.results], "measured": dict(report.measured)}
     except TicketsearchError as error:
         answer = {"error": str(error), "exit_code": error.exit_code}

@@ -1,4 +1,4 @@
-"""What a strategy is, for someone who is about to use it: purpose, source, options, and what it calls."""
+"""What a strategy or a task is, for someone who is about to use it: purpose, source, options, what it calls."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, get_type_hints
 
 from ticketsearch import plugins
 from ticketsearch.errors import TicketsearchError
+from ticketsearch.tasks.options import documented, options_of, types_of
+from ticketsearch.tasks.task import task_factory
 from ticketsearch.testing.subject import Subject
 
 EXPLAINED = {
@@ -45,6 +47,48 @@ def describe_strategy(name: str) -> dict[str, Any]:
         "options": _options(cls, documented),
         "calls": _calls(cls),
     }
+
+
+def describe_task(name: str) -> dict[str, Any]:
+    """Everything that ``tasks show`` prints, as JSON values.
+
+    Raises:
+        UnknownName, PluginError: there is none of that name, or it cannot be imported.
+    """
+    factory = task_factory(name)
+    summary, words = documented(factory)
+    types = types_of(factory)
+    options = [
+        {
+            "name": option,
+            "type": _type_name(types[option]),
+            "required": parameter.default is inspect.Parameter.empty,
+            "default": None if parameter.default is inspect.Parameter.empty else parameter.default,
+            "doc": words.get(option, ""),
+        }
+        for option, parameter in options_of(factory).items()
+    ]
+    module = sys.modules[factory.__module__]
+    return {
+        "name": name,
+        "value": f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__name__)}",
+        "file": getattr(module, "__file__", None),
+        "summary": summary,
+        "about": inspect.cleandoc(module.__doc__ or ""),
+        "options": options,
+    }
+
+
+def task_as_text(described: dict[str, Any]) -> str:
+    """For a terminal."""
+    lines = [f"{described['name']}  ({described['value']})", "", described["summary"], ""]
+    if described["about"]:
+        lines += ["About and source", *_indented(described["about"]), ""]
+    lines += ["Options, --task-set NAME=VALUE"]
+    for option in described["options"]:
+        default = "(required)" if option["required"] else f"= {option['default']}"
+        lines += [f"  {option['name']} {default}  ({option['type']})", *_indented(option["doc"], 6)]
+    return "\n".join(lines if described["options"] else [*lines, "  none"])
 
 
 def _docstring(cls: type) -> tuple[str, dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,14 @@ from ticketsearch.tasks.layout import read_weights
 from ticketsearch.testing.report import CheckFailed, CheckResult, Report
 
 
-def check_task(task: str | Task) -> Report:
+def check_task(task: str | Task, options: Mapping[str, Any] | None = None) -> Report:
     """Hold a task to what runs expect of it.
 
     Args:
         task: a registered name, ``package.module:function``, or a :class:`ticketsearch.Task`.
+        options: of a task given by name.
     """
-    loaded = task if isinstance(task, Task) else load_task(task)
+    loaded = task if isinstance(task, Task) else load_task(task, options=options)
     results: list[CheckResult] = []
     for name, check in TASK_CHECKS.items():
         try:

@@ -1,4 +1,4 @@
-"""The built-in networks."""
+"""Perceptrons."""
 
 from __future__ import annotations
 

@@ -1,0 +1,141 @@
+"""What is drawn while a network trains: augmentation, dropout. A pure function of the step and its examples.
+
+The batch itself comes from the run's seed, so the stream named after a step and its examples is the run's own: the same
+for every mask that sees this batch, on any thread, worker or device of one kind, and another one in another run.
+PyTorch's own random functions take their numbers from one global generator, which threads would share; here they are
+intercepted, call by call, and given the stream's generator instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
+from torch.overrides import TorchFunctionMode
+
+from ticketsearch.arrays import IntArray
+from ticketsearch.errors import InvalidValue
+from ticketsearch.seeds import derive, fenced_globals, stream, torch_stream
+from ticketsearch.tasks import Task
+
+_SPATIAL = {F.dropout: None, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
+"""Dropout, and how many axes share one draw: none, or those behind the channels."""
+_WITH_GENERATOR = (
+    torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal, torch.bernoulli, torch.multinomial,
+    Tensor.bernoulli, Tensor.bernoulli_, Tensor.uniform_, Tensor.normal_, Tensor.random_, Tensor.multinomial,
+    Tensor.exponential_,
+)  # fmt: skip
+"""Random functions that take a generator."""
+
+
+class Draws(TorchFunctionMode):
+    """While entered, random functions called by this thread draw from one generator.
+
+    Args:
+        generator: of the device the network is on.
+
+    Attributes:
+        count: calls that drew.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self._generator = generator
+        self.count = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Called by PyTorch in place of each of its functions."""
+        kwargs = dict(kwargs or {})
+        if func in _SPATIAL:
+            return self._dropout(_SPATIAL[func], *args, **kwargs)
+        if func in _WITH_GENERATOR and kwargs.get("generator") is None:
+            self.count += 1
+            kwargs["generator"] = self._generator
+        return func(*args, **kwargs)
+
+    def _dropout(
+        self,
+        axes: int | None,
+        input: Tensor,  # noqa: A002 - PyTorch's own name, by which it may be called
+        p: float = 0.5,
+        training: bool = True,
+        inplace: bool = False,
+    ) -> Tensor:
+        """``torch.nn.functional.dropout`` and its kin: zeros with probability p, the rest times 1 / (1 - p)."""
+        if not training or p == 0:
+            return input
+        self.count += 1
+        shape = input.shape if axes is None else (*input.shape[: input.ndim - axes], *[1] * axes)
+        kept = torch.rand(shape, generator=self._generator, device=input.device, dtype=input.dtype) >= p
+        noise = kept.to(input.dtype) / (1 - p) if p < 1 else kept.to(input.dtype)
+        return input.mul_(noise) if inplace else input * noise
+
+
+def draws_at(step: int, examples: IntArray, device: torch.device) -> Draws:
+    """The draws of one training step of one network.
+
+    Args:
+        step: of the recipe.
+        examples: the indices of its batch, ``(B,)``.
+        device: where the network is.
+    """
+    return Draws(torch_stream(derive(step, "draws", _name(examples)) % 2**63, device))
+
+
+def augmented(task: Task, inputs: Tensor, step: int, examples: IntArray) -> Tensor:
+    """A batch ``(B, ...)``, or one for each network ``(P, B, ...)``, as a training step sees it.
+
+    Args:
+        task: augments, or not.
+        inputs: as they are in the training split.
+        step: of the recipe.
+        examples: their indices, ``(B,)`` or ``(P, B)``.
+    """
+    if task.augment is None:
+        return inputs
+    if examples.ndim == 2:
+        return torch.stack([augmented(task, own, step, row) for own, row in zip(inputs, examples, strict=True)])
+    return task.augment(inputs, stream(step, "augment", _name(examples)))
+
+
+def _name(examples: IntArray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(examples, dtype=np.int64).tobytes(), digest_size=16).hexdigest()
+
+
+def draws_of(network: nn.Module, inputs: Tensor, where: str) -> bool:
+    """Whether a network draws random numbers while it trains; it is run once in training and once in evaluation.
+
+    Args:
+        network: a module to spare: its buffers may change.
+        inputs: two examples or more.
+        where: whose network it is, for messages.
+
+    Raises:
+        InvalidValue: it draws by a function that cannot be given a stream, or while it is measured.
+    """
+    with fenced_globals(0), torch.no_grad():
+        before = torch.random.get_rng_state()
+        drawn: dict[bool, bool] = {}
+        for training in (True, False):
+            with draws_at(0, np.zeros(1, dtype=np.int64), inputs.device) as draws:
+                network.train(training)(inputs)
+            drawn[training] = draws.count > 0
+        if not torch.equal(before, torch.random.get_rng_state()):
+            raise InvalidValue(
+                f"{where} the network draws random numbers that cannot be repeated (dropout inside attention or a "
+                "recurrent layer, alpha dropout, rand_like?); use torch.nn.Dropout, or torch.rand and the like"
+            )
+        if drawn[False]:
+            raise InvalidValue(f"{where} the network draws random numbers in evaluation; scores would not be its own")
+    return drawn[True]
