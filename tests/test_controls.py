@@ -16,6 +16,7 @@ from ticketsearch.controls import NAMES, control_of
 from ticketsearch.errors import StrategyError, UnknownName
 from ticketsearch.masks import MaskSpace
 from ticketsearch.tasks.layout import read_weights
+from ticketsearch.units import weight_units
 
 SCORED = {
     "magnitude": {}, "early-bird": {}, "imp": {"rounds": 3}, "snip": {}, "grasp": {}, "synflow": {"rounds": 3},
@@ -36,7 +37,7 @@ def draw(seed: int) -> Weights:
 
 
 def control(name: str, ticket: Ticket, seed: int = 0) -> Ticket:
-    return control_of(name, ticket, INITIAL, SPACE, rng(seed), draw)
+    return control_of(name, ticket, INITIAL, weight_units(SPACE), rng(seed), draw)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def make(name: str, n: int = 40) -> Encoding:
     made: dict[str, Any] = {
         "swap": lambda: SwapEncoding(SPACE, n),
         "layer-density": lambda: LayerDensityEncoding(SPACE, n, SCORES),
-        "criterion-mixture": lambda: CriterionMixtureEncoding(n, rng(3).random((4, SPACE.size))),
+        "criterion-mixture": lambda: CriterionMixtureEncoding(SPACE, n, rng(3).random((4, SPACE.size))),
         "seeded": lambda: SeededEncoding(SPACE, n, SCORES, 0.1, rng(4)),
     }
     encoding: Encoding = made[name]()
@@ -134,7 +134,7 @@ def test_no_layer_is_emptied_by_layer_densities() -> None:
 
 def test_a_mixture_of_one_criterion_is_that_criterion_or_its_inverse() -> None:
     ranks = np.stack([np.argsort(np.argsort(s)) / (SPACE.size - 1) for s in (SCORES, rng(1).random(SPACE.size))])
-    encoding = CriterionMixtureEncoding(40, ranks)
+    encoding = CriterionMixtureEncoding(SPACE, 40, ranks)
     assert np.array_equal(encoding.decode(np.array([1.0, 0.5])), top_n(SCORES, 40))
     assert np.array_equal(encoding.decode(np.array([0.0, 0.5])), top_n(-SCORES, 40))
 

@@ -18,6 +18,7 @@ from ticketsearch.engine import Engine, Job, Measures
 from ticketsearch.engine.dense import DenseEngine
 from ticketsearch.engine.sparse import SparseEngine
 from ticketsearch.ledger import Ledger
+from ticketsearch.tasks.channels import make_units
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tasks.networks import mlp
 
@@ -72,6 +73,29 @@ def batch_norm_network() -> nn.Module:
     )  # fmt: skip
 
 
+class Residual(nn.Module):
+    """A convolution with batch normalisation, and two more around which its output is led."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unflatten = nn.Unflatten(1, (2, 2, 2))
+        self.conv1, self.bn1 = nn.Conv2d(2, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.conv2, self.bn2 = nn.Conv2d(8, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6)
+        self.conv3, self.bn3 = nn.Conv2d(6, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.fc = nn.Linear(32, CLASSES)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        inputs = torch.relu(self.bn1(self.conv1(self.unflatten(inputs))))
+        inside = torch.relu(self.bn2(self.conv2(inputs)))
+        outputs: Tensor = self.fc(torch.relu(inputs + self.bn3(self.conv3(inside))).flatten(1))
+        return outputs
+
+
+def residual() -> Task:
+    """22 channels with scales; for ``--task tests.tiny:residual``."""
+    return make_task(Residual, name="tiny-residual")
+
+
 def dropout_network() -> nn.Module:
     return nn.Sequential(nn.Linear(INPUTS, 6), nn.Dropout(0.5), nn.Linear(6, CLASSES))
 
@@ -121,6 +145,7 @@ def make_problem(
     progress: Callable[[MaskProblem], None] | None = None,
     checkpoints: Checkpoints | None = None,
     limit_s: float | None = None,
+    granularity: str = "weight",
 ) -> MaskProblem:
     task = task or make_task()
     engine = engine or dense_engine(task)
@@ -137,6 +162,7 @@ def make_problem(
         progress=progress,
         checkpoints=checkpoints,
         limit_s=limit_s,
+        units=make_units(granularity, engine.layout, task.build(seed=0), task.train.inputs[:1]),
     )
 
 

@@ -22,6 +22,7 @@ from ticketsearch.seeds import stream
 from ticketsearch.spec import Spec
 from ticketsearch.tasks import Task
 from ticketsearch.tickets import Ticket, Weights
+from ticketsearch.units import Units, weight_units
 
 FIDELITIES = (0.25, 0.5, 1, 2, 4, 8)
 """Lengths of the evaluator's training, as multiples of the run's, at which a ticket's mask is scored afterwards."""
@@ -38,6 +39,7 @@ def confirmed_curve(
     confirmed: Confirmation,
     tick: Tick,
     checkpoints: Checkpoints | None = None,
+    units: Units | None = None,
 ) -> list[Checkpoint]:
     """Checkpoints of a search by ascending cost, the ticket last.
 
@@ -53,27 +55,32 @@ def confirmed_curve(
         confirmed: of the ticket.
         tick: progress.
         checkpoints: keep each data order's trainings for a resumed run.
+        units: what the masks of incumbents are of; default the weights.
     """
-    size, last = len(task.train.labels), digest(ticket.mask)
+    units = units or weight_units(engine.layout.space)
+    size, last = len(task.train.labels), digest(units.collapse(ticket.mask))
     earlier = [one for one in milestones(incumbents, spec.checkpoints) if digest(one.mask) != last]
-    masks = np.array([one.mask for one in earlier]).reshape(len(earlier), ticket.mask.size)
-    accuracies = confirm_masks(engine, task, masks, initial, spec.seed, spec.orders, tick, checkpoints)
+    masks = np.array([one.mask for one in earlier]).reshape(len(earlier), units.space.size)
+    accuracies = confirm_masks(engine, task, masks, initial, spec.seed, spec.orders, tick, checkpoints, units)
     best = incumbents[-1] if incumbents else None
     own = best if best and ticket.weights is None and digest(best.mask) == last else None
 
-    def checkpoint(cost: Cost, scored: Incumbent | None, test: float, validation: float, mask: str) -> Checkpoint:
+    def checkpoint(cost: Cost, scored: Incumbent | None, test: float, validation: float, mask: BoolArray) -> Checkpoint:
         return Checkpoint(
             cost=CostRecord.model_validate(cost.as_dict(size)),
             search_score=scored.score.value if scored else None,
             fidelity=scored.fidelity if scored else None,
             test_accuracy=test,
             validation_accuracy=validation,
-            mask_digest=mask,
+            mask_digest=digest(mask),
         )
 
-    found = [checkpoint(one.cost, one, *both, digest(one.mask)) for one, both in zip(earlier, accuracies, strict=True)]
+    wholes = units.expand(masks)
+    found = [
+        checkpoint(one.cost, one, *both, mask) for one, both, mask in zip(earlier, accuracies, wholes, strict=True)
+    ]
     accuracy = confirmed.test_accuracy, confirmed.validation_accuracy
-    return [*found, checkpoint(own.cost if own else spent, own, *accuracy, last)]
+    return [*found, checkpoint(own.cost if own else spent, own, *accuracy, ticket.mask)]
 
 
 def milestones(incumbents: Sequence[Incumbent], count: int) -> list[Incumbent]:
@@ -98,13 +105,15 @@ def confirm_masks(
     orders: int,
     tick: Tick,
     checkpoints: Checkpoints | None = None,
+    units: Units | None = None,
 ) -> list[tuple[float, float]]:
-    """Test and validation accuracy of each of ``(P, D)`` masks over the initial weights, means over data orders.
+    """Test and validation accuracy of each of ``(P, U)`` masks of units over the initial weights.
 
-    The orders are those of the ticket's confirmation, one after another, each shared by all masks.
+    They are means over data orders: those of the ticket's confirmation, one after another, each shared by all masks.
     """
     if not len(masks):
         return []
+    units = units or weight_units(engine.layout.space)
     accuracies = np.zeros((orders, 2, len(masks)))
     checkpoints, identity = checkpoints or Checkpoints(), identity_of(masks)
     for index in range(orders):
@@ -112,7 +121,7 @@ def confirm_masks(
             accuracies[index] = kept.arrays["accuracies"]
             continue
         order = data_order(task, seed, index)
-        job = population([Ticket(mask) for mask in masks], initial, task.recipe, order)
+        job = population([units.ticket(Ticket(mask)) for mask in masks], initial, task.recipe, order)
         trained = [weights for weights, _ in engine.train(job, (job.steps,))][-1]
         accuracies[index] = [engine.measure(trained, split).accuracy for split in (task.test, task.validation)]
         checkpoints.save(f"curve-{index}", identity, {"accuracies": accuracies[index]})
@@ -121,16 +130,24 @@ def confirm_masks(
 
 
 def short_scores(
-    engine: Engine, task: Task, masks: BoolArray, initial: Weights, seed: int, fidelity: int
+    engine: Engine,
+    task: Task,
+    masks: BoolArray,
+    initial: Weights,
+    seed: int,
+    fidelity: int,
+    units: Units | None = None,
 ) -> dict[int, ScoreArray]:
-    """Scores ``(P,)`` that the run's evaluator would give masks, by its steps: quarter to eightfold ``fidelity``.
+    """Scores ``(P,)`` that the run's evaluator would give masks of units ``(P, U)``, by its steps.
 
-    The batches are the evaluator's (:class:`ticketsearch.evaluator.Evaluator`).
+    These are a quarter to eight times ``fidelity``; the batches are the evaluator's
+    (:class:`ticketsearch.evaluator.Evaluator`).
     """
-    scores = {}
+    units, scores = units or weight_units(engine.layout.space), {}
     for steps in sorted({min(int(fidelity * factor), task.recipe.steps) for factor in FIDELITIES}):
         rng = stream(seed, "evaluate")
         batches = batch_indices(len(task.train.labels), task.recipe.batch_size, steps, rng)
-        job = Job(masks, initial, task.recipe.lasting(steps), batches)
+        recipe = task.recipe.lasting(steps)
+        job = Job(units.expand(masks), initial, recipe, batches, rest_mask=units.rest_mask(masks))
         scores[steps] = engine.evaluate(job, task.validation).accuracy
     return scores

@@ -24,6 +24,7 @@ from ticketsearch.pricing import evaluation_thirds
 from ticketsearch.results import BASELINES, Baseline, read_baseline, write_record
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task
+from ticketsearch.tasks.channels import make_units
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import Ticket
 
@@ -40,7 +41,15 @@ def _quiet(_what: str, _fraction: float) -> None:
 
 
 def measure_baseline(
-    engine: Engine, task: Task, sparsity: float, seed: int, budget: float, fidelity: int, out: Path, tick: Tick = _quiet
+    engine: Engine,
+    task: Task,
+    sparsity: float,
+    seed: int,
+    budget: float,
+    fidelity: int,
+    out: Path,
+    tick: Tick = _quiet,
+    granularity: str = "weight",
 ) -> Baseline:
     """Measure, or read back what was measured before.
 
@@ -53,18 +62,21 @@ def measure_baseline(
         fidelity: of the evaluator, in steps.
         out: the study's folder; the record is a file in its ``baselines``.
         tick: progress.
+        granularity: of the masks.
     """
-    identity = _digest([task.name, task.fingerprint, sparsity, seed, budget, fidelity, engine.name, engine.device])
+    what: list[object] = [task.name, task.fingerprint, sparsity, seed, budget, fidelity, engine.name, engine.device]
+    identity = _digest(what if granularity == "weight" else [*what, granularity])
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", task.name)[:100]
     path = out / BASELINES / f"{words}-{sparsity:g}-seed{seed}-{identity}.json"
     if path.is_file():
         return read_baseline(path)
-    initial, space = read_weights(task.build(seed), engine.layout), engine.layout.space
+    initial = read_weights(task.build(seed), engine.layout)
+    units = make_units(granularity, engine.layout, task.build(seed=0), task.train.inputs[:1])
     start = hashlib.blake2b(initial.vector.tobytes() + initial.rest.tobytes(), digest_size=8).hexdigest()
     identity_of_dense = _digest([task.name, task.fingerprint, start, seed, budget, engine.name, engine.device])
-    masks = random_masks(space, sparsity, MASKS, stream(seed, "baseline", "masks"))
-    confirmed = confirm_masks(engine, task, masks, initial, seed, 1, tick)
-    short = short_scores(engine, task, masks, initial, seed, fidelity)
+    masks = random_masks(units.space, sparsity, MASKS, stream(seed, "baseline", "masks"))
+    confirmed = confirm_masks(engine, task, masks, initial, seed, 1, tick, units=units)
+    short = short_scores(engine, task, masks, initial, seed, fidelity, units)
     size, batch = len(task.train.labels), task.recipe.batch_size
     tick("dense network, whole budget", 0.0)
     dense = _dense_before(path, identity_of_dense)
@@ -72,6 +84,7 @@ def measure_baseline(
         task=task.name,
         task_fingerprint=task.fingerprint,
         sparsity=sparsity,
+        granularity=granularity,
         seed=seed,
         budget=budget,
         fidelity=fidelity,

@@ -19,7 +19,7 @@ from ticketsearch.checkpoints import Checkpoints, identity_of
 from ticketsearch.controls import control_of
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine, Job, Measures, batch_indices
-from ticketsearch.masks import random_like, top_n
+from ticketsearch.masks import random_like
 from ticketsearch.pricing import Pricing
 from ticketsearch.recipe import Recipe
 from ticketsearch.results import Confirmation, CostRecord
@@ -27,6 +27,7 @@ from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import Ticket, Weights
+from ticketsearch.units import Units, weight_units
 
 Tick = Callable[[str, float], None]
 """Told what is going on and the fraction done."""
@@ -68,6 +69,7 @@ def confirm_with_references(
     controls: tuple[str, ...] = (),
     shared: Shared | None = None,
     checkpoints: Checkpoints | None = None,
+    units: Units | None = None,
 ) -> tuple[Confirmed, dict[str, Confirmation]]:
     """Train and test a ticket and its references.
 
@@ -82,11 +84,13 @@ def confirm_with_references(
         controls: names from :mod:`ticketsearch.controls`; each training has a draw of its own.
         shared: keeps the dense reference for the next run.
         checkpoints: keep each network's trainings for a resumed run.
+        units: what references keep as many of; default the weights.
 
     Returns:
         The ticket's confirmation, and those of ``dense``, ``random``, ``magnitude`` and the controls.
     """
     space = engine.layout.space
+    units = units or weight_units(space)
 
     def draw(other: int) -> Weights:
         return read_weights(task.build(other), engine.layout)
@@ -106,9 +110,11 @@ def confirm_with_references(
         dense = shared.dense((task.fingerprint, start, engine.name, engine.device, seed, orders), trained_whole)
     else:
         dense = trained_whole()
-    magnitude = Ticket(top_n(np.abs(dense.trained.vector[0]), int(np.count_nonzero(ticket.mask))))
+    kept = units.collapse(ticket.mask)
+    largest = units.reduce(np.abs(dense.trained.vector[0]))
+    magnitude = units.ticket(Ticket(units.space.top(largest, int(np.count_nonzero(kept)))))
     rng = stream(seed, "reference", "random")
-    random = [Ticket(random_like(ticket.mask, space, rng)) for _ in range(orders)]
+    random = [units.ticket(Ticket(random_like(kept, units.space, rng))) for _ in range(orders)]
     references = {
         "dense": dense.record,
         "random": run("random", random).record,
@@ -116,7 +122,7 @@ def confirm_with_references(
     }
     for name in controls:
         own = stream(seed, "control", name)
-        drawn = [control_of(name, ticket, initial, space, own, draw) for _ in range(orders)]
+        drawn = [control_of(name, ticket, initial, units, own, draw) for _ in range(orders)]
         references[name] = run(name, drawn).record
     return confirmed, references
 
@@ -187,7 +193,11 @@ def population(tickets: Sequence[Ticket], initial: Weights, recipe: Recipe, batc
     weights = [weights for ticket in tickets if (weights := ticket.started(initial).weights)]
     start = Weights(np.stack([w.vector for w in weights]), np.stack([w.rest for w in weights]))
     held = start.vector if any(ticket.held is not None for ticket in tickets) else None
-    return Job(np.stack([ticket.mask for ticket in tickets]), start, recipe, batches, tickets[0].step, held)
+    masks = np.stack([ticket.mask for ticket in tickets])
+    rests = [ticket.rest_mask for ticket in tickets if ticket.rest_mask is not None]
+    if rests and len(rests) < len(tickets):  # the dense network beside one of channels
+        rests = [np.ones(start.rest.shape[1], dtype=bool) if t.rest_mask is None else t.rest_mask for t in tickets]
+    return Job(masks, start, recipe, batches, tickets[0].step, held, np.stack(rests) if rests else None)
 
 
 def _record(test: Measures, validation: Measures, job: Job, meter: Meter) -> Confirmation:

@@ -8,7 +8,8 @@ if a ticket does no better than its control, what the control destroyed was not 
 ``shuffle-weights``  the kept start weights permuted among the kept of their layer: does it matter which goes where?
 ``invert``           the lowest scores kept in place of the highest, as many in each layer: do the scores mean anything?
 
-Random masks with the ticket's per-layer counts are a reference of every run (:mod:`ticketsearch.confirm`).
+What is permuted or inverted are units: whole channels, if those are what the ticket keeps. Random masks with the
+ticket's per-layer counts are a reference of every run (:mod:`ticketsearch.confirm`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from dataclasses import replace
 import numpy as np
 
 from ticketsearch.errors import StrategyError, UnknownName
-from ticketsearch.masks import MaskSpace, random_like, top_per_layer
+from ticketsearch.masks import random_like, top_per_layer
 from ticketsearch.tickets import Ticket, Weights
+from ticketsearch.units import Units
 
 NAMES = ("reinitialise", "shuffle-mask", "shuffle-weights", "invert")
 
@@ -29,7 +31,7 @@ def control_of(
     name: str,
     ticket: Ticket,
     initial: Weights,
-    space: MaskSpace,
+    units: Units,
     rng: np.random.Generator,
     draw: Callable[[int], Weights],
 ) -> Ticket:
@@ -40,7 +42,7 @@ def control_of(
         ticket: with or without weights of its own, as its strategy returned it: what a shuffled mask uncovers starts
             from these too.
         initial: the run's initial weights, for tickets without, and where a ticket's weights are zero.
-        space: layers.
+        units: what a shuffled or inverted mask keeps as many of in each layer.
         rng: draws permutations, and the seed of a fresh initialisation.
         draw: initial weights of a seed.
 
@@ -50,31 +52,32 @@ def control_of(
             or there are no scores to invert.
     """
     start = ticket.weights or initial
-    mask, weights = ticket.mask, start
+    mask, weights, space = ticket.mask, start, units.space
+    kept = units.collapse(mask)
     uncovered = Weights(np.where(start.vector == 0, initial.vector, start.vector), start.rest)
     if name == "reinitialise":
         weights = draw(int(rng.integers(2**62)))
         ticket = replace(ticket, step=0)  # fresh weights have the whole training before them
     elif name == "shuffle-mask":
-        mask = random_like(ticket.mask, space, rng)
+        mask = units.expand(random_like(kept, space, rng))
         weights = uncovered
     elif name == "invert":
         if ticket.scores is None:
             raise StrategyError("control 'invert': this strategy gives its ticket no scores; leave the control out")
-        mask = top_per_layer(-ticket.scores, space.counts(ticket.mask), space)
+        mask = units.expand(top_per_layer(-units.reduce(ticket.scores), space.counts(kept), space))
         weights = uncovered
     elif name == "shuffle-weights":
         vector = start.vector.copy()
-        for layer in space.layers:
-            kept = np.flatnonzero(ticket.mask[layer.span]) + layer.offset
-            vector[kept] = vector[rng.permutation(kept)]
+        for layer in units.weights.layers:
+            own = np.flatnonzero(ticket.mask[layer.span]) + layer.offset
+            vector[own] = vector[rng.permutation(own)]
         weights = Weights(vector, start.rest)
     else:
         raise UnknownName("control", name, NAMES)
     same_mask = bool((mask == ticket.mask).all())
     if same_mask and bool((weights.vector[mask] == start.vector[mask]).all()):
         raise StrategyError(f"control {name!r} left the ticket as it was: there is nothing in it to change")
-    return replace(ticket, mask=mask, weights=weights)
+    return replace(ticket, mask=mask, weights=weights, rest_mask=units.rest_mask(units.collapse(mask)))
 
 
 def check_controls(names: tuple[str, ...]) -> tuple[str, ...]:

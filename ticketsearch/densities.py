@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ticketsearch.arrays import IntArray
-from ticketsearch.errors import UnknownName
+from ticketsearch.errors import InvalidValue, UnknownName
 from ticketsearch.masks import MaskSpace, apportion, fill_densities
 
 NAMES = ("uniform", "erk", "smart-ratio")
@@ -24,8 +24,10 @@ def layer_counts(name: str, space: MaskSpace, n_kept: int) -> IntArray:
 
     Raises:
         UnknownName: no densities of that name.
-        InvalidValue: fewer weights than layers.
+        InvalidValue: fewer weights than layers; or units that these densities were not made for.
     """
+    if name in NAMES[1:] and space.floor:
+        raise InvalidValue(f"densities {name!r} are of weights; for channels or blocks use 'uniform'")
     sizes, layers = space.sizes, len(space.layers)
     if name == "uniform":
         shares = fill_densities(np.ones(layers), n_kept, sizes)
@@ -40,4 +42,4 @@ def layer_counts(name: str, space: MaskSpace, n_kept: int) -> IntArray:
         shares[:-1] = fill_densities((place**2 + place)[:-1], int(n_kept - shares[-1]), sizes[:-1])
     else:
         raise UnknownName("densities", name, NAMES)
-    return apportion(shares, n_kept, sizes)
+    return apportion(shares, n_kept, sizes, space.floors)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ticketsearch.arrays import BoolArray, ByteArray, ScoreArray
 from ticketsearch.criteria import CriterionScores, Source, check_criterion
 from ticketsearch.errors import InvalidValue, UnknownName
-from ticketsearch.masks import MaskSpace, apportion, fill_densities, pack, random_mask, swap, top_n, unpack
+from ticketsearch.masks import MaskSpace, apportion, fill_densities, pack, random_mask, top_per_layer, unpack
 
 Genome = npt.NDArray[Any]
 
@@ -75,15 +75,11 @@ class SwapEncoding(Encoding):
 
     def crossover(self, a: Genome, b: Genome, rng: np.random.Generator) -> ByteArray:
         """What both keep, and of what one keeps a random half: the count of two equal counts stays exact."""
-        only_one = np.flatnonzero(unpack(np.bitwise_xor(a, b, dtype=np.uint8), self._space.size))
-        child = unpack(np.bitwise_and(a, b, dtype=np.uint8), self._space.size)
-        if only_one.size:
-            child[rng.choice(only_one, only_one.size // 2, replace=False, shuffle=False)] = True
-        return pack(child)
+        return pack(self._space.cross(self.decode(a), self.decode(b), rng))
 
     def mutate(self, genome: Genome, strength: float, rng: np.random.Generator) -> ByteArray:
         """Swap ``strength * n`` kept weights, at least one."""
-        return pack(swap(self.decode(genome), max(1, round(strength * self._n)), rng))
+        return pack(self._space.swap(self.decode(genome), max(1, round(strength * self._n)), rng))
 
 
 class UnitCubeEncoding(Encoding):
@@ -113,16 +109,16 @@ class LayerDensityEncoding(UnitCubeEncoding):
     def __init__(self, space: MaskSpace, n_kept: int, scores: npt.NDArray[np.floating]) -> None:
         self._space, self._n = space, n_kept
         self.dimensions = len(space.layers)
-        self._best_first = [np.argsort(-scores[layer.span], kind="stable") + layer.offset for layer in space.layers]
+        self._order = np.empty(space.size)  # (D,), scores as ranks: ties were broken once
+        for layer in space.layers:
+            best_first = np.argsort(-scores[layer.span], kind="stable") + layer.offset
+            self._order[best_first] = -np.arange(layer.size)
 
     def decode(self, genome: Genome) -> BoolArray:
         """Densities proportional to ``10 ** (2 x)``."""
         shares = fill_densities(10.0 ** (2 * np.asarray(genome)), self._n, self._space.sizes)
-        mask = np.zeros(self._space.size, dtype=bool)
-        counts = apportion(shares, self._n, self._space.sizes)
-        for order, count in zip(self._best_first, counts, strict=True):
-            mask[order[:count]] = True
-        return mask
+        counts = apportion(shares, self._n, self._space.sizes, self._space.floors)
+        return top_per_layer(self._order, counts, self._space)
 
 
 class CriterionMixtureEncoding(UnitCubeEncoding):
@@ -130,13 +126,13 @@ class CriterionMixtureEncoding(UnitCubeEncoding):
 
     name = "criterion-mixture"
 
-    def __init__(self, n_kept: int, ranks: ScoreArray) -> None:
-        self._n, self._ranks = n_kept, ranks.astype(np.float32)  # (C, D)
+    def __init__(self, space: MaskSpace, n_kept: int, ranks: ScoreArray) -> None:
+        self._space, self._n, self._ranks = space, n_kept, ranks.astype(np.float32)  # (C, D)
         self.dimensions = len(ranks)
 
     def decode(self, genome: Genome) -> BoolArray:
         """Coordinate 0.5 ignores a criterion, 0 inverts it."""
-        return top_n((2 * np.asarray(genome, dtype=np.float32) - 1) @ self._ranks, self._n)
+        return self._space.top((2 * np.asarray(genome, dtype=np.float32) - 1) @ self._ranks, self._n)
 
 
 class SeededEncoding(UnitCubeEncoding):
@@ -147,7 +143,7 @@ class SeededEncoding(UnitCubeEncoding):
     def __init__(
         self, space: MaskSpace, n_kept: int, scores: npt.NDArray[np.floating], radius: float, rng: np.random.Generator
     ) -> None:
-        self._n, self._radius = n_kept, radius
+        self._space, self._n, self._radius = space, n_kept, radius
         self.dimensions = SEEDED_DIRECTIONS
         self._seed = np.empty(space.size, dtype=np.float32)
         self._seed[np.argsort(scores, kind="stable")] = np.linspace(0, 1, space.size, dtype=np.float32)
@@ -156,7 +152,7 @@ class SeededEncoding(UnitCubeEncoding):
     def decode(self, genome: Genome) -> BoolArray:
         """Ranks plus ``radius`` times a combination of the directions."""
         shift = (2 * np.asarray(genome, dtype=np.float32) - 1) @ self._directions
-        return top_n(self._seed + self._radius * shift, self._n)
+        return self._space.top(self._seed + self._radius * shift, self._n)
 
 
 class EncodedProblem(Source, Protocol):
@@ -188,13 +184,18 @@ def make_encoding(
     """
     check_encoding(name, criterion, criteria)
     space, n = problem.space, problem.n_kept
+    if name == "layer-density" and space.block is not None:
+        raise InvalidValue(
+            f"encoding {name!r}: in blocks of {space.block} every layer has one density; use swap, seeded or "
+            "criterion-mixture"
+        )
     if n < len(space.layers):
         raise InvalidValue(f"encoding {name!r}: {n} kept weights leave some of {len(space.layers)} layers empty")
     scores = CriterionScores(problem)
     build: dict[str, Callable[[], Encoding]] = {
         "swap": lambda: SwapEncoding(space, n),
         "layer-density": lambda: LayerDensityEncoding(space, n, scores(criterion)),
-        "criterion-mixture": lambda: CriterionMixtureEncoding(n, scores.ranks(criteria)),
+        "criterion-mixture": lambda: CriterionMixtureEncoding(space, n, scores.ranks(criteria)),
         "seeded": lambda: SeededEncoding(space, n, scores(criterion), radius, problem.rng("directions")),
     }
     return build[name]()

@@ -44,7 +44,7 @@ class Evaluator:
         return self.thirds(steps) / (3 * self._session.meter.train_size)
 
     def evaluate(self, population: BoolArray, steps: int) -> list[Score]:
-        """Score ``(P, D)`` masks; see :meth:`ticketsearch.MaskProblem.evaluate`."""
+        """Score ``(P, U)`` masks of units; see :meth:`ticketsearch.MaskProblem.evaluate`."""
         keys = [(digest(mask), steps) for mask in population]
         new = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
         rows = sorted(new.values())
@@ -61,7 +61,7 @@ class Evaluator:
 
     def _evaluate_slab(self, masks: BoolArray, keys: list[tuple[str, int]], steps: int) -> None:
         """Charge, run (or replay) and record masks none of which is known."""
-        prices = [self._price(mask, steps) for mask in masks]
+        prices = [self._price(mask, steps) for mask in self._session.units.expand(masks)]
         questions: list[Question] = [("evaluate", *key) for key in keys]
         before = self._session.meter.spent
         self._session.meter.charge(sum(prices, Cost()))
@@ -90,7 +90,11 @@ class Evaluator:
                 self._session.meter.train_size, self._session.recipe.batch_size, steps, rng
             )
         with self._session.meter.engine():
-            job = Job(masks, self._session.initial, self._session.recipe.lasting(steps), self._batches[steps])
+            units, recipe = self._session.units, self._session.recipe.lasting(steps)
+            job = Job(
+                units.expand(masks), self._session.initial, recipe, self._batches[steps],
+                rest_mask=units.rest_mask(masks),
+            )  # fmt: skip
             measures = self._session.engine.evaluate(job, self._session.validation)
         return [Score.of(a, b) for a, b in zip(measures.accuracy.tolist(), measures.loss.tolist(), strict=True)]
 

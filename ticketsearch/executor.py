@@ -144,7 +144,7 @@ def _run(run: Planned, common: _Common) -> Result:
         run.strategy, _loaded(run, common), sparsity=run.sparsity, budget=run.budget,
         seed=run.seed, settings=run.settings, out=common.out, device=common.device, engine=common.engine,
         orders=run.orders, controls=run.controls, checkpoints=run.checkpoints, fidelity=run.fidelity,
-        workers=common.workers, shared=_shared(common.device),
+        granularity=run.granularity, workers=common.workers, shared=_shared(common.device),
     )  # fmt: skip
 
 
@@ -156,7 +156,9 @@ def _baseline(item: PlannedBaseline, common: _Common) -> Baseline:
     steps = task.fidelity if item.fidelity is None else parse_steps(item.fidelity, task.steps_per_epoch, "fidelity")
     engine = make_engine(task, common.device, common.engine, common.workers)
     budget = parse_epochs(item.budget)
-    return measure_baseline(engine, task, item.sparsity, item.seed, budget, steps, Path(common.out))
+    return measure_baseline(
+        engine, task, item.sparsity, item.seed, budget, steps, Path(common.out), granularity=item.granularity
+    )
 
 
 @lru_cache(maxsize=1)
@@ -201,8 +203,8 @@ def _failure(one: Finished) -> Failure:
     run = one.item if isinstance(one.item, Planned) else None
     return Failure(
         strategy=run.strategy if run else "baseline", settings=run.settings if run else {}, task=one.item.task,
-        sparsity=one.item.sparsity, seed=one.item.seed, budget=one.item.budget, reason=one.reason,
-        task_options=one.item.task_options,
+        sparsity=one.item.sparsity, granularity=one.item.granularity, seed=one.item.seed, budget=one.item.budget,
+        reason=one.reason, task_options=one.item.task_options,
     )  # fmt: skip
 
 

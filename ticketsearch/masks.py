@@ -3,20 +3,24 @@
 A mask is a boolean array of shape ``(D,)``, a population ``(P, D)``; True = kept. *Sparsity is the
 fraction pruned.* Every function that keeps weights keeps exactly as many as asked, and breaks ties
 by the lower index, so that two machines agree on every bit.
+
+A bit need not be a weight: :mod:`ticketsearch.units` lays out spaces of channels and of blocks N:M. Those have a
+*floor*, the bits that every group keeps at least: one channel of each layer, N of each M weights. What chooses or
+changes masks here respects it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, ByteArray, IntArray, ScoreArray
-from ticketsearch.errors import InvalidValue
+from ticketsearch.errors import InvalidValue, StrategyError
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class MaskSpace:
-    """The prunable weights of a network, layer after layer, as one vector of ``size`` bits."""
+    """What of a network can be pruned, layer after layer, as one vector of ``size`` bits.
+
+    Attributes:
+        layers: tensors of weights, or the channels of each layer.
+        unit: what a bit stands for: ``weight`` or ``channel``.
+        floor: bits that every group keeps at least.
+        block: consecutive bits of a group; ``None`` = a layer is a group.
+    """
 
     layers: tuple[Layer, ...]
+    unit: str = "weight"
+    floor: int = 0
+    block: int | None = None
 
     @classmethod
     def from_shapes(cls, shapes: dict[str, tuple[int, ...]], uses: dict[str, int] | None = None) -> MaskSpace:
@@ -76,21 +90,130 @@ class MaskSpace:
         return np.array([np.count_nonzero(masks[layer.span]) for layer in self.layers], dtype=np.int64)
 
     def n_kept(self, sparsity: float) -> int:
-        """How many weights a mask of this sparsity keeps; every layer must be able to keep one.
+        """How many units a mask of this sparsity keeps; every layer must be able to keep one.
 
         Raises:
-            InvalidValue: sparsity outside [0, 1), or so high that a layer would be empty at equal density.
+            InvalidValue: sparsity outside [0, 1), so high that a layer would be empty at equal density or groups would
+                fall below their floor, or not the one that blocks N:M have.
         """
         if not 0 <= sparsity < 1:
             raise InvalidValue(f"sparsity {sparsity} is outside [0, 1); it is the fraction pruned, 0.9 keeps a tenth")
-        smallest = min(self.layers, key=lambda layer: layer.size)
-        if round((1 - sparsity) * smallest.size) < 1:
-            limit = 1 - 1 / smallest.size
-            raise InvalidValue(
-                f"sparsity {sparsity} leaves layer {smallest.name!r} ({smallest.size} weights) empty; "
-                f"at most {limit:.6g} keeps one of its weights"
+        kept = self.size - round(sparsity * self.size)
+        if self.block is not None:
+            if kept != self.least:
+                raise InvalidValue(
+                    f"sparsity {sparsity} is not that of blocks {self.floor}:{self.block}, "
+                    f"which is {1 - self.floor / self.block:g}"
+                )
+        elif self.floor:
+            if kept < self.least:
+                raise InvalidValue(
+                    f"sparsity {sparsity} keeps {kept} of {self.size} {self.unit}s, fewer than one in each of "
+                    f"{len(self.layers)} layers; at most {1 - self.least / self.size:.6g}"
+                )
+        else:
+            smallest = min(self.layers, key=lambda layer: layer.size)
+            if round((1 - sparsity) * smallest.size) < 1:
+                limit = 1 - 1 / smallest.size
+                raise InvalidValue(
+                    f"sparsity {sparsity} leaves layer {smallest.name!r} ({smallest.size} weights) empty; "
+                    f"at most {limit:.6g} keeps one of its weights"
+                )
+        return kept
+
+    @property
+    def groups(self) -> int:
+        """Groups that the floor holds for."""
+        return len(self.layers) if self.block is None else self.size // self.block
+
+    @cached_property
+    def floors(self) -> IntArray:
+        """Fewest units that a layer can keep, ``(L,)``; without a floor, one."""
+        if self.block is None:
+            return np.full(len(self.layers), max(1, self.floor), dtype=np.int64)
+        return self.sizes // self.block * self.floor
+
+    @property
+    def least(self) -> int:
+        """Units that every mask keeps: the floors of all groups."""
+        return self.floor * self.groups
+
+    def group_counts(self, mask: BoolArray) -> IntArray:
+        """Kept units of each group, ``(D,) -> (G,)``."""
+        if self.block is None:
+            return self.counts(mask)
+        counts: IntArray = np.count_nonzero(mask.reshape(-1, self.block), axis=1)
+        return counts
+
+    def check_floor(self, mask: BoolArray, what: str) -> None:
+        """Refuse a mask in which a group keeps fewer than its floor.
+
+        Raises:
+            StrategyError: ``what`` it is, and where it is empty.
+        """
+        if self.floor and int((counts := self.group_counts(mask)).min()) < self.floor:
+            group = int(counts.argmin())
+            where = f"layer {self.layers[group].name!r}" if self.block is None else f"block {group} of {self.block}"
+            raise StrategyError(
+                f"{what} keeps {counts[group]} {self.unit}s in {where}, which needs {self.floor}; choose masks by "
+                "problem.space.top, change them by problem.space.swap"
             )
-        return self.size - round(sparsity * self.size)
+
+    def top(self, scores: npt.NDArray[np.floating], n: int) -> BoolArray:
+        """Keep ``n`` of ``(D,)`` scores: each group's best up to its floor, then the best of all others.
+
+        Without a floor that is :func:`top_n`.
+
+        Raises:
+            InvalidValue: fewer than the floors of all groups.
+        """
+        if not self.floor:
+            return top_n(scores, n)
+        if n < self.least:
+            raise InvalidValue(f"cannot keep {n} {self.unit}s with {self.floor} in each of {self.groups} groups")
+        if self.block is None:
+            mask = np.concatenate([top_n(scores[layer.span], self.floor) for layer in self.layers], dtype=bool)
+        else:
+            best = np.argsort(-np.nan_to_num(scores, nan=-np.inf).reshape(-1, self.block), axis=1, kind="stable")
+            mask = np.zeros(self.size, dtype=bool)
+            np.put_along_axis(mask.reshape(-1, self.block), best[:, : self.floor], True, axis=1)
+        free = np.flatnonzero(~mask)
+        mask[free[top_n(scores[free], n - self.least)]] = True
+        return mask
+
+    def swap(self, mask: BoolArray, n_swaps: int, rng: np.random.Generator) -> BoolArray:
+        """A neighbour: ``n_swaps`` kept units pruned and as many pruned ones kept; count and floors hold.
+
+        In blocks, a swap is within a block. Where a swap would empty a layer of channels, a random one of that layer is
+        kept, and one fewer comes in elsewhere.
+        """
+        if self.block is not None:
+            return self._swap_in_blocks(mask, n_swaps, rng)
+        child = swap(mask, n_swaps, rng)
+        if not self.floor or int(self.counts(child).min()) >= self.floor:
+            return child
+        preference = 2.0 * child + (child & mask) + rng.random(self.size)  # stays 3, comes 2, neither 0
+        return self.top(preference, int(np.count_nonzero(mask)))
+
+    def _swap_in_blocks(self, mask: BoolArray, n_swaps: int, rng: np.random.Generator) -> BoolArray:
+        assert self.block is not None
+        child = mask.copy()
+        blocks = child.reshape(-1, self.block)  # (G, M)
+        chosen = rng.choice(self.groups, min(n_swaps, self.groups), replace=False, shuffle=False)
+        noise, own = rng.random((chosen.size, self.block)), blocks[chosen]
+        blocks[chosen, np.where(own, noise, -1).argmax(1)] = False
+        blocks[chosen, np.where(own, -1, noise).argmax(1)] = True
+        return child
+
+    def cross(self, a: BoolArray, b: BoolArray, rng: np.random.Generator) -> BoolArray:
+        """What both masks keep, and at random of what one keeps: as many as ``a``, floors included."""
+        if self.floor:
+            return self.top(1.0 * a + b + rng.random(self.size), int(np.count_nonzero(a)))
+        only_one = np.flatnonzero(a ^ b)
+        child: BoolArray = a & b
+        if only_one.size:
+            child[rng.choice(only_one, only_one.size // 2, replace=False, shuffle=False)] = True
+        return child
 
     def flops_per_layer(self, mask: BoolArray | None = None) -> IntArray:
         """Multiply-adds x 2 of one forward pass of an example, ``(L,)``: all weights, or a mask's kept ones."""
@@ -117,10 +240,12 @@ def top_n(scores: npt.NDArray[np.floating], n: int) -> BoolArray:
 
 
 def top_per_layer(scores: npt.NDArray[np.floating], counts: Sequence[int] | IntArray, space: MaskSpace) -> BoolArray:
-    """Keep the ``counts[l]`` highest scores of each layer: ``(D,)``, ``(L,)`` -> ``(D,)``."""
-    return np.concatenate(
-        [top_n(scores[layer.span], int(n)) for layer, n in zip(space.layers, counts, strict=True)], dtype=bool
-    )
+    """Keep the ``counts[l]`` highest scores of each layer: ``(D,)``, ``(L,)`` -> ``(D,)``; floors first."""
+    parts = []
+    for layer, n in zip(space.layers, counts, strict=True):
+        alone = MaskSpace((replace(layer, offset=0),), space.unit, space.floor, space.block)
+        parts.append(alone.top(scores[layer.span], int(n)))
+    return np.concatenate(parts, dtype=bool)
 
 
 def ranked_within(
@@ -141,7 +266,9 @@ def ranked_within(
 
 
 def random_mask(space: MaskSpace, n: int, rng: np.random.Generator) -> BoolArray:
-    """Exactly ``n`` of D weights, uniformly."""
+    """Exactly ``n`` of D units, uniformly; with a floor, the first of a random order in each group, then of all."""
+    if space.floor:
+        return space.top(rng.random(space.size), n)
     mask = np.zeros(space.size, dtype=bool)
     mask[rng.choice(space.size, n, replace=False, shuffle=False)] = True
     return mask
@@ -154,7 +281,9 @@ def random_masks(space: MaskSpace, sparsity: float, population: int, rng: np.ran
 
 
 def random_per_layer(space: MaskSpace, counts: IntArray, rng: np.random.Generator) -> BoolArray:
-    """A random mask that keeps exactly ``counts[l]`` weights of layer l."""
+    """A random mask that keeps exactly ``counts[l]`` units of layer l."""
+    if space.block is not None:
+        return top_per_layer(rng.random(space.size), counts, space)
     return np.concatenate(
         [rng.permutation(np.arange(layer.size) < n) for layer, n in zip(space.layers, counts, strict=True)], dtype=bool
     )
@@ -215,8 +344,10 @@ def hamming(a: BoolArray, b: BoolArray, *, normalised: bool = False) -> float:
     return distance / expected if expected else 0.0
 
 
-def apportion(shares: ScoreArray, total: int, sizes: IntArray, minimum: int = 1) -> IntArray:
+def apportion(shares: ScoreArray, total: int, sizes: IntArray, minimum: int | IntArray = 1) -> IntArray:
     """Integers ``(L,)`` near ``shares`` that sum to ``total``, between ``minimum`` and ``sizes`` (largest remainder).
+
+    The minimum is one number, or one for each layer.
 
     Raises:
         InvalidValue: no such integers exist.

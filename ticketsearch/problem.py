@@ -30,6 +30,7 @@ from ticketsearch.seeds import stream
 from ticketsearch.session import Session
 from ticketsearch.tickets import Weights
 from ticketsearch.trainer import Trainer
+from ticketsearch.units import Units, weight_units
 
 if TYPE_CHECKING:
     from ticketsearch.tasks import Split
@@ -39,9 +40,11 @@ class MaskProblem:
     """What a strategy searches on. Made by the host, one for each run.
 
     Attributes:
-        space: the mask space: layers, shapes, offsets, ``size`` = D.
+        space: the mask space: layers, shapes, offsets, ``size``. Its bits are weights, or the units of another
+            granularity.
+        units: expands masks of this space to masks of the D weights, and reduces scores of weights to scores in it.
         sparsity: fraction to prune.
-        n_kept: weights a ticket keeps, exactly.
+        n_kept: units a ticket keeps, exactly.
         recipe: the task's full training.
         fidelity: steps of the evaluator's short training.
         train_size: examples in the training split: one epoch.
@@ -64,8 +67,10 @@ class MaskProblem:
         progress: Callable[[MaskProblem], None] | None = None,
         checkpoints: Checkpoints | None = None,
         limit_s: float | None = None,
+        units: Units | None = None,
     ) -> None:
-        self.space: MaskSpace = engine.layout.space
+        self.units = units or weight_units(engine.layout.space)
+        self.space: MaskSpace = self.units.space
         self.sparsity = sparsity
         self.n_kept = self.space.n_kept(sparsity)
         self.recipe = recipe
@@ -82,6 +87,7 @@ class MaskProblem:
             seed,
             lambda: progress(self) if progress else None,
             checkpoints or Checkpoints(),
+            self.units,
             limit_s,
         )
         self.steps_per_epoch = self._session.steps_per_epoch
@@ -185,7 +191,7 @@ class MaskProblem:
         the error is raised.
 
         Args:
-            masks: ``(P, D)``, or a sequence of ``(D,)``; each keeps exactly ``n_kept`` weights.
+            masks: ``(P, size)``, or a sequence of ``(size,)``; each keeps exactly ``n_kept`` units.
             fidelity: steps; default the task's. 0 scores the untrained masked network.
 
         Returns:
@@ -194,7 +200,7 @@ class MaskProblem:
         Raises:
             BudgetExhausted: not all of the masks are affordable.
             SearchStalled: a thousand masks in a row were known.
-            StrategyError: wrong shape, type or number of kept weights.
+            StrategyError: wrong shape, type or number of kept units, or fewer in a group than its floor.
         """
         with self._session.verb():
             steps = self._steps(fidelity)
@@ -216,7 +222,7 @@ class MaskProblem:
         """Train one masked network; a generator: ``break`` and the rest is neither run nor paid.
 
         Args:
-            mask: ``(D,)``, any number of kept weights; ``None`` = the dense network.
+            mask: ``(size,)``, any number of kept units; ``None`` = the dense network.
             start: start weights; default the initial ones.
             recipe: default the task's; ``problem.recipe.lasting(n)`` is the same over n steps.
             first_step: step of the recipe to begin at: the position in its schedule.
@@ -224,7 +230,8 @@ class MaskProblem:
             at: further steps to take snapshots at. The last step always gives one.
             validate: measure each snapshot on the validation split (forward passes, metered).
             held: what pruned weights are held at, ``(D,)``; default zero. See :mod:`ticketsearch.actions`.
-            relaxation: train other vectors, from which the weights follow; priced as the dense network. No ``mask``.
+            relaxation: train other vectors, from which the weights follow; priced as the dense network. No ``mask``,
+                and no units but weights.
 
         Yields:
             Snapshots. Each call draws its own data order.
@@ -247,6 +254,13 @@ class MaskProblem:
             wanted |= set(range(first_step + stride, recipe.steps + 1, stride))
         if relaxation is not None and mask is not None:
             raise StrategyError("train: a relaxation decides which weights are zero; give no mask")
+        if relaxation is not None and self.units.granularity != "weight":
+            raise InvalidValue(
+                f"this strategy trains a mask of weights (a relaxation); --granularity {self.units.granularity} needs "
+                "one that ranks or evaluates masks, like imp, magnitude, snip or ga"
+            )
+        if held is not None and self.units.of_rest is not None:
+            raise InvalidValue("pruned channels are zero; mask_0 other than zero needs --granularity weight")
         stops = sorted(step for step in wanted if step > first_step)
         if held is not None and (relaxation is not None or held.shape != (self.space.size,)):
             raise StrategyError(
@@ -260,7 +274,7 @@ class MaskProblem:
         """Loss gradient ``(D,)`` with respect to every prunable weight, pruned ones included.
 
         Args:
-            mask: where the weights are zero; ``None`` = nowhere.
+            mask: ``(size,)``, where the weights are zero; ``None`` = nowhere.
             examples: how many training examples, drawn without replacement; each call draws its own.
             start: the weights; default the initial ones.
         """
@@ -340,7 +354,7 @@ class MaskProblem:
         return int(steps)
 
     def _population(self, masks: object, *, exact: bool = True) -> BoolArray:
-        """``(P, D)`` booleans with the right count, or a StrategyError that says what is wrong."""
+        """``(P, U)`` booleans with the right count, or a StrategyError that says what is wrong."""
         try:
             population: npt.NDArray[np.generic] = np.asarray(masks)
         except ValueError as error:
@@ -352,13 +366,14 @@ class MaskProblem:
         for row, mask in enumerate(population if exact else ()):
             if (kept := int(np.count_nonzero(mask))) != self.n_kept:
                 raise StrategyError(
-                    f"mask {row} keeps {kept} of {self.space.size} weights; "
+                    f"mask {row} keeps {kept} of {self.space.size} {self.space.unit}s; "
                     f"sparsity {self.sparsity} keeps {self.n_kept}"
                 )
+            self.space.check_floor(mask, f"mask {row}")
         return population.astype(bool, copy=False)
 
     def _one_mask(self, mask: BoolArray | None) -> BoolArray:
-        """A mask of any count, or the dense network's."""
+        """A mask of any number of units ``(U,)``, or the dense network's."""
         return np.ones(self.space.size, dtype=bool) if mask is None else self._population([mask], exact=False)[0]
 
     def _start(self, start: Weights | None) -> Weights:

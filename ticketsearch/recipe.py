@@ -7,7 +7,7 @@ engine can be checked against ``torch.optim``. A schedule is a pure function of 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from ticketsearch.errors import InvalidValue
@@ -33,6 +33,10 @@ class Recipe:
         l1: coefficient of the sum of absolute prunable weights, added to the loss.
         hoyer: coefficient of DeepHoyer's ``(sum |w|)^2 / sum w^2`` of each layer (Yang, Wen & Li, arXiv:1908.09979,
             eq. 3), added to the loss. Neither acts on biases, nor on pruned weights.
+        scale_l1: coefficient of the sum of absolute scales of batch normalisations, added to the loss (Liu et al.,
+            arXiv:1708.06519, eq. 1).
+        precision: bits that weights and activations of linear and convolution layers are rounded to in training passes,
+            simulated, gradients passing straight through; ``None`` = float32.
     """
 
     steps: int
@@ -48,6 +52,8 @@ class Recipe:
     warmup_steps: int = 0
     l1: float = 0.0
     hoyer: float = 0.0
+    scale_l1: float = 0.0
+    precision: int | None = None
 
     def __post_init__(self) -> None:
         checks = {
@@ -64,6 +70,8 @@ class Recipe:
             "warmup_steps": self.warmup_steps >= 0,
             "l1": math.isfinite(self.l1) and self.l1 >= 0,
             "hoyer": math.isfinite(self.hoyer) and self.hoyer >= 0,
+            "scale_l1": math.isfinite(self.scale_l1) and self.scale_l1 >= 0,
+            "precision": self.precision is None or 2 <= self.precision <= 16,
         }
         for name, good in checks.items():
             if not good:
@@ -73,6 +81,12 @@ class Recipe:
     def sparsifies(self) -> bool:
         """Whether the loss has a term that favours sparse weights."""
         return self.l1 > 0 or self.hoyer > 0
+
+    @property
+    def identity(self) -> list[tuple[str, object]]:
+        """Fields and values, sorted; what came later is left out where it says nothing."""
+        unsaid = {"scale_l1": 0.0, "precision": None}
+        return [(name, value) for name, value in sorted(asdict(self).items()) if (name, value) not in unsaid.items()]
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of the step that follows ``step`` finished ones."""

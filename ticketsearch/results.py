@@ -111,7 +111,9 @@ class Result(_Record):
     the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
     ticket starts from other weights than the evaluator does. ``calls`` counts trials by kind: evaluate, train,
     gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes`` what the strategy has to
-    say of its search; ``task_options`` are those the task was made with, defaults included.
+    say of its search; ``task_options`` are those the task was made with, defaults included. ``granularity`` is what
+    masks are of; ``sparsity`` is the fraction of such units that is pruned, of which there are ``n_units`` and
+    ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights.
     """
 
     strategy: str
@@ -121,6 +123,7 @@ class Result(_Record):
     task_fingerprint: str
     seed: int
     sparsity: float
+    granularity: str = "weight"
     budget: float
     fidelity: int
     orders: int
@@ -128,6 +131,8 @@ class Result(_Record):
     time_limit_s: float | None
     n_kept: int
     n_weights: int
+    n_units_kept: int | None = None
+    n_units: int | None = None
     validation_accuracy: float
     test_accuracy: float
     dense_test_accuracy: float
@@ -166,6 +171,7 @@ class Baseline(_Record):
     task: str
     task_fingerprint: str
     sparsity: float
+    granularity: str = "weight"
     seed: int
     budget: float
     fidelity: int
@@ -183,6 +189,7 @@ class Failure(_Record):
     settings: dict[str, Any]
     task: str
     sparsity: float
+    granularity: str = "weight"
     seed: int
     budget: str
     reason: str

@@ -41,8 +41,10 @@ from ticketsearch.search import Progress, Searched, Silent, search
 from ticketsearch.spec import Spec, checked_out, keep_spec, machine_of, versions_of
 from ticketsearch.strategy import Strategy, checked_strategy, make_strategy, parameters_of
 from ticketsearch.tasks import DataSource, Task, load_task
+from ticketsearch.tasks.channels import make_units
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import Ticket, Weights, save_ticket
+from ticketsearch.units import Units, default_sparsity
 
 DEFAULT_TASK = "mnist1d-mlp"
 DEFAULT_BUDGET = "2000ep"
@@ -52,7 +54,8 @@ def run(
     strategy: str | Strategy,
     task: str | Task = DEFAULT_TASK,
     *,
-    sparsity: float = 0.9,
+    sparsity: float | None = None,
+    granularity: str = "weight",
     budget: str = DEFAULT_BUDGET,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
@@ -75,7 +78,9 @@ def run(
     Args:
         strategy: a registered name, or an instance.
         task: a registered name, ``"package.module:function"``, or a :class:`ticketsearch.Task`.
-        sparsity: fraction of the prunable weights to prune, in [0, 1).
+        sparsity: fraction of the units to prune, in [0, 1); default 0.9, or 1 - N/M in blocks N:M, which have no other.
+        granularity: what is pruned: ``weight``; ``channel``, whole output channels and neurons; or blocks ``N:M``, like
+            ``2:4``. See :mod:`ticketsearch.units`.
         budget: what the search may spend, in epochs of the dense network, ``"500ep"``.
         seed: fixes initial weights, data orders and every random choice.
         settings: hyperparameters of a strategy given by name.
@@ -116,7 +121,9 @@ def run(
         raise InvalidValue("task_options belong to a task given by name; a Task is made already")
     loaded = task if isinstance(task, Task) else load_task(task, source, task_options)
     trainer = make_engine(loaded, device, engine, workers)
-    trainer.layout.space.n_kept(sparsity)
+    units = make_units(granularity, trainer.layout, loaded.build(seed=0), loaded.train.inputs[:1])
+    sparsity = default_sparsity(granularity) if sparsity is None else sparsity
+    units.space.n_kept(sparsity)
     steps = loaded.fidelity if fidelity is None else parse_steps(fidelity, loaded.steps_per_epoch, "fidelity")
     _check_budget(loaded, limit, steps)
     spec = Spec(
@@ -134,13 +141,14 @@ def run(
         checkpoints=checkpoints,
         engine=trainer.name,
         device=device,
+        granularity=units.granularity,
         time_limit_s=seconds,
         task_options=dict(loaded.options) or None,
     )
     folder = out_folder / spec.folder_name
     if (folder / RESULT).is_file() and not (folder / FOLDER).exists():
         return read_result(folder)
-    return _Run(spec, searcher, loaded, trainer, folder, progress or Silent()).execute(shared)
+    return _Run(spec, searcher, loaded, trainer, units, folder, progress or Silent()).execute(shared)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
@@ -172,10 +180,11 @@ class _Run:
     """The steps of one run, in order."""
 
     def __init__(
-        self, spec: Spec, strategy: Strategy, task: Task, engine: Engine, folder: Path, progress: Progress
-    ) -> None:
+        self, spec: Spec, strategy: Strategy, task: Task, engine: Engine, units: Units, folder: Path,
+        progress: Progress,
+    ) -> None:  # fmt: skip
         self._spec, self._strategy, self._task, self._engine = spec, strategy, task, engine
-        self._folder, self._progress = folder, progress
+        self._units, self._folder, self._progress = units, folder, progress
 
     def execute(self, shared: Shared | None) -> Result:
         self._prepare_folder()
@@ -192,15 +201,17 @@ class _Run:
         spec, engine, task = self._spec, self._engine, self._task
         initial = read_weights(task.build(spec.seed), engine.layout)
         with Ledger(self._folder / LEDGER) as ledger:
-            found = search(spec, self._strategy, task, engine, initial, ledger, self._progress, checkpoints)
+            found = search(
+                spec, self._strategy, task, engine, initial, ledger, self._progress, checkpoints, units=self._units
+            )
             trials = list(ledger)
         confirmed, references = confirm_with_references(
             engine, task, found.ticket, initial, spec.seed, spec.orders, self._progress.confirm, tuple(spec.controls),
-            shared, checkpoints,
+            shared, checkpoints, self._units,
         )  # fmt: skip
         curve = confirmed_curve(
             engine, task, spec, initial, found.problem.incumbents, found.ticket, found.spent, confirmed.record,
-            self._progress.confirm, checkpoints,
+            self._progress.confirm, checkpoints, self._units,
         )  # fmt: skip
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
         start = found.ticket.started(initial)
@@ -221,14 +232,15 @@ class _Run:
 
     def _short_scores(self, found: Searched, initial: Weights) -> dict[int, float]:
         """Of a ticket that starts where the evaluator does; another one's mask alone would say nothing of it."""
-        ticket = found.ticket
-        start, plain = ticket.started(initial).weights, Ticket(ticket.mask).started(initial).weights
+        ticket, units = found.ticket, self._units
+        mask = units.collapse(ticket.mask)
+        start, plain = ticket.started(initial).weights, units.ticket(Ticket(mask)).started(initial).weights
         assert start is not None
         assert plain is not None
         if ticket.step or not np.array_equal(start.vector, plain.vector):
             return {}
-        spec, mask = self._spec, ticket.mask[None]
-        scores = short_scores(self._engine, self._task, mask, initial, spec.seed, spec.fidelity)
+        spec = self._spec
+        scores = short_scores(self._engine, self._task, mask[None], initial, spec.seed, spec.fidelity, units)
         return {steps: float(values[0]) for steps, values in scores.items()}
 
     def _result(
@@ -240,7 +252,7 @@ class _Run:
         curve: list[Checkpoint],
         short: dict[int, float],
     ) -> Result:
-        spec, problem, space = self._spec, found.problem, found.problem.space
+        spec, problem, space = self._spec, found.problem, self._units.weights
         return Result(
             strategy=spec.strategy,
             parameters=spec.parameters,
@@ -249,13 +261,16 @@ class _Run:
             task_fingerprint=spec.task_fingerprint,
             seed=spec.seed,
             sparsity=spec.sparsity,
+            granularity=spec.granularity,
             budget=spec.budget,
             fidelity=spec.fidelity,
             orders=spec.orders,
             checkpoints=spec.checkpoints,
             time_limit_s=spec.time_limit_s,
-            n_kept=problem.n_kept,
+            n_kept=int(np.count_nonzero(found.ticket.mask)),
             n_weights=space.size,
+            n_units_kept=problem.n_kept,
+            n_units=problem.space.size,
             validation_accuracy=record.validation_accuracy,
             test_accuracy=record.test_accuracy,
             dense_test_accuracy=references["dense"].test_accuracy,

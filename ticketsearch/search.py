@@ -25,6 +25,7 @@ from ticketsearch.spec import Spec
 from ticketsearch.strategy import Strategy
 from ticketsearch.tasks import Task
 from ticketsearch.tickets import Ticket, Weights
+from ticketsearch.units import Units
 
 GRACE_S = 0.2
 """How often a strategy whose time is up is told so, should it not listen."""
@@ -57,7 +58,7 @@ class Searched:
     """What a search ended with.
 
     Attributes:
-        ticket: as the strategy returned it, or the incumbent.
+        ticket: as the strategy returned it, or the incumbent; its mask is of weights.
         stopped: why it ended.
         problem: incumbents, notes, number of trials.
         spent: its cost.
@@ -79,6 +80,7 @@ def search(
     progress: Progress,
     checkpoints: Checkpoints | None = None,
     problem_type: Callable[..., MaskProblem] = MaskProblem,
+    units: Units | None = None,
 ) -> Searched:
     """Search, or replay what the ledger holds of a search and go on.
 
@@ -92,6 +94,7 @@ def search(
         progress: watches.
         checkpoints: what trials in the ledger gave.
         problem_type: what the strategy is handed.
+        units: what masks are of; default the weights.
 
     Raises:
         StrategyError: the strategy broke its contract or found nothing.
@@ -115,6 +118,7 @@ def search(
         progress=progress.search,
         checkpoints=checkpoints,
         limit_s=spec.time_limit_s,
+        units=units,
     )
     ticket, stopped = _let_loose(strategy, spec.strategy, problem, meter)
     if problem.late:  # it was told so, and may have returned what it had
@@ -131,7 +135,7 @@ def search(
         ticket = Ticket(problem.incumbent.mask)
     else:
         ticket = _checked(ticket, spec.strategy, problem)
-    return Searched(ticket, stopped, problem, meter.spent)
+    return Searched(problem.units.ticket(ticket), stopped, problem, meter.spent)
 
 
 def _let_loose(strategy: Strategy, name: str, problem: MaskProblem, meter: Meter) -> tuple[object, str]:
@@ -174,7 +178,10 @@ def _checked(ticket: object, name: str, problem: MaskProblem) -> Ticket:
         raise StrategyError(f"{where} a mask of {mask.dtype} {mask.shape}; needed: bool ({problem.space.size},)")
     kept = int(np.count_nonzero(mask))
     if kept != problem.n_kept:
-        raise StrategyError(f"{where} a mask that keeps {kept} weights; sparsity asks for {problem.n_kept}")
+        raise StrategyError(
+            f"{where} a mask that keeps {kept} {problem.space.unit}s; sparsity asks for {problem.n_kept}"
+        )
+    problem.space.check_floor(mask, f"{where} a mask that")
     if not 0 <= ticket.step <= problem.recipe.steps:
         raise StrategyError(f"{where} a ticket of step {ticket.step}; the recipe has {problem.recipe.steps}")
     weights = ticket.weights
@@ -182,9 +189,11 @@ def _checked(ticket: object, name: str, problem: MaskProblem) -> Ticket:
         weights.vector.shape != initial.vector.shape or weights.rest.shape != initial.rest.shape
     ):
         raise StrategyError(f"{where} start weights of shapes {weights.vector.shape}, {weights.rest.shape}")
-    for what, values in (("held values", ticket.held), ("scores", ticket.scores)):
-        if values is not None and values.shape != mask.shape:
-            raise StrategyError(f"{where} {what} of shape {values.shape}; needed: {mask.shape}")
+    for what, values, shape in (
+        ("held values", ticket.held, initial.vector.shape), ("scores", ticket.scores, mask.shape),
+    ):  # fmt: skip
+        if values is not None and values.shape != shape:
+            raise StrategyError(f"{where} {what} of shape {values.shape}; needed: {shape}")
     return ticket
 
 

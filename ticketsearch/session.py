@@ -18,6 +18,7 @@ from ticketsearch.pricing import Pricing
 from ticketsearch.recipe import Recipe
 from ticketsearch.scores import Score
 from ticketsearch.tickets import Weights
+from ticketsearch.units import Units
 
 if TYPE_CHECKING:
     from ticketsearch.tasks import Split
@@ -45,6 +46,7 @@ class Session:
         seed: the run's.
         tell: called after each recorded batch of work.
         checkpoints: results that the ledger does not hold.
+        units: what masks are of.
         limit_s: wall seconds the search may take; ``None`` = no limit.
         interrupted: whether to stop at the next verb, and to record nothing that a resumed run would not repeat.
         late: whether the time is up: likewise.
@@ -60,6 +62,7 @@ class Session:
     seed: int
     tell: Callable[[], None]
     checkpoints: Checkpoints
+    units: Units
     limit_s: float | None = None
     interrupted: bool = field(default=False, init=False)
     late: bool = field(default=False, init=False)

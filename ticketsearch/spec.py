@@ -43,13 +43,15 @@ class Spec:
     checkpoints: int
     engine: str
     device: str
+    granularity: str = "weight"
     time_limit_s: float | None = None
     task_options: dict[str, Any] | None = None
 
     @property
     def given(self) -> dict[str, Any]:
-        """For JSON; a time limit or options of the task that there are none of are not part of what a run is."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        """For JSON; masks of weights, no time limit and no options of the task go without saying."""
+        unsaid = {"granularity": "weight", "time_limit_s": None, "task_options": None}
+        return {key: value for key, value in asdict(self).items() if key not in unsaid or value != unsaid[key]}
 
     @property
     def folder_name(self) -> str:

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ticketsearch.controls import check_controls
 from ticketsearch.cost import parse_epochs, parse_steps
 from ticketsearch.errors import InvalidValue, NotARun, PluginError
 from ticketsearch.seeds import parse_seeds
 from ticketsearch.strategy import make_strategy, parameters_of
+from ticketsearch.units import default_sparsity, parse_granularity
 
 CONTROLS = ("reinitialise", "shuffle-mask", "shuffle-weights")
 """Of every ticket of a study, unless switched off."""
@@ -65,6 +66,7 @@ class Grid(BaseModel):
         strategies: names, or tables of a name and settings.
         tasks: names, or ``package.module:function``; or tables of a name and options.
         sparsities: fractions pruned.
+        granularity: what is pruned; see :mod:`ticketsearch.units`.
         seeds: paired: the same for every strategy.
         budget: of each run's search.
         fidelity: of the evaluator; default the task's.
@@ -81,6 +83,7 @@ class Grid(BaseModel):
     ]
     tasks: Annotated[list[Annotated[Entry, BeforeValidator(_entry)]], Field(min_length=1)] = [Entry(name="mnist1d-mlp")]
     sparsities: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.9]
+    granularity: str = "weight"
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_seeds), Field(min_length=1)] = list(
         range(10)
     )
@@ -91,6 +94,13 @@ class Grid(BaseModel):
     checkpoints: Annotated[int, Field(ge=0, le=100)] = 8
     frontier: bool = True
     baselines: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blocks_say_their_sparsity(cls, values: Any) -> Any:
+        if isinstance(values, dict) and ":" in str(values.get("granularity")) and "sparsities" not in values:
+            return values | {"sparsities": [default_sparsity(str(values["granularity"]))]}
+        return values
 
     @property
     def entries(self) -> list[Entry]:
@@ -154,6 +164,7 @@ def make_study(where: str, values: Mapping[str, Any]) -> Study:
         raise InvalidValue(f"{where}: {place}: {first['msg']}, not {first['input']!r}"[:500]) from error
     for grid in study.grids:
         parse_epochs(grid.budget)
+        parse_granularity(grid.granularity)
         check_controls(tuple(grid.controls))
         if grid.fidelity is not None:
             parse_steps(grid.fidelity, 1, "fidelity")
@@ -178,11 +189,14 @@ class Planned:
     orders: int
     controls: tuple[str, ...]
     checkpoints: int
+    granularity: str = "weight"
 
     @property
     def row(self) -> str:
         """What the run has in common with those of other seeds."""
-        return f"{_named(self.task, self.task_options)} {self.sparsity:g} {_named(self.strategy, self.settings)}"
+        kind = "" if self.granularity == "weight" else f" {self.granularity}"
+        named = f"{_named(self.task, self.task_options)} {self.sparsity:g}{kind}"
+        return f"{named} {_named(self.strategy, self.settings)}"
 
 
 @dataclass(frozen=True)
@@ -195,6 +209,7 @@ class PlannedBaseline:
     seed: int
     budget: str
     fidelity: int | str | None
+    granularity: str = "weight"
 
     @property
     def row(self) -> str:
@@ -219,12 +234,16 @@ def planned(study: Study) -> list[Item]:
             items += [
                 Planned(
                     entry.name, entry.settings, task.name, task.settings, sparsity, seed, grid.budget, grid.fidelity,
-                    grid.orders, tuple(grid.controls), grid.checkpoints,
+                    grid.orders, tuple(grid.controls), grid.checkpoints, grid.granularity,
                 )
                 for entry in grid.entries
             ]  # fmt: skip
             if grid.baselines:
-                items.append(PlannedBaseline(task.name, task.settings, sparsity, seed, grid.budget, grid.fidelity))
+                items.append(
+                    PlannedBaseline(
+                        task.name, task.settings, sparsity, seed, grid.budget, grid.fidelity, grid.granularity
+                    )
+                )
     return list({_identity(item): item for item in items}.values())
 
 

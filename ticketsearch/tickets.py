@@ -57,6 +57,7 @@ class Ticket:
         held: what the pruned weights are held at, ``(D,)``; ``None`` = zero. See :mod:`ticketsearch.actions`.
         scores: what chose the kept weights, ``(D,)``, highest kept; ``None`` if no score per weight did. A control
             inverts it.
+        rest_mask: ``(R,)``, False = zero and stays so: what belongs to pruned channels; ``None`` = nothing does.
     """
 
     mask: BoolArray
@@ -64,13 +65,15 @@ class Ticket:
     step: int = 0
     held: FloatArray | None = None
     scores: npt.NDArray[np.floating] | None = None
+    rest_mask: BoolArray | None = None
 
     def started(self, initial: Weights) -> Ticket:
         """The same with its start weights filled in: pruned ones are what they are held at."""
         weights = self.weights or initial
         held = np.float32(0) if self.held is None else self.held
         vector = np.where(self.mask, weights.vector, held).astype(np.float32)
-        return replace(self, weights=Weights(vector, weights.rest))
+        rest = weights.rest if self.rest_mask is None else np.where(self.rest_mask, weights.rest, np.float32(0))
+        return replace(self, weights=Weights(vector, rest))
 
 
 @dataclass(frozen=True, eq=False)

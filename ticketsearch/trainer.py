@@ -24,7 +24,7 @@ from ticketsearch.relaxation import Relaxation
 from ticketsearch.scores import Score, Snapshot
 from ticketsearch.seeds import stream
 from ticketsearch.session import Session
-from ticketsearch.tickets import Weights
+from ticketsearch.tickets import Ticket, Weights
 
 Running = Callable[[tuple[int, ...]], Iterator[Relaxed]]
 """From the steps to stop at to the training that does."""
@@ -50,12 +50,16 @@ class Trainer:
         validate: bool,
         relaxation: Relaxation | None,
     ) -> Iterator[Snapshot]:
-        """Train one network with snapshots at ``stops``, steps of the recipe; each call draws its own data order."""
+        """Train one network with snapshots at ``stops``, steps of the recipe; each call draws its own data order.
+
+        The mask is of units, ``(U,)``.
+        """
         session, number = self._session, self._trainings
         self._trainings += 1
         rng = stream(session.seed, "train", number)
         order = batch_indices(session.meter.train_size, recipe.batch_size, recipe.steps, rng)[first_step:]
-        job = Job(mask[None], start, recipe, order, first_step, held)
+        units = session.units
+        job = Job(units.expand(mask[None]), start, recipe, order, first_step, held, units.rest_mask(mask[None]))
 
         def run(ticks: tuple[int, ...]) -> Iterator[Relaxed]:
             if relaxation is None:
@@ -76,8 +80,11 @@ class Trainer:
         price: int,
         compute: Callable[[Weights, IntArray], Values],
     ) -> Values:
-        """Charge ``price`` trainings of the examples, draw them, compute at the masked weights, record."""
+        """Charge ``price`` trainings of the examples, draw them, compute under a mask of units ``(U,)``, record."""
         session, number = self._session, self._derivatives
+        masked = session.units.ticket(Ticket(mask, start)).started(start)
+        mask, point = masked.mask, masked.weights
+        assert point is not None  # started
         keep = session.checkpoints and examples >= session.recipe.batch_size  # fewer cost no more than their checkpoint
         with session.verb():
             rng = stream(session.seed, "gradients", number)
@@ -90,7 +97,7 @@ class Trainer:
             else:
                 with session.meter.engine():
                     chosen: IntArray = rng.choice(session.meter.train_size, examples, replace=False).astype(np.int64)
-                    result = compute(Weights(np.where(mask, start.vector, 0), start.rest), chosen)
+                    result = compute(point, chosen)
                 if keep:
                     session.checkpoints.save(name, identity, {"result": result})
             session.record((kind, digest(mask), examples), before)

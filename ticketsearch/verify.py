@@ -34,8 +34,10 @@ from ticketsearch.seeds import stream
 from ticketsearch.spec import Spec, read_spec, task_of
 from ticketsearch.strategy import Strategy, make_strategy
 from ticketsearch.tasks import DataSource, Task
+from ticketsearch.tasks.channels import make_units
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import SavedTicket, Ticket, Weights, load_ticket
+from ticketsearch.units import Units
 
 TOLERANCE = 0.02
 """Of an accuracy, on the dense engine."""
@@ -105,7 +107,8 @@ def verify_run(
     loaded = task_of(spec, task, source)
     engine = make_engine(loaded, spec.device, spec.engine, workers)
     searcher = strategy or make_strategy(spec.strategy, spec.parameters)
-    check = _Check(result, spec, record, saved, loaded, engine, progress or Silent())
+    units = make_units(spec.granularity, engine.layout, loaded.build(seed=0), loaded.train.inputs[:1])
+    check = _Check(result, spec, record, saved, loaded, engine, units, progress or Silent())
     return check.run(searcher, trials)
 
 
@@ -127,10 +130,10 @@ class _Check:
 
     def __init__(
         self, result: Result, spec: Spec, record: Record, saved: SavedTicket, task: Task, engine: Engine,
-        progress: Progress,
+        units: Units, progress: Progress,
     ) -> None:  # fmt: skip
         self._result, self._spec, self._record, self._saved = result, spec, record, saved
-        self._task, self._engine, self._progress = task, engine, progress
+        self._task, self._engine, self._units, self._progress = task, engine, units, progress
         self._initial = read_weights(task.build(spec.seed), engine.layout)
         self._exact = engine.name == "sparse"
         self._seen: dict[tuple[str, int], BoolArray] = {}
@@ -190,7 +193,7 @@ class _Check:
             try:
                 found = search(
                     self._spec, strategy, self._task, self._engine, self._initial, memory, self._progress,
-                    problem_type=remembering,
+                    problem_type=remembering, units=self._units,
                 )  # fmt: skip
             except (CorruptRun, StrategyError) as error:
                 self._differences.append(f"search: {error}")
@@ -219,6 +222,7 @@ class _Check:
             meter=Meter(len(self._task.train.labels)),
             ledger=Ledger(),
             seed=self._spec.seed,
+            units=self._units,
         )
         for trial in sample:
             what = f"trial {trial.number}"
@@ -240,7 +244,7 @@ class _Check:
         controls = tuple(self._spec.controls) if same else ()  # they need scores, which no file holds
         confirmed, references = confirm_with_references(
             self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
-            self._progress.confirm, controls,
+            self._progress.confirm, controls, units=self._units,
         )  # fmt: skip
         result = self._result
         self._network("ticket", result.confirmation, confirmed.record)
@@ -265,7 +269,7 @@ class _Check:
         """The search's earlier masks, confirmed again."""
         again = confirmed_curve(
             self._engine, self._task, self._spec, self._initial, found.problem.incumbents, found.ticket, found.spent,
-            record, self._progress.confirm,
+            record, self._progress.confirm, units=self._units,
         )  # fmt: skip
         self._compare(
             "masks of the curve", [one.mask_digest for one in self._result.curve], [one.mask_digest for one in again]
@@ -278,7 +282,8 @@ class _Check:
         """The ticket of the file."""
         saved = self._saved
         pruned = np.where(saved.mask, np.float32(0), saved.start.vector)
-        return Ticket(saved.mask, saved.start, saved.step, pruned if pruned.any() else None)
+        rest_mask = self._units.rest_mask(self._units.collapse(saved.mask))
+        return Ticket(saved.mask, saved.start, saved.step, pruned if pruned.any() else None, rest_mask=rest_mask)
 
     def _network(self, name: str, recorded: Confirmation, found: Confirmation) -> None:
         for which in ("test_accuracies", "validation_accuracies"):

@@ -32,6 +32,7 @@ def compare(
     tasks: Annotated[str | None, typer.Option(help="Names, or package.module:function. Default mnist1d-mlp.")] = None,
     task_settings: TaskSettings = None,
     sparsities: Annotated[str | None, typer.Option(help="Fractions to prune: 0.8,0.9. Default 0.9.")] = None,
+    granularity: Annotated[str | None, typer.Option(help="weight, channel, or blocks N:M. Default weight.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Paired seeds: 0-9, or 0,1,7. Default 0-9.")] = None,
     budget: Annotated[str | None, typer.Option(help="Of each search, in epochs of the dense network. 2000ep.")] = None,
     fidelity: Annotated[str | None, typer.Option(help="Length of the evaluator's training: '100step', '2ep'.")] = None,
@@ -59,7 +60,8 @@ def compare(
 
     grid: dict[str, Any] = {
         "strategies": strategies and parse_names(strategies), "tasks": _tasks(tasks, task_settings),
-        "sparsities": sparsities and parse_names(sparsities), "seeds": seeds, "budget": budget, "fidelity": fidelity,
+        "sparsities": sparsities and parse_names(sparsities), "granularity": granularity,
+        "seeds": seeds, "budget": budget, "fidelity": fidelity,
         "orders": orders, "checkpoints": checkpoints, "frontier": frontier, "baselines": controls,
         "controls": [] if controls is False else None,
     }  # fmt: skip

@@ -23,6 +23,9 @@ TaskSettings = Annotated[
     list[str] | None, typer.Option("--task-set", metavar="KEY=VALUE", help="An option of the task; repeatable.")
 ]
 Sparsity = Annotated[float, typer.Option(help="Fraction of the weights to prune, in [0, 1).")]
+Granularity = Annotated[
+    str, typer.Option(help="What is pruned: weight, channel (whole output channels), or blocks N:M like 2:4.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 Engine = Annotated[str, typer.Option(help="sparse, dense or auto: sparse for perceptrons on a CPU.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets; default TICKETSEARCH_DATA or the cache.")]

@@ -30,6 +30,8 @@ class Job:
         batches: example indices, ``(S, B)``, one row per step; or ``(P, S, B)``, a data order per mask.
         first_step: position of the first row in the recipe's schedule.
         held: what the pruned weights are held at, ``(D,)`` or ``(P, D)``; ``None`` = zero.
+        rest_mask: ``(P, R)``, False = zero throughout, whatever the start says: what belongs to pruned channels;
+            ``None`` = nothing does.
     """
 
     masks: BoolArray
@@ -38,6 +40,7 @@ class Job:
     batches: IntArray
     first_step: int = 0
     held: FloatArray | None = None
+    rest_mask: BoolArray | None = None
 
     @property
     def steps(self) -> int:
@@ -61,7 +64,8 @@ class Job:
         start = Weights(vector[rows] if vector.ndim == 2 else vector, rest[rows] if rest.ndim == 2 else rest)
         batches = self.batches[rows] if self.batches.ndim == 3 else self.batches
         held = self.held[rows] if self.held is not None and self.held.ndim == 2 else self.held
-        return Job(self.masks[rows], start, self.recipe, batches, self.first_step, held)
+        rest_mask = None if self.rest_mask is None else self.rest_mask[rows]
+        return Job(self.masks[rows], start, self.recipe, batches, self.first_step, held, rest_mask)
 
 
 @dataclass(frozen=True, eq=False)

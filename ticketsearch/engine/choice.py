@@ -19,7 +19,8 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     Args:
         task: network and training split.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        engine: ``"sparse"``, ``"dense"``, or ``"auto"``: sparse for perceptrons on a CPU, dense for all else.
+        engine: ``"sparse"``, ``"dense"``, or ``"auto"``: sparse for perceptrons on a CPU, dense for all else. A
+            dense one trains tickets of channels cut.
         workers: threads on a CPU; default one per core this process may use.
 
     Raises:
@@ -39,9 +40,9 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
             return SparseEngine(task, workers)
     import torch
 
-    from ticketsearch.engine.dense import DenseEngine
+    from ticketsearch.engine.compacted import CompactedEngine
 
-    return DenseEngine(task, torch.device(device), workers)
+    return CompactedEngine(task, torch.device(device), workers)
 
 
 def _check_device(device: str) -> None:

@@ -33,9 +33,10 @@ from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.draws import augmented, draws_at, draws_of
 from ticketsearch.engine.optimizers import make_optimizer
+from ticketsearch.engine.precision import low_precision_inputs, rounded
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
-from ticketsearch.tasks.layout import layout_of, read_weights, unflatten
+from ticketsearch.tasks.layout import NORM, layout_of, read_weights, unflatten
 from ticketsearch.tickets import Weights
 
 CHUNK_BYTES = 256 * 2**20
@@ -50,12 +51,15 @@ class DenseEngine(Autograd):
 
     name = "dense"
 
-    def __init__(self, task: Task, device: torch.device, workers: int | None = None) -> None:
+    def __init__(
+        self, task: Task, device: torch.device, workers: int | None = None, train: Split | None = None
+    ) -> None:
         self._device = device
         self._task = task
         network = task.build(seed=0)
         self.layout = layout_of(network, task.train.inputs[:1])
         task.check_labels(self.layout.classes)
+        self._scales = frozenset(f"{name}.weight" for name, one in network.named_modules() if isinstance(one, NORM))
         self._shapes = {layer.name: layer.shape for layer in self.layout.space.layers}
         self._draws = draws_of(network, task.train.inputs[:2], f"task {task.name!r}:")
         self._images = device.type == "cpu" and any(len(shape) > 2 for shape in self._shapes.values())
@@ -65,7 +69,7 @@ class DenseEngine(Autograd):
         self._modules: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         for _ in range(self.threads):
             self._modules.put(task.build(seed=0).to(device))
-        self._train = _to(task.train, device)
+        self._train = train or _to(task.train, device)  # or as another engine has it
         self._pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
         self.chunk = self._chunk_size()
 
@@ -191,45 +195,65 @@ class _Population:
         self._engine, self._job = engine, job
         masks = engine._tensors(job.masks, engine._shapes)
         population = len(job.masks)
+        self._trained = [*engine._shapes, *(n for n in engine.layout.rest_shapes if n in engine.layout.trained_rest)]
         self._pruned = {name: ~mask for name, mask in masks.items()}
         vector = np.broadcast_to(job.start.vector, (population, job.masks.shape[1]))
         rest = np.broadcast_to(job.start.rest, (population, job.start.rest.shape[-1]))
         self.state = engine._tensors(vector, engine._shapes) | engine._tensors(rest, engine.layout.rest_shapes)
         shape = job.masks.shape
         self._held = {} if job.held is None else engine._tensors(np.broadcast_to(job.held, shape), engine._shapes)
+        if job.rest_mask is not None:
+            rest_masks = engine._tensors(job.rest_mask, engine.layout.rest_shapes)
+            self._pruned |= {name: ~mask for name, mask in rest_masks.items() if not bool(mask.all())}
         for name, pruned in self._pruned.items():
             self.state[name].masked_fill_(pruned, 0)
         self._hold()
-        self._trained = [*engine._shapes, *(n for n in engine.layout.rest_shapes if n in engine.layout.trained_rest)]
         self._optimizer = make_optimizer(job.recipe, [self.state[name] for name in self._trained])
 
     def advance(self, first: int, last: int) -> ScoreArray:
         """Take steps ``first`` to ``last``; the mean training loss of each network, ``(P,)``."""
         tensors = [self.state[name] for name in self._trained]
         total = torch.zeros(len(self._job.masks), dtype=torch.float64)
-        with self._engine._module(training=True) as module:
+        bits = self._job.recipe.precision
+        with self._engine._module(training=True) as module, low_precision_inputs(module, bits):
             for step in range(first, last):
                 examples = self._job.batches[..., step, :]  # (B,) or (P, B)
                 for tensor in tensors:
                     tensor.requires_grad_()
-                loss = self._engine._loss(module, self.state, self._job.first_step + step, examples)  # (P,)
+                state, position = self._at_precision(bits), self._job.first_step + step
+                loss = self._engine._loss(module, state, position, examples)  # (P,)
                 grads = torch.autograd.grad(loss.sum(), tensors)
                 total += loss.detach().double().cpu()
                 for tensor in tensors:
                     tensor.requires_grad_(False)
                 for name, grad in zip(self._trained, grads, strict=True):
-                    if name in self._pruned:
-                        grad.masked_fill_(self._pruned[name], 0)  # not a product: 0 * NaN is NaN
-                        if self._job.recipe.sparsifies:
-                            _sparsify(self._job.recipe, self.state[name], grad)
+                    self._adjust(name, grad)
                 self._optimizer.step(tensors, list(grads), float(self._job.rates[step]))
                 self._hold()
         return (total / max(1, last - first)).numpy()
 
+    def _adjust(self, name: str, grad: Tensor) -> None:
+        """Leave a gradient no way to move what is pruned; add the terms of the loss that favour sparse weights."""
+        recipe, state = self._job.recipe, self.state[name]
+        if name in self._pruned:
+            grad.masked_fill_(self._pruned[name], 0)  # not a product: 0 * NaN is NaN
+        if recipe.sparsifies and name in self._engine._shapes:
+            _sparsify(recipe, state, grad)
+        if recipe.scale_l1 and name in self._engine._scales:
+            grad.add_(state.sign(), alpha=recipe.scale_l1)
+
+    def _at_precision(self, bits: int | None) -> dict[str, Tensor]:
+        """The state that a training pass computes with."""
+        if bits is None:
+            return self.state
+        return self.state | {name: rounded(self.state[name], bits, per_network=True) for name in self._engine._shapes}
+
     def _hold(self) -> None:
-        """Put pruned weights back where they are held: weight decay moves what is not zero."""
+        """Put back what moves without a gradient: held weights, by weight decay; running statistics, by every batch."""
         for name, held in self._held.items():
             self.state[name].copy_(torch.where(self._pruned[name], held, self.state[name]))
+        for name in self._pruned.keys() - set(self._trained):
+            self.state[name].masked_fill_(self._pruned[name], 0)
 
     def measure(self, split: Split) -> Measures:
         return self._engine._measure(self.state, split)

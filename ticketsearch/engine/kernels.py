@@ -325,18 +325,18 @@ def evaluate(tile, x, labels, widths, activation, network):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def score(
-    tile, x, labels, rates, widths, activation, rules, masks, held, start, rest, with_bias, dense_from, split_x,
-    split_labels, out,
+    tile, x, labels, rates, widths, activation, rules, masks, held, start, rest, rest_mask, with_bias, dense_from,
+    split_x, split_labels, out,
 ):  # fmt: skip
     """Train several networks one after another and measure each: accuracy and loss, ``(P, 2)``, into ``out``.
 
-    ``masks`` is ``(P, D)``; ``held``, ``start`` and ``rest`` have a row for each network or one row for all. The
-    other arguments are those of :func:`train`, :func:`evaluate` and :func:`ticketsearch.engine.packing.pack`.
+    ``masks`` is ``(P, D)``; ``held``, ``start``, ``rest`` and ``rest_mask`` have a row for each network or one row for
+    all. The other arguments are those of :func:`train`, :func:`evaluate` and :func:`ticketsearch.engine.packing.pack`.
     """
     for p in range(masks.shape[0]):
         network = pack(
-            masks[p], held[p % held.shape[0]], start[p % start.shape[0]], rest[p % rest.shape[0]], widths, with_bias,
-            dense_from, rules.optimizer == ADAM,
+            masks[p], held[p % held.shape[0]], start[p % start.shape[0]], rest[p % rest.shape[0]],
+            rest_mask[p % rest_mask.shape[0]], widths, with_bias, dense_from, rules.optimizer == ADAM,
         )  # fmt: skip
         train(tile, x, labels, rates, widths, activation, rules, 0, False, network)
         out[p, 0], out[p, 1] = evaluate(tile, split_x, split_labels, widths, activation, network)

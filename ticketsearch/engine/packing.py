@@ -52,7 +52,7 @@ class Network(NamedTuple):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def pack(mask, held, start, rest, widths, with_bias, dense_from, adam):
+def pack(mask, held, start, rest, rest_mask, widths, with_bias, dense_from, adam):
     """The arrays of one network.
 
     Args:
@@ -60,6 +60,7 @@ def pack(mask, held, start, rest, widths, with_bias, dense_from, adam):
         held: values of the pruned weights, ``(D,)``; empty if they are zero.
         start: start weights, ``(D,)``.
         rest: biases of the features that have one.
+        rest_mask: which of them are trained; the others are zero. Empty if all are.
         widths: units of each layer, input first.
         with_bias: which features have a bias, ``(F,)``.
         dense_from: density from which a layer is stored whole; so is a layer that holds pruned weights at a value.
@@ -88,8 +89,9 @@ def pack(mask, held, start, rest, widths, with_bias, dense_from, adam):
     _compress(mask, held, whole, start, widths, rows, sources, columns, targets, entries, weights, alive)
     taken = 0
     for i in range(features):
-        weights[stored + i] = rest[taken] if with_bias[i] else np.float32(0.0)
-        alive[stored + i] = with_bias[i]
+        trained = with_bias[i] and (rest_mask.size == 0 or rest_mask[taken])
+        weights[stored + i] = rest[taken] if trained else np.float32(0.0)
+        alive[stored + i] = trained
         taken += with_bias[i]
     moments = np.zeros(weights.size, dtype=np.float32)
     squares = np.zeros(weights.size if adam else 0, dtype=np.float32)

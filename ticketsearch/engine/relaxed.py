@@ -37,8 +37,8 @@ class RelaxedTraining:
     def __init__(
         self, task: Task, layout: Layout, device: torch.device, job: Job, relaxation: Relaxation, seed: int
     ) -> None:
-        if job.recipe.sparsifies:
-            raise InvalidValue("a relaxation has a penalty of its own; use a recipe without l1 and hoyer")
+        if job.recipe.sparsifies or job.recipe.scale_l1 or job.recipe.precision:
+            raise InvalidValue("a relaxation has terms of its own; use a recipe without l1, hoyer, scale_l1, precision")
         self._network = task.build(seed=0).to(device)
         self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
         self._layout, self._job, self._relaxation = layout, job, relaxation

@@ -226,9 +226,9 @@ class _Network:
     def __init__(self, engine: SparseEngine, job: Job, row: int) -> None:
         own = job.only(slice(row, row + 1))
         self._engine, self._job, self._rules = engine, job, _rules(job.recipe)
-        held, start, rest = (part[0] for part in _starts(own))
+        held, start, rest, rest_mask = (part[0] for part in _starts(own))
         self._network: packing.Network = packing.pack(
-            own.masks[0], held, start, rest, engine.perceptron.widths, engine.with_bias, DENSE_FROM,
+            own.masks[0], held, start, rest, rest_mask, engine.perceptron.widths, engine.with_bias, DENSE_FROM,
             self._rules.optimizer == kernels.ADAM,
         )  # fmt: skip
 
@@ -258,6 +258,8 @@ class _Network:
 
 
 def _rules(recipe: Recipe) -> kernels.Rules:
+    if recipe.precision is not None:
+        raise InvalidValue(f"precision {recipe.precision} is simulated by the dense engine only; use --engine dense")
     adam = recipe.optimizer == "adam"
     return kernels.Rules(
         optimizer=kernels.ADAM if adam else kernels.SGD,
@@ -271,12 +273,13 @@ def _rules(recipe: Recipe) -> kernels.Rules:
     )
 
 
-def _starts(job: Job) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Held values ``(P or 1, D or 0)``, start vectors ``(P or 1, D)`` and rests ``(P or 1, R)``."""
+def _starts(job: Job) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+    """Held values ``(P or 1, D or 0)``, start vectors ``(P or 1, D)``, rests ``(P or 1, R)``, masks of these."""
     nothing = np.zeros(0, dtype=np.float32)
     parts = (nothing if job.held is None else job.held, job.start.vector, job.start.rest)
     held, start, rest = (np.ascontiguousarray(np.atleast_2d(part), dtype=np.float32) for part in parts)
-    return held, start, rest
+    rest_mask = np.zeros((1, 0), dtype=bool) if job.rest_mask is None else np.ascontiguousarray(job.rest_mask)
+    return held, start, rest, rest_mask
 
 
 def _shares(population: int, workers: int) -> Iterator[slice]:

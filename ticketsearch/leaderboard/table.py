@@ -91,7 +91,10 @@ def build(results: Iterable[Result]) -> list[Group]:
     """Group, average and sort."""
     groups: dict[tuple[str, float, str], list[Result]] = defaultdict(list)
     for result in results:
-        groups[result.task, result.sparsity, result.task_fingerprint].append(result)
+        units = (
+            "" if result.granularity == "weight" else f" ({result.granularity})"
+        )  # masks of other units are no rivals
+        groups[result.task + units, result.sparsity, result.task_fingerprint].append(result)
     names = Counter((task, sparsity) for task, sparsity, _ in groups)
     built = []
     for (task, sparsity, fingerprint), members in sorted(groups.items()):

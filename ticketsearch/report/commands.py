@@ -48,6 +48,8 @@ def _words(result: Result) -> list[str]:
     for name, value in result.task_options.items():
         words += ["--task-set", f"{name}={_toml(value)}"]
     words += ["--sparsity", _number(result.sparsity), "--budget", f"{_number(result.budget)}ep"]
+    if result.granularity != "weight":
+        words += ["--granularity", result.granularity]
     words += ["--fidelity", f"{result.fidelity}step", "--orders", str(result.orders)]
     for control in controls:
         words += ["--control", control]

@@ -155,8 +155,9 @@ def dense(sections: Iterable[Section], baselines: Sequence[Baseline], runs: Mapp
     rows = []
     for section in sections:
         best = section.contender(section.reference) if section.reference else section.contenders[0]
-        about = runs[best.row.runs[0]].task_fingerprint, section.sparsity
-        seeds = {one.seed for one in baselines if (one.task_fingerprint, one.sparsity) == about}
+        run = runs[best.row.runs[0]]
+        about = run.task_fingerprint, run.sparsity, run.granularity
+        seeds = {one.seed for one in baselines if (one.task_fingerprint, one.sparsity, one.granularity) == about}
         whole = ["not measured", "", "0"]
         if section.dense_budget is not None and section.dense_budget_epochs is not None:
             whole = [percent(section.dense_budget), f"{section.dense_budget_epochs:g}", str(len(seeds))]

@@ -119,12 +119,18 @@ def summary(result: Result) -> Renderables:
     )  # fmt: skip
     names = {"dense": "dense network", "random": "random mask, same counts", "magnitude": "one-shot magnitude"}
     for key, record in result.references.items():
-        weights = result.n_weights if key == "dense" else result.n_kept
+        weights = f"{result.n_weights if key == 'dense' else result.n_kept:,}"
+        if key == "magnitude" and result.granularity == "channel":
+            weights = ""  # as many channels, but of other layers
         accuracy.add_row(
-            names.get(key, key), f"{weights:,}", _spread(record), _validation(record), _untrained(record),
+            names.get(key, key), weights, _spread(record), _validation(record), _untrained(record),
             epochs_of(record),
         )  # fmt: skip
-    layers = Table(title=f"kept weights, sparsity {result.sparsity:g}", title_justify="left")
+    title = f"kept weights, sparsity {result.sparsity:g}"
+    if result.granularity != "weight":
+        kind = "channels" if result.granularity == "channel" else f"weights in blocks {result.granularity}"
+        title += f": {result.n_units_kept:,} of {result.n_units:,} {kind} kept"
+    layers = Table(title=title, title_justify="left")
     for column in ("layer", "shape", "kept", "density"):
         layers.add_column(column, justify="left" if column == "layer" else "right")
     for layer in result.layers:

@@ -11,7 +11,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ticketsearch.masks import top_n
 from ticketsearch.problem import MaskProblem
 from ticketsearch.tickets import Ticket
 
@@ -32,5 +31,5 @@ class Grasp:
         """Spends one Hessian-gradient product, twice the price of a gradient."""
         examples = min(self.examples, problem.train_size)
         flow = problem.hessian_gradient(None, examples, temperature=self.temperature)
-        scores = problem.initial_weights().vector * flow
-        return Ticket(top_n(scores, problem.n_kept), scores=scores)
+        scores = problem.units.reduce(problem.initial_weights().vector * flow)
+        return Ticket(problem.space.top(scores, problem.n_kept), scores=scores)

@@ -12,19 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 from scipy.optimize import brentq
 
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
 from ticketsearch.cost import parse_steps
-from ticketsearch.criteria import FORMULAS, CriterionScores
+from ticketsearch.criteria import OF_TRAINED, CriterionScores, trained_scores
 from ticketsearch.errors import InvalidValue
-from ticketsearch.masks import MaskSpace, apportion, ranked_within, top_n, top_per_layer
+from ticketsearch.masks import MaskSpace, apportion, ranked_within, top_per_layer
 from ticketsearch.problem import MaskProblem
 from ticketsearch.scores import Snapshot
 from ticketsearch.strategies.options import Fraction, PruningOptions
 from ticketsearch.strategies.stability import Stability
-from ticketsearch.tickets import Ticket
+from ticketsearch.tickets import Ticket, Weights
+from ticketsearch.units import Units
 
 MAX_ROUNDS = 10_000
 
@@ -83,7 +85,7 @@ class IterativeMagnitudePruning(PruningOptions):
         if rewind >= steps:
             raise InvalidValue(f"rewind {self.rewind!r} is not before the end of a round of {steps} steps")
         origin = problem.initial_weights()
-        ticket, trained, lengths = Ticket(np.ones(problem.space.size, dtype=bool), origin), origin.vector, []
+        ticket, trained, lengths = Ticket(np.ones(problem.space.size, dtype=bool), origin), origin, []
         for number, counts in enumerate(plan):
             mask, last = ticket.mask, None
             stability = Stability(self.queue, self.threshold, self.stop == "normalised")
@@ -93,17 +95,17 @@ class IterativeMagnitudePruning(PruningOptions):
                 last = snapshot
                 if self.stop == "never" or (number == 0 and snapshot.step < rewind):
                     continue
-                scores = self._scores(problem, snapshot.weights.vector)
+                scores = self._scores(problem, snapshot.weights)
                 if stability.settled(self._prune(problem.space, mask, scores, counts)[mask]):  # of survivors only:
                     break  # what was pruned before agrees in any two masks
             assert last is not None  # a round has at least one step
             lengths.append(last.step)
-            trained = np.where(mask, last.weights.vector, trained)  # w_f of a pruned weight: when it was pruned
+            trained = self._last_alive(problem.units, mask, last.weights, trained)
             scores = self._scores(problem, trained)
             order = ranked_within(mask, scores, ticket.scores)
             mask = self._prune(problem.space, mask, scores, counts)
             if self.restart == "weights":
-                ticket = self.ticket(problem, mask, origin, trained)
+                ticket = self.ticket(problem, mask, origin, trained.vector)
             else:
                 ticket = Ticket(mask, last.weights)
             ticket = replace(ticket, scores=order)
@@ -143,19 +145,28 @@ class IterativeMagnitudePruning(PruningOptions):
             )
         return steps
 
-    def _scores(self, problem: MaskProblem, trained: FloatArray) -> FloatArray:
-        if self.criterion in FORMULAS:
-            return FORMULAS[self.criterion](problem.initial_weights().vector, trained)
+    @staticmethod
+    def _last_alive(units: Units, mask: BoolArray, now: Weights, before: Weights) -> Weights:
+        """w_f: of what is pruned, what it was when it was."""
+        rest_mask = units.rest_mask(mask)
+        rest = now.rest if rest_mask is None else np.where(rest_mask, now.rest, before.rest)
+        return Weights(np.where(units.expand(mask), now.vector, before.vector), rest)
+
+    def _scores(self, problem: MaskProblem, trained: Weights) -> npt.NDArray[np.floating]:
+        if self.criterion in OF_TRAINED:
+            return trained_scores(self.criterion, problem.units, problem.initial_weights(), trained)
         return CriterionScores(problem)(self.criterion)
 
-    def _prune(self, space: MaskSpace, mask: BoolArray, scores: FloatArray, counts: IntArray) -> BoolArray:
+    def _prune(
+        self, space: MaskSpace, mask: BoolArray, scores: npt.NDArray[np.floating], counts: IntArray
+    ) -> BoolArray:
         surviving = np.where(mask, scores, -np.inf)
         if self.scope == "global":
-            return top_n(surviving, int(counts.sum()))
+            return space.top(surviving, int(counts.sum()))
         return top_per_layer(surviving, counts, space)
 
     def plan(self, space: MaskSpace, n_kept: int) -> list[IntArray]:
-        """Kept weights per layer after each round, ``(L,)`` each; under ``global`` only their sum is used."""
+        """Kept units per layer after each round, ``(L,)`` each; under ``global`` only their sum is used."""
         if n_kept == space.size:
             return []
         relative = np.ones(len(space.layers))  # a layer's rate, relative to the rate
@@ -168,7 +179,7 @@ class IterativeMagnitudePruning(PruningOptions):
         totals = [round(float((space.sizes * density).sum())) for density in densities[:-1]] + [n_kept]
         plan, alive = [], space.sizes
         for density, total in zip(densities, totals, strict=True):
-            alive = apportion(space.sizes * density, max(total, n_kept), alive)  # rounding must not regrow a layer
+            alive = apportion(space.sizes * density, max(total, n_kept), alive, space.floors)  # no layer may regrow
             plan.append(alive)
         return plan
 

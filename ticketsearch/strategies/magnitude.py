@@ -10,7 +10,7 @@ from typing import Literal
 
 from ticketsearch.criteria import CriterionScores
 from ticketsearch.densities import layer_counts
-from ticketsearch.masks import top_n, top_per_layer
+from ticketsearch.masks import top_per_layer
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import PruningOptions
 from ticketsearch.tickets import Ticket
@@ -36,7 +36,7 @@ class Magnitude(PruningOptions):
         criteria = CriterionScores(problem, self.recipe(problem), reserve=0.0)
         scores = criteria(self.criterion)
         if self.scope == "global":
-            mask = top_n(scores, problem.n_kept)
+            mask = problem.space.top(scores, problem.n_kept)
         else:
             mask = top_per_layer(scores, layer_counts("uniform", problem.space, problem.n_kept), problem.space)
         ticket = self.ticket(problem, mask, problem.initial_weights(), criteria.final)

@@ -32,7 +32,8 @@ class PruningOptions:
     mask_0: str = "zero"
 
     def __post_init__(self) -> None:
-        check_criterion(self.criterion)
+        if self.criterion is not None:
+            check_criterion(self.criterion)
         check_actions(self.mask_1, self.mask_0)
 
     def recipe(self, problem: MaskProblem) -> Recipe:
@@ -44,20 +45,24 @@ class PruningOptions:
 
         Args:
             problem: gives the random stream of the permutations.
-            mask: ``(D,)``.
+            mask: ``(U,)``, of units.
             origin: w_i, the weights to start from.
             final: w_f, ``(D,)``; ``None`` if nothing was trained.
 
         Raises:
-            InvalidValue: a mask-0 action that compares with final weights, of which there are none.
+            InvalidValue: a mask-0 action that compares with final weights, of which there are none, or that holds
+                weights of pruned channels at values.
         """
+        if self.mask_0 != "zero" and problem.units.of_rest is not None:
+            raise InvalidValue(f"mask_0 {self.mask_0!r}: pruned channels are zero; use --granularity weight")
         if final is None and self.mask_0.startswith("zero-if-shrunk"):
             raise InvalidValue(f"mask_0 {self.mask_0!r} compares with trained weights; {self.criterion!r} trains none")
         if (self.mask_1, self.mask_0) == ("rewind", "zero"):
             return Ticket(mask, origin)
         rng = problem.rng("actions")
-        trained = origin.vector if final is None else final
-        return act(mask, origin, trained, problem.space, rng, self.mask_1, self.mask_0)
+        trained, units = origin.vector if final is None else final, problem.units
+        acted = act(units.expand(mask), origin, trained, units.weights, rng, self.mask_1, self.mask_0)
+        return replace(acted, mask=mask)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ticketsearch.masks import top_n
 from ticketsearch.problem import MaskProblem
 from ticketsearch.tickets import Ticket
 
@@ -30,5 +29,5 @@ class Snip:
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one gradient."""
         gradient = problem.gradients(None, min(self.examples, problem.train_size))
-        scores = np.abs(gradient * problem.initial_weights().vector)
-        return Ticket(top_n(scores, problem.n_kept), scores=scores)
+        scores = problem.units.reduce(np.abs(gradient * problem.initial_weights().vector))
+        return Ticket(problem.space.top(scores, problem.n_kept), scores=scores)

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ticketsearch.masks import ranked_within, top_n
+from ticketsearch.masks import ranked_within
 from ticketsearch.problem import MaskProblem
 from ticketsearch.tickets import Ticket
 
@@ -33,9 +33,9 @@ class SynFlow:
         mask = np.ones(size, dtype=bool)
         order = np.zeros(size)
         for done in range(1, self.rounds + 1):
-            scores = problem.synaptic_flow(mask)
+            scores = problem.units.reduce(problem.synaptic_flow(mask))
             kept = max(problem.n_kept, round(size * density ** (done / self.rounds)))
-            left = top_n(np.where(mask, scores, -np.inf), problem.n_kept if done == self.rounds else kept)
+            left = problem.space.top(np.where(mask, scores, -np.inf), problem.n_kept if done == self.rounds else kept)
             order = ranked_within(mask & ~left, scores, order)
             mask = left
         return Ticket(mask, scores=ranked_within(mask, scores, order))

@@ -18,6 +18,7 @@ from ticketsearch.masks import MaskSpace
 from ticketsearch.tickets import Weights
 
 PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
+NORM = nn.modules.batchnorm._BatchNorm
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,7 +154,7 @@ class Task:
                 state.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
                 state.update(tensor.cpu().numpy().data)
         state.update(repr(self.build(seed=0)).encode())
-        state.update(repr((sorted(asdict(self.recipe).items()), self.fidelity)).encode())
+        state.update(repr((self.recipe.identity, self.fidelity)).encode())
         if self.augment is not None:
             state.update(repr(self.augment).encode())
         return state.hexdigest()
