@@ -170,7 +170,8 @@ def _shared(_device: str) -> Shared:
 
 
 def _loaded(item: Item, common: _Common) -> Task:
-    return _task(item.task, json.dumps(item.task_options, sort_keys=True), common.data_root, common.download)
+    options = json.dumps(item.task_options, sort_keys=True, default=str)
+    return _task(item.task, options, common.data_root, common.download)
 
 
 @lru_cache(maxsize=4)

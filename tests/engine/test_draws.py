@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,6 +135,16 @@ def test_networks_whose_draws_cannot_be_repeated_are_refused() -> None:
             tiny.dense_engine(tiny.make_task(lambda draw=draw: Noisy(draw)))  # type: ignore[misc]
     with pytest.raises(InvalidValue, match="in evaluation"):
         tiny.dense_engine(tiny.make_task(lambda: Noisy(lambda x: F.dropout(x, 0.5, True), training_only=False)))
+
+
+def test_networks_with_auxiliary_outputs_in_training_are_refused() -> None:
+    class Auxiliary(nn.Linear):
+        def forward(self, x: Tensor) -> Any:
+            scores = super().forward(x)
+            return (scores, scores) if self.training else scores
+
+    with pytest.raises(InvalidValue, match="returns tuple, not class scores"):
+        tiny.dense_engine(tiny.make_task(lambda: Auxiliary(tiny.INPUTS, tiny.CLASSES)))
 
 
 def test_crops_are_those_of_the_padded_image_and_all_of_them_occur() -> None:

@@ -122,14 +122,20 @@ def draws_of(network: nn.Module, inputs: Tensor, where: str) -> bool:
         where: whose network it is, for messages.
 
     Raises:
-        InvalidValue: it draws by a function that cannot be given a stream, or while it is measured.
+        InvalidValue: it draws by a function that cannot be given a stream, or while it is measured; or it gives
+            something else than class scores in training.
     """
     with fenced_globals(0), torch.no_grad():
         before = torch.random.get_rng_state()
         drawn: dict[bool, bool] = {}
         for training in (True, False):
             with draws_at(0, np.zeros(1, dtype=np.int64), inputs.device) as draws:
-                network.train(training)(inputs)
+                output = network.train(training)(inputs)
+            if not isinstance(output, Tensor):
+                raise InvalidValue(
+                    f"{where} in training the network returns {type(output).__name__}, not class scores; switch "
+                    "auxiliary outputs off"
+                )
             drawn[training] = draws.count > 0
         if not torch.equal(before, torch.random.get_rng_state()):
             raise InvalidValue(

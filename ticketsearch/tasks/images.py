@@ -99,4 +99,4 @@ def held_out(whole: Split, count: int, name: str, examples: int | None = None) -
         if not 1 <= examples <= len(train):
             raise InvalidValue(f"task {name!r}: examples = {examples} is not between 1 and {len(train)}")
         train = train[:examples]
-    return tuple(Split(whole.inputs[rows], whole.labels[rows]) for rows in (train, validation))  # type: ignore[return-value]
+    return Split(whole.inputs[train], whole.labels[train]), Split(whole.inputs[validation], whole.labels[validation])

@@ -1,7 +1,8 @@
 """The map between a torch module and vectors: which weights are prunable, and where each lies.
 
 Prunable are the weights of linear and convolution layers. Everything else (biases, normalisation
-parameters, running statistics) is the *rest*: trained, never pruned, never counted.
+parameters, running statistics) is the *rest*: trained, never pruned, never counted. Counters of batches are no part of
+it: they decide nothing once a normalisation has a momentum, and one without is refused.
 """
 
 from __future__ import annotations
