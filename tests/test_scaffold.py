@@ -197,6 +197,17 @@ def test_the_python_of_the_readme_works_as_printed(tmp_path: Path, monkeypatch: 
     assert module.masks
 
 
+def test_the_cut_network_of_the_readme_is_half(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module: Any = executed(blocks(ROOT / "README.md")["compact"], "readme_compact", monkeypatch)
+    assert "\n0: Conv2d 3 -> 8 (of 16)\n" in capsys.readouterr().out
+    assert module.cut.parameters == (3 * 9 * 16 + 16 + 32 + 5770, 3 * 9 * 8 + 8 + 16 + 2890)
+    module.network.load_state_dict(module.whole)
+    difference = module.network.eval()(module.inputs) - module.cut.module.eval()(module.inputs)
+    assert float(difference.detach().abs().max()) < 1e-5
+
+
 def test_early_stopping_as_the_documentation_has_it_keeps_the_contract(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -344,7 +344,7 @@ def test_training_the_cut_network_is_training_the_masked_one() -> None:
     whole = masked(network, masks).train()
     cut = compact(whole, masks, example=example, training=True)
     assert cut.parameters[1] < 0.4 * cut.parameters[0]
-    start = copy.deepcopy(whole.state_dict())
+    start = copy.deepcopy(network.state_dict())  # of which the masks are still to be put on
     inputs, labels = noise(64, 3, 8, 8), torch.arange(64) % 10
     for module, held in ((whole, masks), (cut.module, {})):
         assert module.training

@@ -48,6 +48,7 @@ class Compaction:
         difference: largest absolute difference between the outputs of the masked network and the module.
         index: name in the module's state -> kept indices of each leading dimension that was cut.
         folded: layers whose biases took constants in: the module's weights are then no selection of the network's.
+        zeros: parameter name -> where the masks are False.
     """
 
     module: nn.Module
@@ -58,6 +59,7 @@ class Compaction:
     difference: float
     index: dict[str, tuple[IntArray, ...]] = field(default_factory=dict)
     folded: tuple[str, ...] = ()
+    zeros: dict[str, BoolArray] = field(default_factory=dict)
 
     def gather(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From a state dict of the whole network to one of the module."""
@@ -78,7 +80,7 @@ class Compaction:
 
         Args:
             state: the module's, after training it say.
-            into: the whole network's, whose values stay where the module has none; its pruned weights are zero.
+            into: the whole network's, whose values stay where the module has none and no mask says zero.
 
         Raises:
             InvalidValue: constants were folded into biases (``training=True`` folds none), or a name is missing.
@@ -89,6 +91,8 @@ class Compaction:
                 "compact with training=True"
             )
         result = {name: tensor.detach().clone() for name, tensor in into.items()}
+        for name, zero in self.zeros.items():
+            self._of(result, name)[torch.from_numpy(zero)] = 0
         for name, own in state.items():
             whole, sides = self._of(result, name), self.index.get(name, ())
             if not sides:
@@ -142,9 +146,11 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
         traced = trace(copy_of(whole), example)
     except Exception as error:  # whatever a user's forward does under symbolic tracing
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return _uncut(whole, example, f"nothing was cut: the network cannot be traced ({reason})", device, modes)
+        return _uncut(whole, example, f"nothing was cut: the network cannot be traced ({reason})", device, modes, zeros)
     if training and traced.modal:
-        return _uncut(whole, example, "nothing was cut: in training the network does something else", device, modes)
+        return _uncut(
+            whole, example, "nothing was cut: in training the network does something else", device, modes, zeros
+        )
     analysis = Analysis(traced, zeros, training).run()
     gone = []
     while found := analysis.zero_branch():
@@ -157,7 +163,7 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
     result = fx.GraphModule(traced.module, traced.graph, class_name=type(module).__name__)
     difference = _difference(reference, whole, result, example)
     if difference is None:
-        return _uncut(whole, example, "nothing was cut: the cut network would differ", device, modes)
+        return _uncut(whole, example, "nothing was cut: the cut network would differ", device, modes, zeros)
     notes = [f"{name}: this sum's other operand is zero, and what computed it is gone" for name in gone]
     notes += analysis.notes
     if traced.modal:
@@ -166,7 +172,7 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
     sizes = _parameters(whole), _parameters(result)
     flops = _flops(whole, example), _flops(result, example)
     _restore(result, device, modes)
-    return Compaction(result, layers, tuple(notes), sizes, flops, difference, made.index, tuple(made.folded))
+    return Compaction(result, layers, tuple(notes), sizes, flops, difference, made.index, tuple(made.folded), zeros)
 
 
 def follow_masks(module: nn.Module, masks: Masks, *, example: Tensor) -> dict[str, BoolArray]:
@@ -255,10 +261,13 @@ def _difference(reference: Tensor, whole: nn.Module, result: nn.Module, example:
     return worst
 
 
-def _uncut(whole: nn.Module, example: Tensor, note: str, device: torch.device, modes: dict[str, bool]) -> Compaction:
+def _uncut(
+    whole: nn.Module, example: Tensor, note: str, device: torch.device, modes: dict[str, bool],
+    zeros: dict[str, BoolArray],
+) -> Compaction:  # fmt: skip
     size, flops = _parameters(whole), _flops(whole, example)
     _restore(whole, device, modes)
-    return Compaction(whole, (), (note,), (size, size), (flops, flops), 0.0)
+    return Compaction(whole, (), (note,), (size, size), (flops, flops), 0.0, zeros=zeros)
 
 
 def _restore(module: nn.Module, device: torch.device, modes: dict[str, bool]) -> None:
