@@ -19,7 +19,8 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     Args:
         task: network and training split.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        engine: ``"sparse"``, ``"dense"``, or ``"auto"``: sparse for perceptrons on a CPU, dense for all else.
+        engine: ``"sparse"``, ``"dense"``, or ``"auto"``: on a CPU, sparse for perceptrons, and for plain convolutional
+            networks sparse below a density; dense for all else.
         workers: threads on a CPU; default one per core this process may use.
 
     Raises:
@@ -31,9 +32,14 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     if engine == "sparse" and device != "cpu":
         raise InvalidValue(f"the sparse engine runs on a CPU, not on {device!r}; use --engine dense")
     if device == "cpu" and engine != "dense":
+        from ticketsearch.engine.convnet import MixedEngine, SparseConvEngine
+        from ticketsearch.engine.planes import convnet_of
         from ticketsearch.engine.sparse import SparseEngine, perceptron_of
 
-        if engine == "sparse" or perceptron_of(task.build(seed=0)) is not None:
+        network = task.build(seed=0)
+        if convnet_of(network, tuple(task.train.inputs.shape[1:])) is not None:
+            return SparseConvEngine(task, workers) if engine == "sparse" else MixedEngine(task, workers)
+        if engine == "sparse" or perceptron_of(network) is not None:
             return SparseEngine(task, workers)
     import torch
 
