@@ -1,6 +1,6 @@
 """Are convolutions with few kept weights faster by the sparse kernels than by oneDNN?
 
-    python benchmarks/sparse_convolutions.py --json benchmarks/results/sparse_convolutions.json      # four minutes
+    python benchmarks/sparse_convolutions.py --json benchmarks/results/sparse_convolutions.json      # five minutes
 
 Conv-2 and Conv-4 of Frankle & Carbin (arXiv:1803.03635, figure 2), batches of 60, one thread. *Steps* are whole
 training steps with Adam (forward, backward, update) of one masked network: by plain PyTorch with its
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ticketsearch import Task
     from ticketsearch.engine import Job
@@ -33,7 +33,6 @@ Row = dict[str, Any]
 NETWORKS = {"conv-2, 1x28x28": (2, 1, 28), "conv-2, 3x32x32": (2, 3, 32), "conv-4, 3x32x32": (4, 3, 32)}
 """Name -> convolutions, channels and side of an image."""
 DENSITIES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02)
-LAYER_DENSITIES = (0.2, 0.1, 0.05, 0.02)
 HIDDEN, BATCH, EXAMPLES = 256, 60, 600
 FIRST, MORE = 1, {"sparse engine": 8}
 """Steps before the clock starts, and on it (2 unless given: it takes several to see beyond the reading of weights)."""
@@ -58,12 +57,13 @@ def main() -> None:
         for density in arguments.densities:
             rows += [_show(row) for row in _steps(name, density, arguments.repeats)]
     layers = [
-        _show(row) for density in LAYER_DENSITIES for row in _layers("conv-4, 3x32x32", density, arguments.repeats)
+        _show(row) for density in arguments.densities for row in _layers("conv-4, 3x32x32", density, arguments.repeats)
     ]
     if arguments.json:
         from benchmarks import machine
 
-        document = {"machine": machine.describe(), "gemm_gflops": gemm, "batch": BATCH, "steps": rows, "layers": layers}
+        document = {"machine": machine.describe(), "arguments": sys.argv[1:], "gemm_gflops": gemm, "batch": BATCH}
+        document |= {"steps": rows, "layers": layers}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
@@ -168,21 +168,23 @@ def _torch(task: Task, job: Job, memory_format: Any) -> tuple[float, float]:
     layout = layout_of(task.build(0), task.train.inputs[:1])
     model = task.build(0).to(memory_format=memory_format)
     masks = {layer.name: torch.from_numpy(part.copy()) for layer, part in layout.space.split(job.masks[0])}
-    pairs = [(parameter, masks[name].float()) for name, parameter in model.named_parameters() if name in masks]
-    pairs = [
-        (p, m.to(memory_format=memory_format) if m.ndim == 4 else m) for p, m in pairs
-    ]  # a mask in another format would be converted in every step
+
+    def laid_out(tensor: Tensor) -> Tensor:  # what is in another format would be converted in every step
+        return tensor.contiguous(memory_format=memory_format) if tensor.ndim == 4 else tensor
+
+    pairs = [(weights, laid_out(masks[name].float())) for name, weights in model.named_parameters() if name in masks]
     with torch.no_grad():
         for parameter, mask in pairs:
             parameter *= mask
     recipe = job.recipe
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon)
-    inputs = task.train.inputs.to(memory_format=memory_format)
-    losses, spent = [], []
+    inputs = laid_out(task.train.inputs)
+    losses: list[float] = []
+    spent: list[float] = []
     for chosen in map(torch.from_numpy, job.batches):
         begin = time.process_time()
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs[chosen]), task.train.labels[chosen])
+        loss = functional.cross_entropy(model(laid_out(inputs[chosen])), task.train.labels[chosen])
         loss.backward()  # type: ignore[no-untyped-call]
         for parameter, mask in pairs:
             assert parameter.grad is not None
@@ -209,7 +211,7 @@ def _layers(name: str, density: float, repeats: int) -> Iterator[Row]:
     shape = convnet_of(model, tuple(task.train.inputs.shape[1:]))
     assert shape is not None
     plan, rng = plan_of(shape), stream(0, "layers")
-    modules = [module for module in model if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)]
+    modules = [module for module in model.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)]
     size = sum(module.weight.numel() for module in modules)
     mask, nothing = rng.random(size) < density, np.zeros(0, dtype=np.float32)
     vector, rest = np.full(size, 0.01, dtype=np.float32), np.zeros(plan.with_bias.size, dtype=np.float32)
