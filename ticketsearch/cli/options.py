@@ -27,7 +27,7 @@ Granularity = Annotated[
     str, typer.Option(help="What is pruned: weight, channel (whole output channels), or blocks N:M like 2:4.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
-Engine = Annotated[str, typer.Option(help="sparse, dense or auto: sparse for perceptrons on a CPU.")]
+Engine = Annotated[str, typer.Option(help="sparse, dense, mixed, or auto: whichever is faster.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets; default TICKETSEARCH_DATA or the cache.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]

@@ -58,7 +58,7 @@ class Job:
         rates = [self.recipe.learning_rate_at(self.first_step + step) for step in range(self.steps)]
         return np.array(rates, dtype=np.float32)
 
-    def only(self, rows: slice) -> Job:
+    def only(self, rows: slice | IntArray) -> Job:
         """The same job for some of the masks."""
         vector, rest = self.start.vector, self.start.rest
         start = Weights(vector[rows] if vector.ndim == 2 else vector, rest[rows] if rest.ndim == 2 else rest)

@@ -10,7 +10,7 @@ from ticketsearch.errors import InvalidValue, UnknownName
 if TYPE_CHECKING:
     from ticketsearch.tasks import Task
 
-ENGINES = ("auto", "sparse", "dense")
+ENGINES = ("auto", "sparse", "mixed", "dense")
 
 
 def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: int | None = None) -> Engine:
@@ -19,8 +19,10 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     Args:
         task: network and training split.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        engine: ``"sparse"``, ``"dense"``, or ``"auto"``: sparse for perceptrons on a CPU, dense for all else. A
-            dense one trains tickets of channels cut.
+        engine: ``"sparse"``, ``"dense"`` (which trains tickets of channels cut), ``"mixed"`` (of a convolutional network,
+            few kept weights by the sparse engine, many and channels by the dense one), or ``"auto"``: on a CPU, sparse
+            for perceptrons and mixed for those convolutional networks that the sparse engine can train; dense for all
+            else.
         workers: threads on a CPU; default one per core this process may use.
 
     Raises:
@@ -29,14 +31,19 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     if engine not in ENGINES:
         raise UnknownName("engine", engine, ENGINES)
     _check_device(device)
-    if engine == "sparse" and device != "cpu":
-        raise InvalidValue(f"the sparse engine runs on a CPU, not on {device!r}; use --engine dense")
-    if engine == "sparse" and task.augment is not None:
-        raise InvalidValue(f"the sparse engine does not augment, as task {task.name!r} wants; use --engine dense")
+    if engine in ("sparse", "mixed") and device != "cpu":
+        raise InvalidValue(f"the {engine} engine runs on a CPU, not on {device!r}; use --engine dense")
+    if engine in ("sparse", "mixed") and task.augment is not None:
+        raise InvalidValue(f"the {engine} engine does not augment, as task {task.name!r} wants; use --engine dense")
     if device == "cpu" and engine != "dense" and task.augment is None:
+        from ticketsearch.engine.convnet import MixedEngine, SparseConvEngine
+        from ticketsearch.engine.planes import convnet_of
         from ticketsearch.engine.sparse import SparseEngine, perceptron_of
 
-        if engine == "sparse" or perceptron_of(task.build(seed=0)) is not None:
+        network = task.build(seed=0)
+        if engine == "mixed" or convnet_of(network, tuple(task.train.inputs.shape[1:])) is not None:
+            return SparseConvEngine(task, workers) if engine == "sparse" else MixedEngine(task, workers)
+        if engine == "sparse" or perceptron_of(network) is not None:
             return SparseEngine(task, workers)
     import torch
 

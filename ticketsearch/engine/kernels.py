@@ -92,7 +92,7 @@ def _forward(tile, x, widths, rows, sources, weights, activation, h):
 
 
 @njit(nogil=True, inline="always", error_model="numpy")
-def _softmax(z, peak, total, exponentials):
+def softmax(z, peak, total, exponentials):
     """Per lane, over the classes: the maximum, the exponentials below it, and their sum."""
     classes, lanes = z.shape
     for b in range(lanes):
@@ -108,11 +108,14 @@ def _softmax(z, peak, total, exponentials):
 
 
 @njit(nogil=True, inline="always", error_model="numpy")
-def _output_gradient(labels, total, d):
-    """Exponentials in ``d`` become the gradient of the mean cross-entropy at the logits; zero beyond the batch."""
+def output_gradient(labels, examples, total, d):
+    """Exponentials in ``d`` become the gradient of the mean cross-entropy at the logits; zero beyond the labels.
+
+    ``examples`` is what the mean is over: the batch, of which the labels may be a part.
+    """
     classes, lanes = d.shape
     batch = labels.size
-    scale = np.float32(1.0) / np.float32(batch)
+    scale = np.float32(1.0) / np.float32(examples)
     for b in range(lanes):
         total[b] = scale / total[b]
     for c in range(classes):
@@ -184,7 +187,7 @@ def _backward(tile, x, widths, rows, sources, columns, targets, entries, weights
 
 
 @njit(nogil=True, inline="always", error_model="numpy")
-def _sparsify(l1, hoyer, widths, rows, weights, grads):
+def sparsify(l1, hoyer, widths, rows, weights, grads):
     """Add the gradients of the terms that favour sparse weights; zero at a weight that is zero."""
     first_feature = 0
     for layer in range(widths.size - 1):
@@ -223,7 +226,7 @@ class Rules(NamedTuple):
 
 
 @njit(nogil=True, inline="always", error_model="numpy")
-def _update(rules, step, rate, network, grads):
+def update(rules, step, rate, network, grads):
     """One step of ``torch.optim.SGD`` or ``Adam`` on all entries and biases that are alive."""
     weights, alive, first, second = network.weights, network.alive, network.first, network.second
     momentum, decay = rules.momentum, rules.decay
@@ -245,7 +248,7 @@ def _update(rules, step, rate, network, grads):
 
 
 @njit(nogil=True, inline="always", error_model="numpy")
-def _aligned(rows, lanes):
+def aligned(rows, lanes):
     """An empty matrix that begins on a cache line: a vector across two costs double."""
     raw = np.empty(rows * lanes + LANES, dtype=np.float32)
     skip = -np.int64(raw.ctypes.data) % (4 * LANES) // 4
@@ -273,27 +276,27 @@ def train(tile, x, labels, rates, widths, activation, rules, done, measure, netw
     """
     rows, sources, weights = network.rows, network.sources, network.weights
     features, lanes = rows.size - 1, x.shape[2]
-    h, d = _aligned(features, lanes), _aligned(features, lanes)
+    h, d = aligned(features, lanes), aligned(features, lanes)
     grads = np.zeros(weights.size, dtype=np.float32)
     peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     output = features - widths[widths.size - 1]
     loss = 0.0
     for s in range(rates.size):
         _forward(tile, x[s], widths, rows, sources, weights, activation, h)
-        _softmax(h[output:], peak, total, d[output:])
+        softmax(h[output:], peak, total, d[output:])
         if measure:
             mean = 0.0
             for b in range(labels.shape[1]):
                 mean += math.log(total[b]) + peak[b] - h[output + labels[s, b], b]
             loss += mean / labels.shape[1]
-        _output_gradient(labels[s], total, d[output:])
+        output_gradient(labels[s], labels.shape[1], total, d[output:])
         _backward(
             tile, x[s], widths, rows, sources, network.columns, network.targets, network.entries, weights, activation,
             h, d, grads,
         )  # fmt: skip
         if rules.l1 > 0 or rules.hoyer > 0:
-            _sparsify(rules.l1, rules.hoyer, widths, rows, weights, grads)
-        _update(rules, done + s + 1, rates[s], network, grads)
+            sparsify(rules.l1, rules.hoyer, widths, rows, weights, grads)
+        update(rules, done + s + 1, rates[s], network, grads)
     return loss
 
 
@@ -302,7 +305,7 @@ def evaluate(tile, x, labels, widths, activation, network):
     """Accuracy and mean cross-entropy over blocks ``(K, I, lanes)``; labels ``(N,)`` fill the lanes in order."""
     rows = network.rows
     features, lanes = rows.size - 1, x.shape[2]
-    h = _aligned(features, lanes)
+    h = aligned(features, lanes)
     peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     classes = widths[widths.size - 1]
     exponentials = np.empty((classes, lanes), dtype=np.float32)
@@ -311,7 +314,7 @@ def evaluate(tile, x, labels, widths, activation, network):
     for block in range(x.shape[0]):
         _forward(tile, x[block], widths, rows, network.sources, network.weights, activation, h)
         z = h[output:]
-        _softmax(z, peak, total, exponentials)
+        softmax(z, peak, total, exponentials)
         for b in range(min(lanes, labels.size - block * lanes)):
             label = labels[block * lanes + b]
             loss += math.log(total[b]) + peak[b] - z[label, b]

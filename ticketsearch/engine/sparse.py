@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -97,8 +98,9 @@ class SparseEngine(Autograd):
         shape = perceptron_of(network)
         if shape is None:
             raise InvalidValue(
-                f"the sparse engine trains multilayer perceptrons (Sequential of Linear and ReLU or Tanh), and the "
-                f"network of task {task.name!r} is not one; use --engine dense"
+                "the sparse engine trains perceptrons (Sequential of Linear and ReLU or Tanh) and plain convolutional "
+                "networks (Sequential of Conv2d with stride 1 that keeps the size of the image, ReLU and MaxPool2d, "
+                f"then Flatten, Linear and ReLU), and the network of task {task.name!r} is neither; use --engine dense"
             )
         self.layout: Layout = layout_of(network, task.train.inputs[:1])
         task.check_labels(self.layout.classes)
@@ -138,7 +140,8 @@ class SparseEngine(Autograd):
                 own = job.only(rows)
                 kernels.score(
                     self.tile, x, labels, own.rates, self.perceptron.widths, self.perceptron.activation,
-                    _rules(job.recipe), own.masks, *_starts(own), self.with_bias, DENSE_FROM, *measured_on, out[rows],
+                    rules_of(job.recipe), own.masks, *starts_of(own), self.with_bias, DENSE_FROM, *measured_on,
+                    out[rows],
                 )  # fmt: skip
 
             list(self._pool.map(run, _shares(len(job.masks), self.threads)))
@@ -154,23 +157,17 @@ class SparseEngine(Autograd):
         return self.evaluate(Job(weights.vector != 0, weights, Recipe(0, 1, 1.0), nothing), split)
 
     def _compile(self) -> None:
-        """Compile the kernels for this tile at first use, or load them from the cache; say so if it takes a while."""
+        """Compile the kernels for this tile at first use, or load them from the cache."""
         if self._compiled:
             return
         self._compiled = True
-        timer = threading.Timer(3.0, _announce)
-        timer.daemon = True
-        timer.start()
-        try:
-            size, biases = self.layout.space.size, int(self.with_bias.sum())
-            start = Weights(np.zeros(size, dtype=np.float32), np.zeros(biases, dtype=np.float32))
-            one = np.zeros((1, 1), dtype=np.int64)
-            split = Split(torch.zeros(1, int(self.perceptron.widths[0])), torch.zeros(1, dtype=torch.long))
-            job = Job(np.zeros((1, size), dtype=bool), start, Recipe(1, 1, 1.0), one)
+        size, biases = self.layout.space.size, int(self.with_bias.sum())
+        start = Weights(np.zeros(size, dtype=np.float32), np.zeros(biases, dtype=np.float32))
+        split = Split(torch.zeros(1, int(self.perceptron.widths[0])), torch.zeros(1, dtype=torch.long))
+        job = Job(np.zeros((1, size), dtype=bool), start, Recipe(1, 1, 1.0), np.zeros((1, 1), dtype=np.int64))
+        with announced():
             self.evaluate(job, split)
             list(self.train(job, (1,)))
-        finally:
-            timer.cancel()
 
     def _networks(self, job: Job) -> list[_Network]:
         return list(self._pool.map(lambda row: _Network(self, job, row), range(len(job.masks))))
@@ -225,8 +222,8 @@ class _Network:
 
     def __init__(self, engine: SparseEngine, job: Job, row: int) -> None:
         own = job.only(slice(row, row + 1))
-        self._engine, self._job, self._rules = engine, job, _rules(job.recipe)
-        held, start, rest, rest_mask = (part[0] for part in _starts(own))
+        self._engine, self._job, self._rules = engine, job, rules_of(job.recipe)
+        held, start, rest, rest_mask = (part[0] for part in starts_of(own))
         self._network: packing.Network = packing.pack(
             own.masks[0], held, start, rest, rest_mask, engine.perceptron.widths, engine.with_bias, DENSE_FROM,
             self._rules.optimizer == kernels.ADAM,
@@ -257,7 +254,12 @@ class _Network:
         return result
 
 
-def _rules(recipe: Recipe) -> kernels.Rules:
+def rules_of(recipe: Recipe) -> kernels.Rules:
+    """A recipe's optimiser in the kernels' types.
+
+    Raises:
+        InvalidValue: the recipe asks for low precision.
+    """
     if recipe.precision is not None:
         raise InvalidValue(f"precision {recipe.precision} is simulated by the dense engine only; use --engine dense")
     adam = recipe.optimizer == "adam"
@@ -273,7 +275,7 @@ def _rules(recipe: Recipe) -> kernels.Rules:
     )
 
 
-def _starts(job: Job) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+def starts_of(job: Job) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Held values ``(P or 1, D or 0)``, start vectors ``(P or 1, D)``, rests ``(P or 1, R)``, masks of these."""
     nothing = np.zeros(0, dtype=np.float32)
     parts = (nothing if job.held is None else job.held, job.start.vector, job.start.rest)
@@ -299,9 +301,28 @@ def _aligned(*shape: int) -> FloatArray:
     return raw[first : first + 4 * size].view(np.float32).reshape(shape)
 
 
+def zeros(*shape: int) -> FloatArray:
+    """Like :func:`_aligned`, zero. Made here because NumPy asks for large pages, and Numba does not."""
+    array = _aligned(*shape)
+    array.fill(0)
+    return array
+
+
 def _flat(split: Split) -> tuple[FloatArray, IntArray]:
     """A split as arrays ``(N, I)``, ``(N,)``; views where possible."""
     return split.inputs.reshape(len(split.labels), -1).contiguous().cpu().numpy(), split.labels.cpu().numpy()
+
+
+@contextmanager
+def announced() -> Iterator[None]:
+    """Say that something is being compiled, if it takes a while."""
+    timer = threading.Timer(3.0, _announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _announce() -> None:

@@ -15,6 +15,7 @@ whatever registers the machine has, so the same code runs with AVX-512, AVX2, SS
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -111,12 +112,27 @@ def _accumulate(row: _Row, args: Any, *, transposed: bool) -> list[Any]:
     sums = [cgutils.alloca_once(b, _VECTOR) for _ in range(row.tiles)]
     for accumulator in sums:
         b.store(row.splat(start), accumulator)
-    with cgutils.for_range_slice(b, first, last, _i64(1), _I64) as (j, _):
+
+    def add(j: Any, accumulators: list[Any]) -> None:
         slot = row.index(order, j) if transposed else j
         weight = row.splat(row.scalar(values, slot, _F32))
         address = row.at(source, row.index(index, j), row_bytes)
-        for tile, accumulator in enumerate(sums):
+        for tile, accumulator in enumerate(accumulators):
             b.store(b.call(row.fma, [weight, row.vector(address, tile), b.load(accumulator)]), accumulator)
+
+    if row.tiles == 1:  # four sums at a time: each addition to a single one would wait for the one before
+        more = [cgutils.alloca_once(b, _VECTOR) for _ in range(3)]
+        for accumulator in more:
+            b.store(row.zero, accumulator)
+        fours = b.add(first, b.and_(b.sub(last, first), _i64(-4)))
+        with cgutils.for_range_slice(b, first, fours, _i64(4), _I64) as (j, _):
+            for k, accumulator in enumerate([*sums, *more]):
+                add(b.add(j, _i64(k)), [accumulator])
+        first = fours
+        for accumulator in more:
+            b.store(b.fadd(b.load(sums[0]), b.load(accumulator)), sums[0])
+    with cgutils.for_range_slice(b, first, last, _i64(1), _I64) as (j, _):
+        add(j, sums)
     return [b.load(accumulator) for accumulator in sums]
 
 
@@ -289,6 +305,68 @@ def dense_gradient(_context, tiles, source, delta, row_bytes, across, add, out):
         return _ctx.get_dummy_value()
 
     return signature, generate
+
+
+def _window(row: _Row, side: Any, place: Any, pitch: Any, use: Callable[[Any], None]) -> None:
+    """Call ``use`` for the address of each of ``side * side`` vectors, rows ``pitch`` bytes apart, in order."""
+    with cgutils.for_range(row.b, side, intp=_I64) as down, cgutils.for_range(row.b, side, intp=_I64) as across:
+        above = row.b.add(place, row.b.mul(down.index, pitch))
+        use(row.b.add(above, row.b.mul(across.index, _i64(4 * LANES))))
+
+
+@intrinsic
+def pool_run(_context, side, count, source, pitch, out):
+    """``out[k]`` = the largest of ``side * side`` vectors for each of ``count`` windows, lane by lane; or NaN."""
+
+    def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        side, count, source, pitch, out = args
+        row = _Row(builder, 1)
+        best = cgutils.alloca_once(builder, _VECTOR)
+        with cgutils.for_range(builder, count, intp=_I64) as loop:
+            place = row.at(source, builder.mul(loop.index, side), _i64(4 * LANES))
+            builder.store(row.vector(place, 0), best)
+
+            def use(address: Any) -> None:
+                value = row.vector(address, 0)
+                higher = builder.fcmp_unordered(">", value, builder.load(best))  # keeps NaN only from ``value``
+                kept = builder.fcmp_unordered("uno", builder.load(best), builder.load(best))
+                chosen = builder.select(higher, value, builder.load(best))
+                builder.store(builder.select(kept, builder.load(best), chosen), best)
+
+            _window(row, side, place, pitch, use)
+            row.store(builder.load(best), row.at(out, loop.index, _i64(4 * LANES)), 0)
+        return _ctx.get_dummy_value()
+
+    return types.void(*(types.int64,) * 5), generate
+
+
+@intrinsic
+def unpool_run(_context, side, count, source, pitch, best, delta, out):
+    """The gradient ``delta[k]`` of each window's maximum ``best[k]``, to the first that equals it and is positive.
+
+    ``source`` and ``out`` are laid out alike; all vectors of the windows are written.
+    """
+
+    def generate(_ctx: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        side, count, source, pitch, best, delta, out = args
+        row = _Row(builder, 1)
+        left = cgutils.alloca_once(builder, _VECTOR)  # the gradient where it has not gone anywhere yet
+        shift = builder.sub(out, source)
+        with cgutils.for_range(builder, count, intp=_I64) as loop:
+            own = builder.mul(loop.index, _i64(4 * LANES))
+            peak = row.vector(builder.add(best, own), 0)
+            positive = builder.fcmp_ordered(">", peak, row.zero)
+            builder.store(builder.select(positive, row.vector(builder.add(delta, own), 0), row.zero), left)
+
+            def use(address: Any) -> None:
+                here = builder.fcmp_ordered("==", row.vector(address, 0), peak)
+                row.store(builder.select(here, builder.load(left), row.zero), builder.add(address, shift), 0)
+                builder.store(builder.select(here, row.zero, builder.load(left)), left)
+
+            _window(row, side, row.at(source, builder.mul(loop.index, side), _i64(4 * LANES)), pitch, use)
+        return _ctx.get_dummy_value()
+
+    return types.void(*(types.int64,) * 7), generate
 
 
 @intrinsic

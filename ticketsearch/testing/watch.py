@@ -20,6 +20,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from ticketsearch.engine.convnet import MixedEngine, SparseConvEngine
 from ticketsearch.engine.dense import DenseEngine
 from ticketsearch.engine.sparse import SparseEngine
 from ticketsearch.problem import MaskProblem
@@ -75,7 +76,7 @@ class Watch:
             for name in ("backward", "grad"):
                 wrapped = self._counted("backward passes", getattr(torch.autograd, name))
                 stack.enter_context(mock.patch.object(torch.autograd, name, wrapped))
-            for engine in (DenseEngine, SparseEngine):
+            for engine in (DenseEngine, SparseEngine, SparseConvEngine, MixedEngine):
                 for name in (*_JOBS, *_DERIVATIVES, "measure", "synaptic_flow"):
                     stack.enter_context(mock.patch.object(engine, name, self._engine_method(getattr(engine, name))))
             stack.enter_context(_Products(self))
