@@ -17,7 +17,7 @@ ROWS = [
     {"engine"},
     {"checkpoints", "ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving", "asktell"},
-    {"confirm", "anytime", "spec", "search", "runner", "verify", "ablation", "baseline", "study", "executor"},
+    {"confirm", "anytime", "spec", "search", "runner", "verify", "ablation", "baseline", "study", "executors"},
     {"leaderboard", "report"},
     {"testing", "scaffold"},
     {"cli", "__main__"},

@@ -14,8 +14,10 @@ from ticketsearch.cli.options import (
     Device,
     Download,
     Engine,
+    Executor,
     Json,
     Markdown,
+    RayAddress,
     Settings,
     Sparsity,
     TaskName,
@@ -69,6 +71,8 @@ def run(
     out: Out = Path("runs"),
     device: Device = "cpu",
     engine: Engine = "auto",
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     data_root: DataRoot = None,
     download: Download = False,
     as_json: Json = False,
@@ -101,6 +105,8 @@ def run(
             fidelity=fidelity,
             source=DataSource(data_root, download),
             time_limit=time_limit,
+            executor=executor,
+            ray_address=ray_address,
             progress=bar,
         )
     if as_json:
