@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ticketsearch
 from tests import tiny
 from tests.conftest import Cli
 from tests.test_study import study
@@ -93,3 +94,10 @@ def test_a_folder_that_machines_do_not_share_is_named(tmp_path: Path, monkeypatc
     assert unseen.result is None
     assert "which is not seen here" in unseen.reason
     assert remote._as_seen_here(done, tmp_path / "there") == done
+
+
+def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"^no Ray cluster can be reached at 127\.0\.0\.1:9: \S.*$"):
+        ticketsearch.run(
+            "random", tiny.make_task(), budget="12ep", out=tmp_path, executor="ray", ray_address="127.0.0.1:9"
+        )

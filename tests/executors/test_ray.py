@@ -214,8 +214,3 @@ def test_a_study_that_loses_a_node_has_every_result(nodes: Nodes, tmp_path: Path
     ]
     assert all(Path(one.result.run).parent == tmp_path / "shared" for one in shared if isinstance(one.result, Result))
     assert not list((tmp_path / "shared").glob(".cluster-*"))
-
-
-def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match=r"^no Ray cluster can be reached at 127\.0\.0\.1:9: \S.*$"):
-        ticketsearch.run("random", TASK, budget="12ep", out=tmp_path, executor="ray", ray_address="127.0.0.1:9")

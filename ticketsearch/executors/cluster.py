@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from types import ModuleType
 
 from ticketsearch.errors import ClusterError, InvalidValue
+
+CONNECT_S = 10.0
 
 
 def import_ray() -> ModuleType:
@@ -57,11 +60,19 @@ def connected(address: str | None) -> Iterator[ModuleType]:
 
 
 def _connect(ray: ModuleType, address: str | None) -> None:
+    where = address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
+        _knock(where)
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="error")
-    except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise ClusterError(f"no Ray cluster can be reached {where}: {first_line(error)}") from error
+    except (OSError, ValueError, RuntimeError, SystemExit, ray.exceptions.RayError) as error:
+        raise ClusterError(f"no Ray cluster can be reached at {where}: {first_line(error)}") from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nothing listens at ``host:port``: Ray would try for most of a minute, and exit."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
 
 
 def slots(ray: ModuleType, device: str) -> int:
