@@ -27,7 +27,7 @@ ROWS = [
         "ablation",
         "baseline",
         "study",
-        "executor",
+        "executors",
         "exporting",
     },
     {"leaderboard", "report"},

@@ -135,11 +135,31 @@ def test_all_masks_of_a_run_see_the_same_batches() -> None:
 
 def test_slabs_are_recorded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluator_module, "SLAB", 4)
+    monkeypatch.setattr(evaluator_module, "ROUNDS", 0)
     told = []
     ledger = Ledger()
     problem = tiny.make_problem(ledger=ledger, progress=lambda p: told.append((len(ledger), p.trials)))
     problem.evaluate(tiny.masks_of(problem, 10))
     assert told == [(4, 4), (8, 8), (10, 10)]
+
+
+def test_a_wide_engine_is_given_more_and_replays_what_a_narrow_one_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator_module, "SLAB", 4)
+    monkeypatch.setattr(evaluator_module, "ROUNDS", 2)
+    ledger = Ledger()
+    told: dict[int, list[int]] = {1: [], 3: []}
+
+    def problem_of(width: int) -> MaskProblem:
+        engine = tiny.WrappedEngine(tiny.make_task())
+        engine.width = width
+        return tiny.make_problem(engine=engine, ledger=ledger, progress=lambda _: told[width].append(len(ledger)))
+
+    masks = tiny.masks_of(problem_of(3), 20)
+    alone = problem_of(1).evaluate(masks[:12])  # the record ends within what a wide engine is given at a time
+    assert problem_of(3).evaluate(masks)[:12] == alone
+    assert told == {1: [4, 8, 12], 3: [12, 12, 20]}
+    problem_of(1).evaluate(masks)
+    assert len(ledger) == 20
 
 
 def test_costs_of_trials_add_up() -> None:

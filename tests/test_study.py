@@ -18,7 +18,7 @@ from ticketsearch import Result, Task
 from ticketsearch.baseline import MASKS, measure_baseline
 from ticketsearch.confirm import confirm
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UsageError
-from ticketsearch.executor import compute
+from ticketsearch.executors.studies import compute
 from ticketsearch.masks import random_masks
 from ticketsearch.results import Baseline, read_baseline, read_failures
 from ticketsearch.seeds import stream

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ticketsearch.actions import MASK_0, MASK_1, act, check_actions
 from ticketsearch.arrays import FloatArray, IntArray
@@ -28,6 +28,7 @@ from ticketsearch.densities import layer_counts
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
 from ticketsearch.files import write_atomically
 from ticketsearch.masks import MaskSpace, apportion, top_per_layer
+from ticketsearch.results import read_record, write_record
 from ticketsearch.seeds import stream
 from ticketsearch.tickets import Ticket, Weights
 
@@ -186,7 +187,7 @@ def ablate(
             outcomes.append(_read(path))
             continue
         outcome = _Seed(trainer, loaded, spec, seed, tick).run()
-        write_atomically(path, (outcome.model_dump_json(indent=1) + "\n").encode())
+        write_record(path, outcome)
         outcomes.append(outcome)
     return outcomes
 
@@ -208,9 +209,9 @@ def _counts(space: MaskSpace, sparsity: float, output_rate: float) -> IntArray:
 
 def _read(path: Path) -> SeedOutcome:
     try:
-        return SeedOutcome.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise CorruptRun(f"{path} is damaged: {error.errors()[0]['msg']}; delete it to compute it anew") from error
+        return read_record(SeedOutcome, path)
+    except CorruptRun as error:
+        raise CorruptRun(f"{error}; delete it to compute it anew") from error
 
 
 class _Seed:

@@ -30,7 +30,7 @@ class Cost:
         sparse_flops: floating-point operations the kept weights need.
         trainings: networks whose training was begun.
         wall_s: seconds of wall time.
-        cpu_s: CPU seconds of the process, all threads.
+        cpu_s: CPU seconds of the process, all threads, and of workers elsewhere.
         engine_s: wall seconds inside the engine.
         strategy_s: wall seconds in the strategy's own code.
     """
@@ -177,6 +177,10 @@ class Meter:
         elapsed = wall - self._wall
         self.spent = self.spent + Cost(wall_s=elapsed, cpu_s=cpu - self._cpu, strategy_s=elapsed if strategy else 0.0)
         self._wall, self._cpu = wall, cpu
+
+    def book_cpu(self, seconds: float) -> None:
+        """Book CPU seconds of other processes."""
+        self.spent = self.spent + Cost(cpu_s=seconds)
 
     @contextmanager
     def engine(self) -> Iterator[None]:

@@ -15,8 +15,9 @@ from ticketsearch.scores import Incumbent, Score
 from ticketsearch.seeds import stream
 from ticketsearch.session import Session
 
-SLAB = 64
-"""Masks recorded together; what a killed run may lose."""
+SLAB, ROUNDS = 64, 4
+"""Masks recorded together, which is what a killed run may lose; a wide engine gets as many times that as give each of
+its networks four masks in turn."""
 FREE_CALLS, FREE_MASKS = 20, 1000
 """Calls in a row, and masks in them, that may be answered from memory before the search counts as stalled."""
 
@@ -51,13 +52,20 @@ class Evaluator:
         self._count_call(0 if rows else len(keys))
         unit, remaining = self.thirds(steps), self._session.meter.remaining_thirds
         affordable = int(min(len(rows), remaining // unit if unit else len(rows)))
-        for first in range(0, affordable, SLAB):
-            chosen = rows[first : min(first + SLAB, affordable)]
-            self._evaluate_slab(population[chosen], [keys[row] for row in chosen], steps)
-        if affordable < len(rows):
-            left = self._session.meter.remaining_epochs
-            raise BudgetExhausted(f"an evaluation costs {self.epochs(steps):.4g}ep, {left:.4g}ep are left")
+        rows, left = rows[:affordable], rows[affordable:]
+        while rows:
+            chosen, rows = rows[: self._slab()], rows[self._slab() :]
+            masks = population[chosen[0] : chosen[-1] + 1] if _in_a_row(chosen) else population[chosen]
+            self._evaluate_slab(masks, [keys[row] for row in chosen], steps)
+        if left:
+            epochs = self._session.meter.remaining_epochs
+            raise BudgetExhausted(f"an evaluation costs {self.epochs(steps):.4g}ep, {epochs:.4g}ep are left")
         return [self._known[key] for key in keys]
+
+    def _slab(self) -> int:
+        """Masks to record together, a multiple of SLAB: all on record or none, whatever engine recorded them."""
+        slabs, recorded = max(1, -(-ROUNDS * self._session.engine.width // SLAB)), self._session.journal.recorded
+        return SLAB * (min(slabs, -(-recorded // SLAB)) if recorded else slabs)
 
     def _evaluate_slab(self, masks: BoolArray, keys: list[tuple[str, int]], steps: int) -> None:
         """Charge, run (or replay) and record masks none of which is known."""
@@ -96,6 +104,7 @@ class Evaluator:
                 rest_mask=units.rest_mask(masks),
             )  # fmt: skip
             measures = self._session.engine.evaluate(job, self._session.validation)
+        self._session.meter.book_cpu(measures.cpu_s)
         return [Score.of(a, b) for a, b in zip(measures.accuracy.tolist(), measures.loss.tolist(), strict=True)]
 
     def _count_call(self, known: int) -> None:
@@ -106,5 +115,9 @@ class Evaluator:
 
     def _price(self, mask: BoolArray, steps: int) -> Cost:
         session = self._session
-        training = session.pricing.training(mask, steps * session.recipe.batch_size)
-        return training + session.pricing.forward(mask, len(session.validation.labels)) + Cost(trainings=int(steps > 0))
+        return session.pricing.evaluation(mask, steps * session.recipe.batch_size, len(session.validation.labels))
+
+
+def _in_a_row(rows: list[int]) -> bool:
+    """Whether a slice says the same: no mask is copied then."""
+    return rows[-1] - rows[0] == len(rows) - 1

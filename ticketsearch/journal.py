@@ -27,6 +27,11 @@ class Journal:
         return self.length < len(self._ledger)
 
     @property
+    def recorded(self) -> int:
+        """Trials on record that are still to be replayed."""
+        return len(self._ledger) - self.length
+
+    @property
     def ended(self) -> bool:
         """Whether the record says that the search ended here, before its budget."""
         return not self.replaying and self._ledger.ended is not None

@@ -28,6 +28,11 @@ class Pricing:
         """Forward passes only."""
         return Cost(forward_examples=examples) + self._flops(mask, examples)
 
+    def evaluation(self, mask: BoolArray, examples: int, measured: int) -> Cost:
+        """A short training over ``examples`` and the measurement of ``measured``; the mask is counted once."""
+        counts = Cost(train_examples=examples, forward_examples=measured, trainings=int(examples > 0))
+        return counts + self._flops(mask, 3 * examples + measured)
+
     def _flops(self, mask: BoolArray, passes: int) -> Cost:
         return Cost(
             dense_flops=passes * self.space.flops_per_example(),

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.files import write_atomically
@@ -196,6 +196,12 @@ class Failure(_Record):
     task_options: dict[str, Any] = {}
 
 
+class Failures(_Record):
+    """Those of a study's folder, ``failures.json``."""
+
+    failures: list[Failure]
+
+
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -208,6 +214,18 @@ def write_record(path: Path, record: BaseModel) -> None:
     """Write a record with its digest, atomically."""
     content = json.loads(record.model_dump_json())
     write_atomically(path, (json.dumps({**content, DIGEST: _digest(content)}, indent=1) + "\n").encode())
+
+
+def read_record(kind: type[Record], path: Path) -> Record:
+    """Read a record that :func:`write_record` wrote.
+
+    Raises:
+        CorruptRun: it cannot be read, does not parse or does not match its digest.
+    """
+    try:
+        return _parsed(kind, path, path.read_bytes())
+    except OSError as error:
+        raise CorruptRun(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_result(folder: Path) -> Result:
@@ -232,10 +250,7 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         CorruptRun: it cannot be read, does not parse or does not match its digest.
     """
-    try:
-        return _parsed(Baseline, path, path.read_bytes())
-    except OSError as error:
-        raise CorruptRun(f"{path} cannot be read: {error.strerror}") from error
+    return read_record(Baseline, path)
 
 
 def read_failures(out: Path) -> list[Failure]:
@@ -245,7 +260,7 @@ def read_failures(out: Path) -> list[Failure]:
         CorruptRun: the record is damaged.
     """
     path = out / FAILURES
-    return _validated(RootModel[list[Failure]], path, path.read_bytes()).root if path.is_file() else []
+    return read_record(Failures, path).failures if path.is_file() else []
 
 
 def _parsed(kind: type[Record], path: Path, text: bytes) -> Record:

@@ -18,6 +18,7 @@ from ticketsearch.controls import check_controls
 from ticketsearch.cost import at_least, parse_epochs, parse_seconds, parse_steps
 from ticketsearch.engine import Engine, make_engine
 from ticketsearch.errors import InvalidValue, NotARun, StorageError
+from ticketsearch.executors import check_executor, distributed
 from ticketsearch.files import FULL, remove_leftovers
 from ticketsearch.ledger import Ledger, Trial
 from ticketsearch.lock import LOCK, only_writer
@@ -71,6 +72,8 @@ def run(
     workers: int | None = None,
     shared: Shared | None = None,
     time_limit: str | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Search for a ticket, confirm it, and keep both in a folder; a finished run is read back, not repeated.
@@ -94,10 +97,15 @@ def run(
             that at which it found its best; 0 for none.
         fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
         source: where data sets lie.
-        workers: threads of the engine on a CPU; default one per core. Results do not depend on it.
+        workers: threads of the engine on a CPU, default one per core; on a cluster, most workers as well, default one
+            for each of its CPUs or GPUs. Results do not depend on it.
         shared: what runs one after another share; results do not depend on it.
         time_limit: what the search may take in wall time, ``"90s"``, ``"10min"``, ``"2h"``; it then ends as with an
             exhausted budget. Where it ends depends on the machine.
+        executor: ``local``, or ``ray`` to share evaluations out among the workers of a Ray cluster; results do not
+            depend on it.
+        ray_address: of the cluster, ``host:port`` or ``auto``; default the one that ``RAY_ADDRESS`` names or Ray finds
+            on this machine, else one of this machine's own.
         progress: watches.
 
     Returns:
@@ -108,7 +116,9 @@ def run(
         StrategyError: the strategy broke its contract or found nothing.
         RunInUse: another process is at work on the same run.
         StorageError: the disk is full; what is recorded is not lost.
+        ClusterError: no cluster, or no workers; what is recorded is not lost.
     """
+    check_executor(executor, ray_address, device)
     limit = parse_epochs(budget)
     _check_whole("seed", seed, 0, 2**63 - 1)
     _check_whole("orders", orders, 1, 1000)
@@ -148,7 +158,8 @@ def run(
     folder = out_folder / spec.folder_name
     if (folder / RESULT).is_file() and not (folder / FOLDER).exists():
         return read_result(folder)
-    return _Run(spec, searcher, loaded, trainer, units, folder, progress or Silent()).execute(shared)
+    with distributed(trainer, loaded, executor, ray_address, engine, device, workers) as everywhere:
+        return _Run(spec, searcher, loaded, everywhere, units, folder, progress or Silent()).execute(shared)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:

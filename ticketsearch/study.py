@@ -116,6 +116,8 @@ class Study(BaseModel):
         out: folder of run folders.
         device: as in :func:`ticketsearch.run`.
         engine: likewise.
+        executor: ``local`` or ``ray``; see :mod:`ticketsearch.executors`.
+        ray_address: of the cluster; default the one that Ray finds on this machine, or makes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -123,6 +125,8 @@ class Study(BaseModel):
     out: str = "runs"
     device: str = "cpu"
     engine: str = "auto"
+    executor: str = "local"
+    ray_address: str | None = None
 
 
 def read_study(path: str | os.PathLike[str]) -> Study:

@@ -81,10 +81,10 @@ def test_measuring_does_not_move_running_statistics(normalised: tuple[Task, Engi
 
 def test_chunks_are_bounded_by_memory_and_not_by_threads() -> None:
     small = tiny.make_task()
-    chunks = {workers: DenseEngine(small, torch.device("cpu"), workers).chunk for workers in (1, 4)}
+    chunks = {workers: DenseEngine(small, torch.device("cpu"), workers).grain for workers in (1, 4)}
     assert chunks[1] == chunks[4] > 1
     wide = tiny.make_task(lambda: nn.Sequential(nn.Linear(tiny.INPUTS, 40_000), nn.Linear(40_000, tiny.CLASSES)))
-    assert DenseEngine(wide, torch.device("cpu"), 1).chunk == 1
+    assert DenseEngine(wide, torch.device("cpu"), 1).grain == 1
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "tpu:0", "", "CPU"])

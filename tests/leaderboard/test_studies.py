@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from tests.leaderboard.test_analysis import IMP, run
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.studies import LoadedStudy, load_study, write_archive
-from ticketsearch.results import SPEC, Baseline, Failure, write_record, write_result
+from ticketsearch.results import SPEC, Baseline, Failure, Failures, write_record, write_result
 
 BASELINE = Baseline(
     task="tiny", task_fingerprint="f1", sparsity=0.9, seed=0, budget=9.0, fidelity=10, short_scores={10: [0.1, 0.2]},
@@ -33,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
             write_result(place, run(name, seed, *points, sparsity=0.9 if seed < 2 else 0.5))
     write_record(out / "baselines" / "b.json", BASELINE)
     failure = Failure(strategy="x", settings={}, task="tiny", sparsity=0.9, seed=1, budget="9ep", reason="no luck")
-    (out / "failures.json").write_text(json.dumps([failure.model_dump()]))
+    write_record(out / "failures.json", Failures(failures=[failure]))
     return out
 
 

@@ -12,7 +12,7 @@ from tests import tiny
 from tests.conftest import Cli
 from ticketsearch import DataSource, Task, load_task, run
 from ticketsearch.errors import InvalidValue, PluginError, UnknownName
-from ticketsearch.executor import compute
+from ticketsearch.executors.studies import compute
 from ticketsearch.report.commands import command_of
 from ticketsearch.spec import read_spec
 from ticketsearch.study import make_study, planned, read_study

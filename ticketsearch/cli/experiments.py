@@ -15,6 +15,7 @@ from ticketsearch.cli.options import (
     Engine,
     Json,
     Markdown,
+    RayAddress,
     Sparsity,
     TaskName,
     TaskSettings,
@@ -41,9 +42,13 @@ def compare(
     controls: Annotated[bool | None, typer.Option(help="Confirm controls of every ticket, and baselines.")] = None,
     frontier: Annotated[bool | None, typer.Option(help="Sweep IMP's rounds, their length and its scope.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of run folders; default the study's, or runs.")] = None,
-    jobs: Annotated[int, typer.Option(help="Runs at a time, each in a process of its own.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(help="Runs at a time, each in a process. Default 1; with ray, all the cluster's CPUs.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     engine: Annotated[str | None, typer.Option(help="sparse, dense, mixed or auto.")] = None,
+    executor: Annotated[str | None, typer.Option(help="local, or ray: whole runs on a Ray cluster.")] = None,
+    ray_address: RayAddress = None,
     data_root: DataRoot = None,
     download: Download = False,
     as_json: Json = False,
@@ -52,7 +57,7 @@ def compare(
     from rich.console import Console
 
     from ticketsearch import leaderboard
-    from ticketsearch.executor import compute
+    from ticketsearch.executors.studies import compute
     from ticketsearch.report import text
     from ticketsearch.report.progress import StudyTable
     from ticketsearch.results import Result
@@ -69,7 +74,8 @@ def compare(
     if study is not None and grid:
         raise InvalidValue(f"a study says what to run itself; leave out {', '.join(grid)}, or change {study}")
     plan = read_study(study) if study is not None else make_study("compare", {"grids": [grid]})
-    where = {"out": None if out is None else str(out), "device": device, "engine": engine}
+    where = {"out": None if out is None else str(out), "device": device, "engine": engine,
+             "executor": executor, "ray_address": ray_address}  # fmt: skip
     plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
     items = planned(plan)
     with StudyTable(Console(stderr=True), [item.row for item in items]) as table:

@@ -28,6 +28,10 @@ Granularity = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 Engine = Annotated[str, typer.Option(help="sparse, dense, mixed, or auto: whichever is faster.")]
+Executor = Annotated[str, typer.Option(help="local, or ray: the workers of a Ray cluster.")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="Of the cluster, host:port or auto; default the one found, or one of its own.")
+]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets; default TICKETSEARCH_DATA or the cache.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]

@@ -70,10 +70,14 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """Accuracy and mean cross-entropy of P networks, ``(P,)`` each; NaN loss marks a network that diverged."""
+    """Accuracy and mean cross-entropy of P networks, ``(P,)`` each; NaN loss marks a network that diverged.
+
+    ``cpu_s`` are CPU seconds of other processes, which the clock of this one does not see.
+    """
 
     accuracy: ScoreArray
     loss: ScoreArray
+    cpu_s: float = 0.0
 
 
 Relaxed: TypeAlias = tuple[Weights, ScoreArray, dict[str, FloatArray]]
@@ -81,11 +85,21 @@ Relaxed: TypeAlias = tuple[Weights, ScoreArray, dict[str, FloatArray]]
 
 
 class Engine(Protocol):
-    """Trains and measures. Results for a mask do not depend on the other masks of a job, nor on ``threads``."""
+    """Trains and measures. Results for a mask do not depend on the other masks of a job, nor on ``threads``.
+
+    Attributes:
+        name: ``sparse`` or ``dense``.
+        layout: of the network's weights.
+        threads: that compute, here or on workers.
+        grain: networks computed together; parts of a job are best multiples of it.
+        width: networks in training at a time, if a job has so many.
+    """
 
     name: str
     layout: Layout
     threads: int
+    grain: int
+    width: int
 
     @property
     def device(self) -> str:

@@ -19,10 +19,10 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     Args:
         task: network and training split.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        engine: ``"sparse"``, ``"dense"`` (which trains tickets of channels cut), ``"mixed"`` (of a convolutional network,
-            few kept weights by the sparse engine, many and channels by the dense one), or ``"auto"``: on a CPU, sparse
-            for perceptrons and mixed for those convolutional networks that the sparse engine can train; dense for all
-            else.
+        engine: ``"sparse"``, ``"dense"`` (which trains tickets of channels cut), ``"mixed"`` (of a convolutional
+            network, few kept weights by the sparse engine, many and channels by the dense one), or ``"auto"``: on a
+            CPU, sparse for perceptrons and mixed for those convolutional networks that the sparse engine can train;
+            dense for all else.
         workers: threads on a CPU; default one per core this process may use.
 
     Raises:

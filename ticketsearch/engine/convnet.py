@@ -55,6 +55,7 @@ class SparseConvEngine(Autograd):
         self._task, self._device = task, torch.device("cpu")
         self._inputs, self._labels = _arrays(task.train)
         self.threads = workers or len(os.sched_getaffinity(0))
+        self.grain, self.width = 1, self.threads
         self._pool = ThreadPoolExecutor(self.threads)
         self._compiled = False
 
@@ -156,6 +157,7 @@ class MixedEngine(Autograd):
         self._sparse = SparseConvEngine(task, workers)
         self._dense = CompactedEngine(task, self._device, workers)
         self.layout, self.threads = self._sparse.layout, self._sparse.threads
+        self.grain, self.width = 1, self.threads
 
     def warm_up(self) -> None:
         """Implements :meth:`ticketsearch.engine.Engine.warm_up`."""

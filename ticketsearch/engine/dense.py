@@ -71,7 +71,8 @@ class DenseEngine(Autograd):
             self._modules.put(task.build(seed=0).to(device))
         self._train = train or _to(task.train, device)  # or as another engine has it
         self._pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
-        self.chunk = self._chunk_size()
+        self.grain = self._chunk_size()
+        self.width = self.grain * self.threads
 
     def _chunk_size(self) -> int:
         """How many networks fit the memory bound: parameters, gradients, optimiser state, activations."""
@@ -135,7 +136,7 @@ class DenseEngine(Autograd):
         return _join(list(self._pool.map(run, self._chunks(len(weights.vector)))))
 
     def _chunks(self, population: int) -> list[slice]:
-        return [slice(i, min(i + self.chunk, population)) for i in range(0, population, self.chunk)]
+        return [slice(i, min(i + self.grain, population)) for i in range(0, population, self.grain)]
 
     def _tensors(self, rows: FloatArray | BoolArray, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """``(P, N)`` array -> name -> ``(P, *shape)`` tensors of their own."""

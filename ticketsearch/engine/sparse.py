@@ -110,6 +110,7 @@ class SparseEngine(Autograd):
         self.tile = (0,) * -(-vectors // -(-vectors // MAX_TILE))
         self._inputs, self._labels = _flat(task.train)
         self.threads = workers or len(os.sched_getaffinity(0))
+        self.grain, self.width = 1, self.threads
         self._pool = ThreadPoolExecutor(self.threads)
         self._split: tuple[Split, Batches] | None = None
         self._compiled = False

@@ -69,7 +69,7 @@ class ClosedFormEngine:
 
     name = "closed-form"
     device = "cpu"
-    threads = 1
+    threads = grain = width = 1
 
     def __init__(
         self, space: MaskSpace, n_kept: int, seed: int, fails: Callable[[BoolArray], bool] | None = None

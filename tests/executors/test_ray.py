@@ -1,0 +1,216 @@
+"""The executor ray on a local cluster of three nodes: the same results as here, whatever happens to the workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ticketsearch
+from tests import tiny
+from tests.conftest import Cli
+from tests.executors.workers import PLACE, SLEEP_S, Marked
+from tests.test_study import study
+from ticketsearch import MaskProblem, Recipe, Result
+from ticketsearch.engine import Job, Measures, batch_indices, make_engine
+from ticketsearch.errors import ClusterError
+from ticketsearch.executors import chunks, fleet
+from ticketsearch.executors.chunks import RayEngine
+from ticketsearch.executors.studies import compute
+from ticketsearch.executors.work import Finished
+from ticketsearch.ledger import Ledger, read_record
+from ticketsearch.report.progress import ProgressBar
+from ticketsearch.results import LEDGER, read_result
+from ticketsearch.tasks.layout import read_weights
+
+NOTICE = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 500,
+          "health_check_failure_threshold": 3}  # fmt: skip
+"""A node that is gone is noticed in seconds, not in half a minute."""
+TASK = tiny.make_task()
+MASKS = tiny.masks_of(tiny.make_problem(task=TASK), 100)
+
+
+class Nodes:
+    """A head with a CPU, to which the driver is attached, and two more nodes with one."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 1, "include_dashboard": False, "_system_config": NOTICE}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.address: str = self.cluster.address
+        self._others = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
+
+    def lose_one(self) -> None:
+        """Kill a node and all that is on it."""
+        self.cluster.remove_node(self._others.pop(), allow_graceful=False)
+
+
+@pytest.fixture(scope="module")
+def nodes(own_cache: Path) -> Iterator[Nodes]:
+    nodes = Nodes()
+    yield nodes
+    nodes.cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where workers are told how to behave."""
+    folder = tmp_path_factory.mktemp("workers")
+    np.save(folder / "marked.npy", np.packbits(MASKS[0]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(nodes: Nodes, place: Path) -> Iterator[RayEngine]:
+    """An engine with two workers."""
+    local = make_engine(TASK, workers=1)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        RayEngine(local, TASK, nodes.address, "auto", "cpu", 2, Marked) as engine,
+    ):
+        patch.setenv(PLACE, str(place))
+        engine.warm_up()
+        yield engine
+
+
+@pytest.fixture
+def workers(shared: RayEngine, place: Path) -> RayEngine:
+    behave(place, "")
+    (place / "given").unlink(missing_ok=True)
+    return shared
+
+
+def behave(place: Path, how: str) -> None:
+    (place / "behaviour").write_text(how)
+
+
+def job_for(engine: Any, masks: Any = MASKS, steps: int = 20) -> Job:
+    batches = batch_indices(300, 30, steps, np.random.Generator(np.random.PCG64(1)))
+    return Job(masks, read_weights(TASK.build(0), engine.layout), tiny.RECIPE, batches)
+
+
+def same(one: Measures, other: Measures) -> bool:
+    return np.array_equal(one.accuracy, other.accuracy) and np.array_equal(one.loss, other.loss)
+
+
+def trials(record: Any) -> list[Any]:
+    return [(one.question, one.score, one.loss, one.before.thirds, one.after.thirds) for one in record]
+
+
+def essence(result: Any) -> Any:
+    """All but seconds, places and machines."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without(part) for key, part in value.items() if not str(key).endswith("_s")}
+        return [without(part) for part in value] if isinstance(value, list) else value
+
+    return without(result.model_dump(exclude={"run", "ticket", "machine"}))
+
+
+def test_scores_are_the_local_ones_whatever_the_chunks(workers: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = make_engine(TASK, workers=1)
+    whole = local.evaluate(job_for(local), TASK.validation)
+    assert workers.width == 2
+    for per_worker in (1, 4, 50):
+        monkeypatch.setattr(chunks, "SHARES", per_worker)
+        for size in (1, 17, 100):
+            found = workers.evaluate(job_for(workers, MASKS[:size]), TASK.validation)
+            assert same(found, Measures(whole.accuracy[:size], whole.loss[:size])), (per_worker, size)
+            assert (found.cpu_s > 0) == (size > 1)
+    plain = job_for(local)
+    held = Job(MASKS, plain.start, Recipe(5, 30, 0.1), plain.batches[:5], held=plain.start.vector)
+    each = Job(MASKS[:3], plain.start, tiny.RECIPE, np.stack([plain.batches] * 3))
+    for job in (held, each):
+        assert same(workers.evaluate(job, TASK.test), local.evaluate(job, TASK.test))
+
+
+def test_the_dense_engine_is_shared_out_as_well(nodes: Nodes, shared: RayEngine) -> None:
+    local = make_engine(TASK, engine="dense", workers=1)
+    with RayEngine(local, TASK, nodes.address, "dense", "cpu", 1) as engine:
+        engine.warm_up()
+        assert engine.width == local.grain > 1
+        assert same(engine.evaluate(job_for(engine), TASK.validation), local.evaluate(job_for(local), TASK.validation))
+
+
+def test_a_straggling_chunk_is_issued_again_and_counted_once(workers: RayEngine, place: Path) -> None:
+    behave(place, "straggle")
+    ledgers = Ledger(), Ledger()
+    problem = tiny.make_problem(200.0, task=TASK, ledger=ledgers[0], engine=workers)
+    found = problem.evaluate(MASKS)
+    assert problem.spent.wall_s < SLEEP_S
+    assert found == tiny.make_problem(200.0, task=TASK, ledger=ledgers[1], engine=make_engine(TASK)).evaluate(MASKS)
+    assert trials(ledgers[0]) == trials(ledgers[1])
+    given = sum(int(line) for line in (place / "given").read_text().split())
+    assert len(ledgers[0]) == len(MASKS) < given
+
+
+def test_a_fault_on_a_worker_is_one_line(workers: RayEngine, place: Path) -> None:
+    behave(place, "fail")
+    with pytest.raises(ClusterError, match=r"^a worker failed: ZeroDivisionError: no luck$"):
+        workers.evaluate(job_for(workers), TASK.validation)
+
+
+def test_what_no_worker_survives_is_an_error_and_the_run_goes_on_later(
+    workers: RayEngine, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "LOSSES", 2)
+    behave(place, "die")
+    masks = np.roll(MASKS, 64, axis=0)  # the marked one begins the second slab
+    ledger = Ledger()
+    problem = tiny.make_problem(200.0, task=TASK, ledger=ledger, engine=workers)
+    with pytest.raises(ClusterError, match="evaluations got no answer: it was lost with 2 workers") as error:
+        problem.evaluate(masks)
+    assert "\n" not in str(error.value)
+    assert len(ledger) == 64
+    again = tiny.make_problem(200.0, task=TASK, ledger=ledger, engine=make_engine(TASK))
+    assert len(again.evaluate(masks)) == len(ledger) == 100
+
+
+def test_a_run_that_loses_a_node_ends_as_the_serial_one(
+    nodes: Nodes, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[int] = []
+
+    def search(self: ProgressBar, problem: MaskProblem) -> None:
+        if not lost:
+            lost.append(problem.trials)
+            nodes.lose_one()
+
+    monkeypatch.setattr(ProgressBar, "search", search)
+    command = ["run", "--strategy", "ga", "--task", "tests.tiny:task", "--budget", "150ep", "--orders", "1"]
+    command += ["--executor", "ray", "--ray-address", nodes.address, "--json", "--out", str(tmp_path / "shared")]
+    done = cli(*command)
+    assert (done.code, lost) == (0, [24])
+    result = read_result(Path(json.loads(done.out)["run"]))  # one object on stdout, and nothing else
+    serial = ticketsearch.run("ga", "tests.tiny:task", budget="150ep", orders=1, workers=1, out=tmp_path / "serial")
+    assert essence(result) == essence(serial)
+    records = [trials(read_record(Path(one.run) / LEDGER).trials) for one in (result, serial)]
+    assert records[0] == records[1]
+    assert len(records[0]) > 100
+
+
+def test_a_study_that_loses_a_node_has_every_result(nodes: Nodes, tmp_path: Path) -> None:
+    wanted: dict[str, Any] = {"seeds": [0, 1, 2], "baselines": True}
+    ended: list[Finished] = []
+
+    def tell(one: Finished) -> None:
+        ended.append(one)
+        if len(ended) == 1:
+            nodes.lose_one()
+
+    plan = study(tmp_path / "shared", **wanted)
+    shared = compute(plan.model_copy(update={"executor": "ray", "ray_address": nodes.address}), tell=tell)
+    serial = compute(study(tmp_path / "serial", **wanted))
+    assert len(ended) == len(shared) == 9
+    assert [one.reason for one in shared] == [""] * 9
+    assert [essence(one.result) if isinstance(one.result, Result) else one.result for one in shared] == [
+        essence(one.result) if isinstance(one.result, Result) else one.result for one in serial
+    ]
+    assert all(Path(one.result.run).parent == tmp_path / "shared" for one in shared if isinstance(one.result, Result))
+    assert not list((tmp_path / "shared").glob(".cluster-*"))
