@@ -44,7 +44,7 @@ def engine_of(task: Task, *, together: bool) -> DenseEngine:
     engine = DenseEngine(task, torch.device("cpu"), 1)
     if together:
         engine._one_by_one = engine._images = False
-        engine.chunk = NETWORKS
+        engine.grain = NETWORKS
     return engine
 
 

@@ -59,13 +59,13 @@ GPUS = 1000
 class Sleeping(ChunkWorker):
     """Sleeps over one chunk, if a file says so, and then not again."""
 
-    def evaluate(self, key: int, parcel: list[Any], packed: Any, size: int) -> Answer:
+    def evaluate(self, key: int, parcel: list[Any], packed: Any, packed_rest: Any) -> Answer:
         """As :class:`ChunkWorker`."""
         wish = Path(os.environ[PLACE]) / "sleep"
         if wish.exists():
             wish.unlink()
             time.sleep(SLEEP_S)
-        return super().evaluate(key, parcel, packed, size)
+        return super().evaluate(key, parcel, packed, packed_rest)
 
 
 class Answering(ChunkWorker):
@@ -74,7 +74,7 @@ class Answering(ChunkWorker):
     def begin(self, settings: dict[str, str], parcel: list[Any], device: str, wish: str) -> None:
         """Needs nothing."""
 
-    def evaluate(self, key: int, parcel: list[Any], packed: Any, size: int) -> Answer:  # noqa: ARG002 - a worker's
+    def evaluate(self, key: int, parcel: list[Any], packed: Any, packed_rest: Any) -> Answer:  # noqa: ARG002 - a worker's
         """Zeros."""
         return np.zeros(len(packed)), np.zeros(len(packed)), 0.0
 

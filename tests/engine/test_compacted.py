@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.engine.test_convolutions import images, rng
+from tests.engine.test_convolutions import images
+from tests.engine.test_engines import rng
 from ticketsearch import Recipe, Task, Ticket, Weights
 from ticketsearch.confirm import population
 from ticketsearch.engine import Engine, Job, batch_indices, make_engine
@@ -78,9 +79,9 @@ def test_cut_training_is_masked_training(changes: dict[str, object], monkeypatch
 
 
 def test_a_residual_network_of_images_trains_cut_as_masked() -> None:
-    splits = [images(seed, count, 8) for seed, count in ((0, 60), (1, 30), (2, 30))]
+    train, validation, test = (images(seed, count, 8) for seed, count in ((0, 60), (1, 30), (2, 30)))
     recipe = Recipe(steps=4, batch_size=20, learning_rate=0.02, momentum=0.9, weight_decay=1e-3)
-    task = Task("resnet", lambda: resnet_20(3, 8, 3), *splits, recipe, 2)
+    task = Task("resnet", lambda: resnet_20(3, 8, 3), train, validation, test, recipe, 2)
     check_equal(task, job_of(task, [1, 1], 4), (4,), 2e-3)
 
 

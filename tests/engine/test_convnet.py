@@ -219,7 +219,8 @@ def test_what_is_dense_is_counted_in_products_not_in_weights() -> None:
         for mask in masks
     ]
     assert shares[0] >= DENSE_FROM > shares[1]
-    engines = {engine.name: rows.tolist() for engine, rows in engine._parts(masks)}
+    job = make_job(task, masks)
+    engines = {engine.name: rows.tolist() for engine, rows in engine._parts(job)}
     assert engines == {"dense": [0], "sparse": [1]}
 
 

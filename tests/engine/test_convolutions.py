@@ -49,7 +49,7 @@ def stacked(task: Task) -> DenseEngine:
     """The same engine with all networks of a chunk in each operation, as on a GPU."""
     engine = make_engine(task)
     engine._one_by_one = engine._images = False
-    engine.chunk = MAX_CHUNK
+    engine.grain = MAX_CHUNK
     return engine
 
 
@@ -93,7 +93,7 @@ def test_four_normalised_networks_are_their_single_trainings_and_torch_s(rows: i
 def test_one_after_another_is_what_a_stack_gives(network: object, rows: int) -> None:
     task = make_task(network)
     single, batch = make_engine(task), stacked(task)
-    assert single.chunk == 1
+    assert single.grain == 1
     recipe = replace(RECIPE, learning_rate=2e-3)  # rounding is amplified in proportion, and soon without bounds
     job = Job(some_masks(single, 3), start_of(task, single), recipe, batches(3, rows))
     ours, theirs = train(single, job), train(batch, job)

@@ -74,7 +74,7 @@ def test_shares_are_all_rows_once_in_whole_grains(population: int, workers: int,
 def test_a_packed_task_is_the_task_without_a_copy_of_its_data() -> None:
     task = tiny.make_task()
     packed = packed_task(task)
-    for arrays in packed[2]:
+    for arrays in packed[1].values():
         for array in arrays:
             array.flags.writeable = False  # as the object store gives them
     again = unpacked_task(packed)

@@ -21,13 +21,13 @@ class Marked(ChunkWorker):
     The folder named by ``PLACE`` holds ``marked.npy``, that mask, packed; ``behaviour``; ``given``, a line a chunk.
     """
 
-    def evaluate(self, key: int, parcel: list[Any], packed: Any, size: int) -> Any:
+    def evaluate(self, key: int, parcel: list[Any], packed: Any, packed_rest: Any) -> Any:
         place = Path(os.environ[PLACE])
         with (place / "given").open("a") as file:
             file.write(f"{len(packed)}\n")
         if np.array_equal(packed[0], np.load(place / "marked.npy")):
             self._misbehave(place)
-        return super().evaluate(key, parcel, packed, size)
+        return super().evaluate(key, parcel, packed, packed_rest)
 
     def _misbehave(self, place: Path) -> None:
         behaviour = (place / "behaviour").read_text()

@@ -249,7 +249,7 @@ def unpacked_task(packed: PackedTask) -> Task:
     others, arrays = packed
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor does anybody write to it
-        splits = {name: Split(*map(torch.from_numpy, pair)) for name, pair in arrays.items()}
+        splits: dict[str, Any] = {name: Split(*map(torch.from_numpy, pair)) for name, pair in arrays.items()}
     return Task(**others, **splits)
 
 
