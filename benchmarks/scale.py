@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="less of everything: for a look, not for the record")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the page, and of results/scale.json")
     quick = (arguments := parser.parse_args()).quick
-    fleets, rounds, masks = ([1, 2], 2, 400) if quick else ([1, 2, 4], 5, 2000)
+    fleets, rounds, masks = ([1, 2], 2, 200) if quick else ([1, 2, 4], 5, 2000)
     load, ray = os.getloadavg(), import_ray()
     work = Workload(masks)
     with tempfile.TemporaryDirectory() as place:

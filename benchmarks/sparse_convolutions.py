@@ -175,7 +175,7 @@ def _torch(task: Task, job: Job, memory_format: Any) -> tuple[float, float]:
     pairs = [(weights, laid_out(masks[name].float())) for name, weights in model.named_parameters() if name in masks]
     with torch.no_grad():
         for parameter, mask in pairs:
-            parameter *= mask
+            parameter.mul_(mask)
     recipe = job.recipe
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon)
     inputs = laid_out(task.train.inputs)

@@ -313,7 +313,7 @@ def test_controls_keep_units_whole(name: str) -> None:
     assert (scales[~kept] == 0).all()
 
 
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.1, "nesterov": True},
     "adam": {"optimizer": "adam", "momentum": 0.0, "weight_decay": 0.1, "nesterov": False},
 }

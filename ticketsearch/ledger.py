@@ -20,7 +20,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
@@ -161,7 +161,7 @@ class Ledger:
 
     def end(self, reason: str, spent: Cost) -> None:
         """Record that the search ended here, before its budget."""
-        row = (reason, json.dumps(asdict(spent)))
+        row = (reason, json.dumps(vars(spent)))
         self._commit("INSERT INTO ended VALUES (?, ?, ?)", [(*row, _sealed(self._seal, row))])
         self._ended = reason, spent
 
@@ -263,7 +263,7 @@ def _row(trial: Trial) -> tuple[object, ...]:
     return (
         trial.number, trial.kind, trial.mask, trial.fidelity, trial.state,
         None if trial.score is None else float(trial.score), None if trial.loss is None else float(trial.loss),
-        trial.reason, json.dumps(asdict(trial.before)), json.dumps(asdict(trial.after)),
+        trial.reason, json.dumps(vars(trial.before)), json.dumps(vars(trial.after)),
     )  # fmt: skip
 
 

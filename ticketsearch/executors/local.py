@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -11,7 +11,7 @@ from ticketsearch.executors.work import Common, Finished, computed
 from ticketsearch.study import Item
 
 
-def on_this_machine(items: Sequence[Item], common: Common) -> Iterator[tuple[int, Finished]]:
+def on_this_machine(items: Sequence[Item], common: Common) -> Generator[tuple[int, Finished], None, None]:
     """Results as they come; no more items are handed out than there are processes, so that a stop is soon one."""
     if common.jobs == 1:
         for index, item in enumerate(items):

@@ -10,7 +10,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +53,7 @@ class ItemWorker:
 
 def on_cluster(
     items: Sequence[Item], common: Common, address: str | None, jobs: int | None
-) -> Iterator[tuple[int, Finished]]:
+) -> Generator[tuple[int, Finished], None, None]:
     """Results as they come.
 
     Args:

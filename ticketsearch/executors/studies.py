@@ -7,6 +7,7 @@ process or a worker that dies under one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,11 +62,12 @@ def compute(
 
         coming = on_cluster(items, common, study.ray_address, jobs)
     found: dict[int, Finished] = {}
-    for index, finished in coming:
-        found[index] = finished
-        _keep_failures(out, list(found.values()))
-        if tell:
-            tell(finished)
+    with closing(coming):  # whatever comes, workers and processes end here
+        for index, finished in coming:
+            found[index] = finished
+            _keep_failures(out, list(found.values()))
+            if tell:
+                tell(finished)
     return [found[index] for index in range(len(items))]
 
 
