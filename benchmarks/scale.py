@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ HERE = Path(__file__).resolve().parent
 SETTINGS = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 3}
 PARTS = ("in all", "digest", "price", "pack", "send and answer", "ledger")
 PLACE, SLEEP_S = "TICKETSEARCH_SCALE_PLACE", 10.0
-SHAPES = {
+SHAPES: dict[int, dict[str, tuple[int, ...]]] = {
     bits: {"first.weight": (bits // 2000, 1000), "second.weight": (bits // 2000, 1000)}
     for bits in (10**5, 10**6, 10**7)
 }
@@ -186,21 +187,21 @@ def driver(address: str, work: Workload, bits: int, count: int, rounds: int) -> 
         for index in range(1 + rounds):
             masks = random_masks(problem.space, 0.9, count, stream(index, "driver"))
             own = parts if index else {}  # the first round warms up
-            price = Pricing(problem.space)
+            priced = partial(Pricing(problem.space).evaluation, examples=1, measured=1)
             packed = pack(masks)
 
             def record(name: str, action: Callable[[], object], own: dict[str, list[float]] = own) -> None:
                 own.setdefault(name, []).append(cpu_s(action) / count)
 
-            record("in all", lambda masks=masks: problem.evaluate(masks))
-            record("digest", lambda masks=masks: [digest(mask) for mask in masks])
-            record("price", lambda masks=masks, price=price: [price.evaluation(mask, 1, 1) for mask in masks])
-            record("pack", lambda masks=masks: pack(masks))
-            record("send and answer", lambda packed=packed: exchange(problem, packed))
+            record("in all", partial(problem.evaluate, masks))
+            record("digest", partial(of_each, digest, masks))
+            record("price", partial(of_each, priced, masks))
+            record("pack", partial(pack, masks))
+            record("send and answer", partial(exchange, problem, packed))
             with Ledger(Path(folder) / f"{index}.sqlite") as alone:
                 trials = [Trial(number, "evaluate", f"{number:016x}", 100, "complete", 0.5, 0.5, "", Cost(), Cost())
                           for number in range(count)]  # fmt: skip
-                record("ledger", lambda alone=alone, trials=trials: alone.append(trials))
+                record("ledger", partial(alone.append, trials))
     medians = {name: statistics.median(values) for name, values in parts.items()}
     whole = medians["in all"]
     return {
@@ -213,6 +214,12 @@ def driver(address: str, work: Workload, bits: int, count: int, rounds: int) -> 
         "evaluation_s": GPUS * whole,
         "megabytes_per_s": bits / 8 / whole / 1e6,
     }
+
+
+def of_each(action: Callable[[Any], object], masks: Any) -> None:
+    """One after another, as the evaluator does."""
+    for mask in masks:
+        action(mask)
 
 
 def exchange(problem: MaskProblem, packed: Any) -> None:
