@@ -14,6 +14,7 @@ from ticketsearch import DataSource, Task, load_task, run
 from ticketsearch.errors import InvalidValue, PluginError, UnknownName
 from ticketsearch.executors.studies import compute
 from ticketsearch.report.commands import command_of
+from ticketsearch.results import read_failures
 from ticketsearch.spec import read_spec
 from ticketsearch.study import make_study, planned, read_study
 from ticketsearch.verify import verify_run
@@ -134,8 +135,8 @@ def test_studies_name_options_beside_the_task(tmp_path: Path, cli: Cli) -> None:
     finished = compute(plan)
     assert [one.result is None for one in finished] == [False] * 4 + [True]
     assert "'even'" in finished[-1].reason
-    [failure] = json.loads((tmp_path / "runs" / "failures.json").read_text())
-    assert failure["task_options"] == {"steps": 1, "kind": "even"}
+    [failure] = read_failures(tmp_path / "runs")
+    assert failure.task_options == {"steps": 1, "kind": "even"}
 
 
 def test_compare_gives_options_to_every_task_it_names(tmp_path: Path, cli: Cli) -> None:
