@@ -152,7 +152,9 @@ def test_a_wide_engine_is_given_more_and_replays_what_a_narrow_one_recorded(monk
     def problem_of(width: int) -> MaskProblem:
         engine = tiny.WrappedEngine(tiny.make_task())
         engine.width = width
-        return tiny.make_problem(engine=engine, ledger=ledger, progress=lambda _: told[width].append(len(ledger)))
+        return tiny.make_problem(
+            100.0, engine=engine, ledger=ledger, progress=lambda _: told[width].append(len(ledger))
+        )
 
     masks = tiny.masks_of(problem_of(3), 20)
     alone = problem_of(1).evaluate(masks[:12])  # the record ends within what a wide engine is given at a time
