@@ -80,7 +80,7 @@ def run(
         settings: hyperparameters of a strategy given by name.
         out: folder of run folders.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        engine: ``sparse``, ``dense`` or ``auto``; see :func:`ticketsearch.engine.make_engine`.
+        engine: ``sparse``, ``dense``, ``mixed`` or ``auto``; see :func:`ticketsearch.engine.make_engine`.
         orders: full trainings, each with a data order of its own, in the confirmation.
         controls: further references: the ticket with one of its claims taken away; see :mod:`ticketsearch.controls`.
         checkpoints: how many masks the search would have returned earlier to confirm as well, at costs doubling up to

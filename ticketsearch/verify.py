@@ -4,8 +4,8 @@ The replay runs the strategy against the recorded trials, in memory: it has to a
 order, at the same cost, and end with the same ticket. Trainings of the search, whose results the record does not hold,
 are computed again by that; evaluations are answered from the record, and a sample of them is computed and compared.
 
-On the sparse engine everything must agree exactly. On the dense one, whose sums depend on the machine, an accuracy may
-be off by :data:`TOLERANCE`; losses and weights are not compared.
+On the sparse engine everything must agree exactly. On the dense and the mixed one, where sums depend on the machine,
+an accuracy may be off by :data:`TOLERANCE`; losses and weights are not compared.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import SavedTicket, Ticket, Weights, load_ticket
 
 TOLERANCE = 0.02
-"""Of an accuracy, on the dense engine."""
+"""Of an accuracy, on the dense and the mixed engine."""
 COUNTED = ("train_examples", "forward_examples", "dense_flops", "sparse_flops", "trainings")
 
 

@@ -249,8 +249,11 @@ def test_which_networks_the_kernels_take() -> None:
 def test_the_engine_is_chosen_from_network_and_wish() -> None:
     task = make_task()
     assert make_engine(task).name == "mixed"
+    assert make_engine(task, engine="mixed").name == "mixed"  # by the name that its runs record
     assert make_engine(task, engine="sparse").name == "sparse"
     assert make_engine(task, engine="dense").name == "dense"
     with pytest.raises(InvalidValue, match=r"'images' is not a Sequential of Conv2d.*--engine dense"):
         SparseConvEngine(replace(task, network=partial(nn.Sequential, nn.Flatten(), nn.Linear(198, 3))))
     assert make_engine(tiny.make_task()).name == "sparse"
+    with pytest.raises(InvalidValue, match="--engine dense"):
+        make_engine(tiny.make_task(), engine="mixed")

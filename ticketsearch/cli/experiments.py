@@ -39,7 +39,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder of run folders; default the study's, or runs.")] = None,
     jobs: Annotated[int, typer.Option(help="Runs at a time, each in a process of its own.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
-    engine: Annotated[str | None, typer.Option(help="sparse, dense or auto.")] = None,
+    engine: Annotated[str | None, typer.Option(help="sparse, dense, mixed or auto.")] = None,
     data_root: DataRoot = None,
     download: Download = False,
     as_json: Json = False,

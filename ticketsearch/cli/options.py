@@ -21,7 +21,7 @@ Settings = Annotated[
 TaskName = Annotated[str, typer.Option("--task", help="Name of a task, or package.module:function.")]
 Sparsity = Annotated[float, typer.Option(help="Fraction of the weights to prune, in [0, 1).")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
-Engine = Annotated[str, typer.Option(help="sparse, dense or auto: sparse on a CPU where it is faster.")]
+Engine = Annotated[str, typer.Option(help="sparse, dense, mixed, or auto: whichever is faster.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets; default TICKETSEARCH_DATA or the cache.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]

@@ -10,7 +10,7 @@ from ticketsearch.errors import InvalidValue, UnknownName
 if TYPE_CHECKING:
     from ticketsearch.tasks import Task
 
-ENGINES = ("auto", "sparse", "dense")
+ENGINES = ("auto", "sparse", "mixed", "dense")
 
 
 def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: int | None = None) -> Engine:
@@ -19,8 +19,9 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     Args:
         task: network and training split.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        engine: ``"sparse"``, ``"dense"``, or ``"auto"``: on a CPU, sparse for perceptrons, and for plain convolutional
-            networks sparse below a density; dense for all else.
+        engine: ``"sparse"``, ``"dense"``, ``"mixed"`` (of a convolutional network, few kept weights by the sparse
+            engine and many by the dense one), or ``"auto"``: on a CPU, sparse for perceptrons and mixed for those
+            convolutional networks that the sparse engine can train; dense for all else.
         workers: threads on a CPU; default one per core this process may use.
 
     Raises:
@@ -29,15 +30,15 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
     if engine not in ENGINES:
         raise UnknownName("engine", engine, ENGINES)
     _check_device(device)
-    if engine == "sparse" and device != "cpu":
-        raise InvalidValue(f"the sparse engine runs on a CPU, not on {device!r}; use --engine dense")
+    if engine in ("sparse", "mixed") and device != "cpu":
+        raise InvalidValue(f"the {engine} engine runs on a CPU, not on {device!r}; use --engine dense")
     if device == "cpu" and engine != "dense":
         from ticketsearch.engine.convnet import MixedEngine, SparseConvEngine
         from ticketsearch.engine.planes import convnet_of
         from ticketsearch.engine.sparse import SparseEngine, perceptron_of
 
         network = task.build(seed=0)
-        if convnet_of(network, tuple(task.train.inputs.shape[1:])) is not None:
+        if engine == "mixed" or convnet_of(network, tuple(task.train.inputs.shape[1:])) is not None:
             return SparseConvEngine(task, workers) if engine == "sparse" else MixedEngine(task, workers)
         if engine == "sparse" or perceptron_of(network) is not None:
             return SparseEngine(task, workers)

@@ -25,7 +25,8 @@ from ticketsearch.engine.planes import RUN
 from ticketsearch.engine.vectors import LANES, backward_row, forward_row, gradient_row, pool_run, unpool_run
 
 LINE_BYTES = 4 * LANES
-_RUN, _ONE = (0,) * RUN, (0,)
+PLANES, LINES = (0,) * RUN, (0,)
+"""Tiles, whose length says how many lines a run has: in planes of a convolution, and between linear layers."""
 
 
 class Network(NamedTuple):
@@ -159,7 +160,7 @@ def _place(inputs, chosen, layer, h):
 
 
 @njit(nogil=True, error_model="numpy")
-def _sum_forward(tile, layer, rows, index, values, biases, h):
+def sum_forward(tile, layer, rows, index, values, biases, h):
     """The outputs of a layer, run by run."""
     source = np.int64(h.ctypes.data) + LINE_BYTES * layer.source
     target = np.int64(h.ctypes.data) + LINE_BYTES * layer.target
@@ -178,7 +179,7 @@ def _sum_forward(tile, layer, rows, index, values, biases, h):
 
 
 @njit(nogil=True, error_model="numpy")
-def _sum_gradient(tile, layer, rows, index, h, d, grads, bias_grads):
+def sum_gradient(tile, layer, rows, index, h, d, grads, bias_grads):
     """Add a layer's gradients, run by run."""
     source = np.int64(h.ctypes.data) + LINE_BYTES * layer.source
     target = np.int64(d.ctypes.data) + LINE_BYTES * layer.target
@@ -192,7 +193,7 @@ def _sum_gradient(tile, layer, rows, index, h, d, grads, bias_grads):
 
 
 @njit(nogil=True, error_model="numpy")
-def _sum_backward(tile, layer, gate, columns, index, order, values, h, d):
+def sum_backward(tile, layer, gate, columns, index, order, values, h, d):
     """The gradient at a layer's inputs, run by run; zero where they are, if they come from a ReLU (``gate``)."""
     target = np.int64(d.ctypes.data) + LINE_BYTES * layer.target
     for t in range(0, layer.height * layer.pitch, len(tile)):
@@ -240,9 +241,9 @@ def _forward(layers, network, h):
         layer = layers[number]
         rows, own = network.rows[output : output + layer.outputs + 1], biases[output:]
         if layer.linear:
-            _sum_forward(_ONE, layer, rows, index, values, own, h)
+            sum_forward(LINES, layer, rows, index, values, own, h)
         else:
-            _sum_forward(_RUN, layer, rows, index, values, own, h)
+            sum_forward(PLANES, layer, rows, index, values, own, h)
         if layer.pool:
             _pool(layer, h)
         output += layer.outputs
@@ -260,18 +261,18 @@ def _backward(layers, network, h, d, grads):
         output -= layer.outputs
         rows, own = network.rows[output : output + layer.outputs + 1], bias_grads[output:]
         if layer.linear:
-            _sum_gradient(_ONE, layer, rows, at_sources, h, d, grads, own)
+            sum_gradient(LINES, layer, rows, at_sources, h, d, grads, own)
         else:
-            _sum_gradient(_RUN, layer, rows, at_sources, h, d, grads, own)
+            sum_gradient(PLANES, layer, rows, at_sources, h, d, grads, own)
         if number == 0:
             break
         below = layers[number - 1]
         column -= layer.inputs
         columns = network.columns[column : column + layer.inputs + 1]
         if layer.linear:
-            _sum_backward(_ONE, layer, below.pool == 0, columns, at_targets, order, values, h, d)
+            sum_backward(LINES, layer, below.pool == 0, columns, at_targets, order, values, h, d)
         else:
-            _sum_backward(_RUN, layer, below.pool == 0, columns, at_targets, order, values, h, d)
+            sum_backward(PLANES, layer, below.pool == 0, columns, at_targets, order, values, h, d)
         if below.pool:
             _unpool(below, h, d)
 

@@ -295,7 +295,7 @@ def _aligned(*shape: int) -> FloatArray:
 
 
 def zeros(*shape: int) -> FloatArray:
-    """Like :func:`_aligned`, zero. NumPy asks for large pages, which halves the time of a step; Numba does not."""
+    """Like :func:`_aligned`, zero. Made here because NumPy asks for large pages, and Numba does not."""
     array = _aligned(*shape)
     array.fill(0)
     return array
