@@ -1,6 +1,6 @@
 """Are convolutions with few kept weights faster by the sparse kernels than by oneDNN?
 
-    python benchmarks/sparse_convolutions.py --json benchmarks/results/sparse_convolutions.json      # five minutes
+    python benchmarks/sparse_convolutions.py --json benchmarks/results/sparse_convolutions.json  # about 5 minutes
 
 Conv-2 and Conv-4 of Frankle & Carbin (arXiv:1803.03635, figure 2), batches of 60, one thread. *Steps* are whole
 training steps with Adam (forward, backward, update) of one masked network: by plain PyTorch with its
@@ -62,7 +62,7 @@ def main() -> None:
     if arguments.json:
         from benchmarks import machine
 
-        document = {"machine": machine.describe(), "arguments": sys.argv[1:], "gemm_gflops": gemm, "batch": BATCH}
+        document = {"machine": machine.describe(), "gemm_gflops": gemm, "batch": BATCH, "repeats": arguments.repeats}
         document |= {"steps": rows, "layers": layers}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
 
