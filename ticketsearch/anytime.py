@@ -60,7 +60,7 @@ def confirmed_curve(
     units = units or weight_units(engine.layout.space)
     size, last = len(task.train.labels), digest(units.collapse(ticket.mask))
     earlier = [one for one in milestones(incumbents, spec.checkpoints) if digest(one.mask) != last]
-    masks = np.array([one.mask for one in earlier]).reshape(len(earlier), units.space.size)
+    masks = np.array([one.mask for one in earlier], dtype=bool).reshape(len(earlier), units.space.size)
     accuracies = confirm_masks(engine, task, masks, initial, spec.seed, spec.orders, tick, checkpoints, units)
     best = incumbents[-1] if incumbents else None
     own = best if best and ticket.weights is None and digest(best.mask) == last else None
