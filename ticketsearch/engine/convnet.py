@@ -31,7 +31,8 @@ from ticketsearch.tickets import Weights
 DENSE_FROM = 0.4
 """Share of a network's products that a mask keeps from which the dense engine takes it.
 
-A step of Conv-2 and Conv-4 is as fast by both at 0.45 to 0.5: ``python benchmarks/sparse_convolutions.py``.
+Set below where a step of Conv-2 or Conv-4 takes the sparse kernels as long as plain PyTorch, which
+``python benchmarks/sparse_convolutions.py`` measures.
 """
 
 
