@@ -447,6 +447,7 @@ def test_seconds_are_booked_where_they_are_spent() -> None:
 
 def test_an_interrupt_waits_for_the_batch_and_records_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluator_module, "SLAB", 3)
+    monkeypatch.setattr(evaluator_module, "ROUNDS", 0)
     ledger = Ledger()
     problem = tiny.make_problem(ledger=ledger, progress=lambda p: p.interrupt())
     with pytest.raises(KeyboardInterrupt):
