@@ -68,5 +68,5 @@ def test_random_masks_keep_the_counts_asked_for() -> None:
 def test_unknown_densities_and_too_few_weights_are_refused() -> None:
     with pytest.raises(UnknownName, match="did you mean 'erk'"):
         layer_counts("erks", LENET, 5000)
-    with pytest.raises(InvalidValue, match="at least 1"):
+    with pytest.raises(InvalidValue, match=r"at least \[1, 1, 1\] in each"):
         layer_counts("uniform", LENET, 2)

@@ -135,5 +135,5 @@ def test_gates_find_better_masks_than_chance(strategy: ContinuousSparsification 
 
 def test_a_recipe_with_terms_of_its_own_is_refused(problem: MaskProblem) -> None:
     relaxation = Relaxation({"w": Trainable(problem.initial_weights().vector)}, identity)
-    with pytest.raises(InvalidValue, match="without l1 and hoyer"):
+    with pytest.raises(InvalidValue, match="without l1, hoyer"):
         last(problem, relaxation, recipe=replace(tiny.RECIPE, l1=0.1))

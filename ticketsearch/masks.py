@@ -355,7 +355,8 @@ def apportion(shares: ScoreArray, total: int, sizes: IntArray, minimum: int | In
     low = np.minimum(minimum, sizes)
     if not int(low.sum()) <= total <= int(sizes.sum()):
         raise InvalidValue(
-            f"cannot keep {total} weights in {sizes.size} layers of {sizes.tolist()} with at least {minimum} in each"
+            f"cannot keep {total} weights in {sizes.size} layers of {sizes.tolist()} with at least "
+            f"{np.asarray(minimum).tolist()} in each"
         )
     counts = np.clip(np.floor(shares), low, sizes).astype(np.int64)
     while (gap := total - int(counts.sum())) != 0:
