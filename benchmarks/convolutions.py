@@ -4,7 +4,7 @@ Trains four masked networks both ways with the dense engine, on one thread, and 
 ways take turns. Prints CPU seconds of a step and of a measurement of one network, the median of the repeats, and writes
 raw values with the machine.
 
-    python benchmarks/convolutions.py --json benchmarks/results/convolutions.json
+    python -m benchmarks.convolutions --json benchmarks/results/convolutions.json
 """
 
 from __future__ import annotations

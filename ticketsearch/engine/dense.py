@@ -6,8 +6,8 @@ Networks of a chunk are stacked, ``(P, *shape)`` for every parameter, and run th
 size, set by a memory bound and never by the number of threads, so results do not depend on it. On a CPU
 each chunk runs on one thread and chunks run side by side: OpenMP inside small products only loses.
 
-Convolutions on a CPU are another matter: under ``vmap`` they become grouped ones, which take 1.3 to 1.7 times as long
-as one network after another (``python benchmarks/convolutions.py``). There a chunk is one network, run as
+Convolutions on a CPU are another matter: under ``vmap`` they become grouped ones, which take longer
+than one network after another (``python -m benchmarks.convolutions``). There a chunk is one network, run as
 it is, with channels last in memory. So are networks that draw random numbers, on any device: each network's draws
 are its own batch's.
 
