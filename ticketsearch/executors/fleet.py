@@ -31,7 +31,7 @@ STRAGGLING, MARGIN_S = 3.0, 0.5
 """A piece straggles when it takes so many times the median for its size, and so many seconds more."""
 PATIENCE_S = 60.0
 """How long a worker may take over an answer that nobody waits for any more."""
-START_S = 120.0
+START_S = 300.0
 """How long to wait for a first worker, or for a new one when all are gone."""
 POLL_S, PAUSE_S = 0.1, 5.0
 """Between looks for stragglers; between looks at the cluster's size, and after a worker that did not start."""

@@ -81,7 +81,10 @@ def mean_tau(pairs: Sequence[Sequence[tuple[float, float]]]) -> Summary | None:
     """Tau within each seed, its mean over seeds with Student's interval; seeds without an order are left out."""
     found = [tau_value([a for a, _ in own], [b for _, b in own]) for own in pairs]
     values = np.array([one for one in found if one is not None])
-    return Summary(len(values), float(values.mean()), *t_interval(values)) if len(values) else None
+    low, high = t_interval(values)
+    if low is not None and high is not None:
+        low, high = max(low, -1.0), min(high, 1.0)
+    return Summary(len(values), float(values.mean()), low, high) if len(values) else None
 
 
 def rank_correlation(
