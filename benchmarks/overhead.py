@@ -2,11 +2,11 @@
 
     python benchmarks/overhead.py [--runs 5] [--budget 2000ep]
 
-Each run is `ticketsearch run --strategy ga` with its defaults, in a folder of its own, kernels compiled beforehand; the
-confirmation, which is no part of the figures, is cut short. Of
+Each run is `ticketsearch run --strategy ga` with its defaults, in a folder of its own, kernels compiled beforehand. Of
 its search's wall seconds, as its result has them: those outside the engine; of these the strategy's own; the rest is
-the driver's (digests, prices, the meter, the record), in which the ledger's are timed apart. Prints one JSON line and
-writes ``benchmarks/results/overhead.json``. The figure that is held is driver / wall, the ledger included.
+the driver's (digests, prices, the meter, the record), in which the ledger's are timed apart. Shares are medians, of the
+search's seconds and of the whole run's, its confirmation included. Prints one JSON line and writes
+``benchmarks/results/overhead.json``.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ def measured(out: Path, seed: int, budget: str) -> dict[str, float]:
         append(self, trials)
         ledger_s += time.perf_counter() - begin
 
+    begin = time.perf_counter()
     with mock.patch.object(Ledger, "append", timed):
-        result = ticketsearch.run("ga", seed=seed, budget=budget, orders=1, checkpoints=0, out=out)
+        result = ticketsearch.run("ga", seed=seed, budget=budget, out=out)
+    run_s = time.perf_counter() - begin
     cost = result.cost
     return {
         "trials": result.trials,
+        "run_s": run_s,
         "search_s": cost.wall_s,
         "engine_s": cost.engine_s,
         "strategy_s": cost.strategy_s,
@@ -63,11 +66,14 @@ def main() -> None:
         ticketsearch.run("random", budget="10ep", orders=1, checkpoints=0, out=folder)  # compiles
         runs = [measured(Path(folder) / str(seed), seed, arguments.budget) for seed in range(arguments.runs)]
     shares = {
-        name: statistics.median(run[f"{name}_s"] / run["search_s"] for run in runs)
-        for name in ("engine", "strategy", "driver", "ledger")
+        f"share_of_{whole}": {
+            name: round(statistics.median(run[f"{name}_s"] / run[f"{whole}_s"] for run in runs), 4)
+            for name in ("engine", "strategy", "driver", "ledger")
+        }
+        for whole in ("search", "run")
     }
-    print(json.dumps({"share_of_search": {name: round(value, 4) for name, value in shares.items()}, "runs": len(runs)}))
-    document = {"machine": machine.describe(), "budget": arguments.budget, "share_of_search": shares, "runs": runs}
+    print(json.dumps(shares | {"runs": len(runs)}))
+    document = {"machine": machine.describe(), "budget": arguments.budget, **shares, "runs": runs}
     (RESULTS / "overhead.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

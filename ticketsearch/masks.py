@@ -218,11 +218,19 @@ class MaskSpace:
     def flops_per_layer(self, mask: BoolArray | None = None) -> IntArray:
         """Multiply-adds x 2 of one forward pass of an example, ``(L,)``: all weights, or a mask's kept ones."""
         counts = self.sizes if mask is None else self.counts(mask)
-        return 2 * counts * np.array([layer.uses for layer in self.layers], dtype=np.int64)
+        return 2 * counts * self._uses
 
     def flops_per_example(self, mask: BoolArray | None = None) -> int:
         """The sum of :meth:`flops_per_layer`; normalisation, activations and pooling are not counted."""
-        return int(self.flops_per_layer(mask).sum())
+        return self._dense_flops if mask is None else int(self.flops_per_layer(mask).sum())
+
+    @cached_property
+    def _uses(self) -> IntArray:
+        return np.array([layer.uses for layer in self.layers], dtype=np.int64)
+
+    @cached_property
+    def _dense_flops(self) -> int:
+        return int(self.flops_per_layer().sum())
 
 
 def top_n(scores: npt.NDArray[np.floating], n: int) -> BoolArray:
