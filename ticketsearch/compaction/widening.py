@@ -22,6 +22,7 @@ from ticketsearch.compaction.tracing import UNSAFE
 
 WORTH = 4
 """One in so many of the outputs has to go; fewer would not pay for the indices."""
+_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # the former from 2.7 on
 _RECTIFIERS: set[Any] = {F.relu, F.relu_, torch.relu, "relu", "relu_"}
 
 
@@ -29,14 +30,21 @@ class Widen(nn.Module):
     """Channels put at their indices among ``width``, or added there to a tensor of that many."""
 
     indices: Tensor
+    places: Tensor
 
     def __init__(self, indices: IntArray, width: int) -> None:
         super().__init__()
         self.width = width
+        places = np.full(width, len(indices), dtype=np.int64)
+        places[indices] = np.arange(len(indices))
         self.register_buffer("indices", torch.from_numpy(indices), persistent=False)
+        self.register_buffer("places", torch.from_numpy(places), persistent=False)
 
     def forward(self, narrow: Tensor, wide: Tensor | None = None) -> Tensor:
         """``(B, C, ...)`` and ``(B, width, ...)``, zeros if not given, to ``(B, width, ...)``."""
+        if _is_exporting():  # gathering is fast in ONNX Runtime, scattering is not
+            whole = F.pad(narrow, [0, 0] * (narrow.ndim - 2) + [0, 1]).index_select(1, self.places)
+            return whole if wide is None else wide + whole
         if wide is None:
             wide = narrow.new_zeros((narrow.shape[0], self.width, *narrow.shape[2:]))
         return wide.index_add(1, self.indices, narrow)
