@@ -123,6 +123,18 @@ def half_masks(network: ResNet, seed: int = 0) -> dict[str, BoolArray]:
     return masks
 
 
+def layer_masks(network: nn.Module, seed: int = 0) -> dict[str, BoolArray]:
+    """Half of the channels of every convolution, each drawn by itself: a stream keeps what any of them writes."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return {
+        f"{name}.weight": np.broadcast_to(
+            half_of(part.out_channels, rng)[:, None, None, None], tuple(part.weight.shape)
+        ).copy()
+        for name, part in network.named_modules()
+        if isinstance(part, nn.Conv2d)
+    }
+
+
 class ByHand(nn.Module):
     """One forward function over named layers."""
 

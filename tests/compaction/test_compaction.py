@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import prune
 
-from tests.compaction.networks import ByHand, ResNet, half_masks, silence, trained
+from tests.compaction.networks import ByHand, ResNet, half_masks, layer_masks, silence, trained
 from ticketsearch import Compaction, compact, follow_masks
 from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import InvalidValue
+from ticketsearch.exporting import formats
 
 
 def noise(*shape: int, seed: int = 5) -> Tensor:
@@ -147,6 +148,90 @@ def test_a_branch_that_is_zero_is_gone() -> None:
     assert "layers.0.conv2.weight" not in cut.module.state_dict()
     assert "layers.1.conv1" in widths(cut)
     assert "this sum's other operand is zero" in cut.notes[0]
+
+
+@pytest.mark.parametrize("option", ["A", "B"])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_branch_computes_only_what_it_writes_into_the_stream(option: str, training: bool) -> None:
+    network = trained(ResNet((8, 16), blocks=2, option=option))
+    example = noise(2, 3, 16, 16)
+    masks = follow_masks(network, layer_masks(network), example=example)
+    cut = checked(network, example, masks, training=training)
+    found, state = widths(cut), cut.module.state_dict()
+    assert found["conv"][1] == found["layers.0.conv1"][0] == 4  # which reads the narrow output
+    for name, block in network.get_submodule("layers").named_children():
+        rows = block.conv2.out_channels // 2
+        assert found[f"layers.{name}.conv2"] == (rows, rows)
+        assert state[f"layers.{name}.conv2.weight"].shape[:2] == (rows, rows)
+        assert state[f"layers.{name}.bn2.running_var"].shape == (rows,)
+    if option == "B":
+        assert found["layers.2.shortcut.0"][1] == 8
+    assert "its zeros are left out of a stream of" in cut.report()
+    assert cut.parameters[1] == sum(parameter.numel() for parameter in cut.module.parameters())
+    assert cut.flops[1] < 0.45 * cut.flops[0]
+    whole = masked(network, masks).state_dict()
+    gathered = cut.gather(whole)
+    assert all(torch.equal(gathered[name], value) for name, value in state.items())
+    if training:
+        again = cut.scatter(state, {name: torch.ones_like(value) for name, value in whole.items()})
+        assert all(not again[name][torch.from_numpy(~mask)].any() for name, mask in masks.items())
+        closed = torch.from_numpy(~masks["layers.0.conv2.weight"].any((1, 2, 3)))
+        assert torch.equal(again["layers.0.bn2.running_mean"] == 1, closed)  # nothing of theirs came back
+
+
+@pytest.mark.parametrize("file_format", ["compact", "onnx"])
+def test_widened_streams_are_exported(file_format: str) -> None:
+    network = trained(ResNet((8, 16), blocks=2))
+    example = noise(2, 3, 16, 16)
+    masks = follow_masks(network, layer_masks(network), example=example)
+    module = checked(network, example, masks).module
+    write, read = {
+        "compact": (formats.program_bytes, formats.program_of), "onnx": (formats.onnx_bytes, formats.onnx_of),
+    }[file_format]  # fmt: skip
+    compute = read(write(module, example))
+    for count in (1, 7):
+        inputs = noise(count, 3, 16, 16, seed=count)
+        with torch.no_grad():
+            assert torch.allclose(compute(inputs), masked(network, masks)(inputs), atol=1e-5)
+
+
+def test_few_zeros_in_a_branch_stay() -> None:
+    """Two of eight channels are worth it, one is not; nor are those of a branch that something else reads as well."""
+    for gone, left in (([0, 1], 6), ([0], 8)):
+        network = trained(ResNet((8,), blocks=2))
+        silence(network.get_submodule("layers.0.bn2"), *gone)
+        assert widths(checked(network, noise(*IMAGE)))["layers.0.conv2"] == (8, left)
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        x = self.a(x)
+        y = self.b(x)
+        x = x + y
+        y += self.b(x)
+        result: Tensor = self.c(torch.cat([x, y.flip(1)], 1)).flatten(1)
+        return result
+
+    network = trained(ByHand(forward, a=conv(3, 8), b=conv(8, 8), c=conv(16, 2)))
+    silence(network.b, 0, 1, 2)
+    assert widths(checked(network, noise(*IMAGE)))["b"] == (8, 8)  # called twice
+
+
+def test_sums_in_place_take_narrow_branches() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        x = F.relu(self.a(x), inplace=True)
+        y = self.b(x)
+        y += x
+        y = F.relu(y, inplace=True)
+        z = self.c(y)
+        y += z
+        result: Tensor = self.d(F.relu(y) * 2 + F.relu(z)).flatten(1)
+        return result
+
+    network = trained(ByHand(forward, a=conv(3, 8), b=conv(8, 8), c=conv(8, 8), d=conv(8, 2)))
+    silence(network.a, 0, 1, 2)
+    silence(network.b, 2, 3)
+    silence(network.c, 5, 6)
+    found = widths(checked(network, noise(*IMAGE)))
+    assert [found[name] for name in "abcd"] == [(3, 5), (5, 6), (8, 6), (8, 2)]
 
 
 @pytest.mark.parametrize("option", ["A", "B"])
@@ -335,12 +420,12 @@ def test_masks_that_fit_nothing_are_refused() -> None:
         compact(network, example=noise(2, 7))
 
 
-def test_training_the_cut_network_is_training_the_masked_one() -> None:
+@pytest.mark.parametrize("masks_of", [half_masks, layer_masks])
+def test_training_the_cut_network_is_training_the_masked_one(masks_of: Callable[..., dict[str, BoolArray]]) -> None:
     """Twenty steps of SGD with momentum and weight decay, then back in the whole network; both evaluated."""
     network = trained(ResNet((4, 8), blocks=1))
-    assert isinstance(network, ResNet)
     example = noise(2, 3, 8, 8)
-    masks = follow_masks(network, half_masks(network), example=example)
+    masks = follow_masks(network, masks_of(network), example=example)
     whole = masked(network, masks).train()
     cut = compact(whole, masks, example=example, training=True)
     assert cut.parameters[1] < 0.4 * cut.parameters[0]

@@ -71,7 +71,8 @@ def test_cut_training_is_masked_training(changes: dict[str, object], monkeypatch
         return trains(self, job, stops)
 
     monkeypatch.setattr(DenseEngine, "train", watched)
-    check_equal(task, job_of(task, [3, 7, 3]), (5, 12), 2e-5)
+    tolerance = 1e-4 if task.recipe.optimizer == "adam" else 2e-5  # which scales gradients of rounding size up
+    check_equal(task, job_of(task, [3, 7, 3]), (5, 12), tolerance)
     whole = DenseEngine(task, CPU, 1).layout.space.size
     assert sizes[0] == whole
     assert len(sizes) == 3  # masked; cut, for each of two masks

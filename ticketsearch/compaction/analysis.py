@@ -70,6 +70,7 @@ class Analysis:
         scales: calls of batch normalisation, in order.
         live: ``(identities,)``, whether a channel's class stays; by root.
         flattened: calls that make all but the batch dimension one.
+        repeated: modules that are called more than once.
     """
 
     traced: Traced
@@ -79,6 +80,7 @@ class Analysis:
     mixers: list[Mixer] = field(default_factory=list)
     scales: list[fx.Node] = field(default_factory=list)
     flattened: list[fx.Node] = field(default_factory=list)
+    repeated: set[object] = field(default_factory=set)
     _unknown: dict[str, list[int]] = field(default_factory=dict)
     live: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     _parents: list[int] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Analysis:
         """Analyse; returns itself."""
         graph = self.traced.graph
         calls = [node.target for node in graph.nodes if node.op == "call_module"]
-        self._repeated = {target for target in calls if calls.count(target) > 1}
+        self.repeated = {target for target in calls if calls.count(target) > 1}
         self._shared = self._shared_parameters()
         for node in graph.nodes:
             value = self._visit(node)
@@ -195,13 +197,13 @@ class Analysis:
         for group in range(groups):
             rows = slice(group * per_group, (group + 1) * per_group)
             reads[rows, group * width : (group + 1) * width] = open_[rows]
-        constants = self._mixed_constants(name, part, source, reads, folds and name not in self._repeated)
+        constants = self._mixed_constants(name, part, source, reads, folds and name not in self.repeated)
         result = Value(self._fresh(outputs), constants)
         if groups > 1:  # a group goes as a whole
             for group in range(groups):
                 own = source.ids[group * width : (group + 1) * width]
                 self._tie(np.concatenate([own, result.ids[group * per_group : (group + 1) * per_group]]))
-        self.mixers.append(Mixer(node, source, result, reads, folds and name not in self._repeated and groups == 1))
+        self.mixers.append(Mixer(node, source, result, reads, folds and name not in self.repeated and groups == 1))
         return result
 
     def _mixed_constants(self, name: str, part: nn.Module, source: Value, reads: BoolArray, folds: bool) -> ScoreArray:

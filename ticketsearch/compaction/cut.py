@@ -158,8 +158,8 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
         dissolve(traced, *found)
         analysis = Analysis(traced, zeros, training).run()
     before = dict(whole.named_modules())
-    constant = {str(mixer.node.target): _stuck(analysis, mixer.node) for mixer in analysis.mixers}
     made = cut(analysis)
+    constant = {str(mixer.node.target): _stuck(analysis, mixer.node, made) for mixer in analysis.mixers}
     result = fx.GraphModule(traced.module, traced.graph, class_name=type(module).__name__)
     difference = _difference(reference, whole, result, example)
     if difference is None:
@@ -281,10 +281,9 @@ def _called(traced: Traced, made: Cut) -> list[str]:
     return list(dict.fromkeys(str(node.target) for node in traced.graph.nodes if node.target in made.outputs))
 
 
-def _stuck(analysis: Analysis, node: fx.Node) -> int:
+def _stuck(analysis: Analysis, node: fx.Node, made: Cut) -> int:
     """Outputs of a layer that are constant and stay."""
-    value = analysis.values[node]
-    return int((analysis.keeps(value.ids) & np.isfinite(value.constants)).sum())
+    return int(np.isfinite(analysis.values[node].constants[made.outputs[str(node.target)]]).sum())
 
 
 def _layer(name: str, before: nn.Module, made: Cut, stuck: int) -> CutLayer:
@@ -298,6 +297,8 @@ def _layer(name: str, before: nn.Module, made: Cut, stuck: int) -> CutLayer:
     words = []
     if stuck:
         words.append(f"{stuck} constant outputs stay: others share their channel, or what reads them cannot fold them")
+    if name in made.widened:
+        words.append(f"its zeros are left out of a stream of {made.widened[name]}")
     if name in made.folded:
         words.append("constants folded into its bias")
     after = len(made.inputs[name]), len(made.outputs[name])

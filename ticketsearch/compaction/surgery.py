@@ -14,6 +14,7 @@ from ticketsearch.arrays import IntArray
 from ticketsearch.compaction.analysis import Analysis, Mixer, share_of
 from ticketsearch.compaction.operations import RESHAPES, padding_of
 from ticketsearch.compaction.tracing import SHAPE, UNSAFE, Traced, in_place
+from ticketsearch.compaction.widening import narrowings, widen
 
 
 @dataclass(eq=False)
@@ -25,12 +26,14 @@ class Cut:
         outputs: layer -> channels it still writes.
         index: parameter or buffer -> for each leading dimension that was cut, the indices that are left.
         folded: layers whose bias took constants in.
+        widened: layer -> channels there are once its outputs are back among zeros.
     """
 
     inputs: dict[str, IntArray] = field(default_factory=dict)
     outputs: dict[str, IntArray] = field(default_factory=dict)
     index: dict[str, tuple[IntArray, ...]] = field(default_factory=dict)
     folded: list[str] = field(default_factory=list)
+    widened: dict[str, int] = field(default_factory=dict)
 
 
 def dissolve(traced: Traced, total: fx.Node, left: fx.Node) -> None:
@@ -53,13 +56,17 @@ def dissolve(traced: Traced, total: fx.Node, left: fx.Node) -> None:
 
 def cut(analysis: Analysis) -> Cut:
     """Narrow the module and the graph of an analysis, in place."""
-    result, module = Cut(), analysis.traced.module
+    result, module, narrowed = Cut(), analysis.traced.module, narrowings(analysis)
+    outputs = {node: one.outputs for one in narrowed for node in one.chain}
+    inputs = {node: one.outputs for one in narrowed for node in one.direct}
     for mixer in analysis.mixers:
-        _cut_mixer(analysis, mixer, result)
+        _cut_mixer(analysis, mixer, result, inputs.get(mixer.node), outputs.get(mixer.node))
     for node in analysis.scales:
         name = str(node.target)
         if name not in result.outputs:
-            kept = np.flatnonzero(analysis.keeps(analysis.values[node].ids))
+            kept = outputs.get(node)
+            if kept is None:
+                kept = np.flatnonzero(analysis.keeps(analysis.values[node].ids))
             part = module.get_submodule(name)
             part.num_features = len(kept)  # type: ignore[assignment]
             for key, tensor in (*part.named_parameters(), *part.named_buffers()):
@@ -72,16 +79,22 @@ def cut(analysis: Analysis) -> Cut:
     for node in analysis.flattened:
         if node.target in RESHAPES:  # to a width that is now another
             node.op, node.target, node.args, node.kwargs = "call_function", torch.flatten, (node.args[0], 1), {}
+    widen(analysis, narrowed)
+    result.widened = {str(one.chain[0].target): one.width for one in narrowed}
     return result
 
 
-def _cut_mixer(analysis: Analysis, mixer: Mixer, result: Cut) -> None:
+def _cut_mixer(
+    analysis: Analysis, mixer: Mixer, result: Cut, inputs: IntArray | None, outputs: IntArray | None
+) -> None:
+    """Keep the given channels, or all that live."""
     name = str(mixer.node.target)
     part = analysis.traced.module.get_submodule(name)
     if name in result.outputs:
         return
     stays = analysis.keeps(mixer.source.ids)
-    inputs, outputs = np.flatnonzero(stays), np.flatnonzero(analysis.keeps(mixer.result.ids))
+    inputs = np.flatnonzero(stays) if inputs is None else inputs
+    outputs = np.flatnonzero(analysis.keeps(mixer.result.ids)) if outputs is None else outputs
     constants = mixer.source.constants
     read = mixer.reads[outputs].any(0)
     gone = np.flatnonzero(~stays & read & np.isfinite(constants) & (constants != 0))
