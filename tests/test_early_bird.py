@@ -80,6 +80,14 @@ def test_the_search_trains_as_it_was_told(settings: dict[str, Any], changes: dic
     assert not np.array_equal(ticket.weights.vector, plain.weights.vector)
 
 
+def test_one_threshold_for_each_layer_keeps_the_same_share_of_each() -> None:
+    searched = problem()
+    ticket = EarlyBird(criterion="large_final", scope="layer").search(searched)
+    space, kept = searched.space, searched.space.counts(ticket.mask)
+    assert kept.sum() == searched.n_kept
+    assert np.abs(kept - 0.5 * space.sizes).max() <= 1
+
+
 def test_a_drawn_ticket_goes_on_from_the_draw_without_its_dead_channels() -> None:
     searched = problem()
     ticket = EarlyBird(every="3step", threshold=1.0, start="draw").search(searched)

@@ -19,7 +19,7 @@ from pydantic import Field
 from ticketsearch.criteria import OF_TRAINED, trained_scores
 from ticketsearch.errors import InvalidValue
 from ticketsearch.problem import MaskProblem
-from ticketsearch.strategies.options import Fraction, PruningOptions
+from ticketsearch.strategies.options import Fraction, PruningOptions, best_within
 from ticketsearch.strategies.stability import Stability
 from ticketsearch.tickets import Ticket
 
@@ -44,6 +44,8 @@ class EarlyBird(PruningOptions):
             channels, ``normalised`` for weights.
         every: how often a mask is drawn; default 50 times in the training, for channels each epoch, as published, and
             ten times at least (scales all start at one: masks of the first steps agree without meaning anything).
+        scope: ``global``: one threshold for all layers, as published; ``layer``: the same density in each, for criteria
+            whose scores differ in size from layer to layer, as those of weights do.
         start: the ticket starts from the ``init`` weights, or goes on from the ``draw``.
         mask_1: what kept weights start from; see :mod:`ticketsearch.actions`.
         mask_0: what pruned weights are held at.
@@ -57,6 +59,7 @@ class EarlyBird(PruningOptions):
     threshold: Fraction | None = None
     distance: Literal["normalised", "raw"] | None = None
     every: int | str | None = None
+    scope: Literal["global", "layer"] = "global"
     start: Literal["init", "draw"] = "init"
     scale_l1: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     precision: Annotated[int, Field(ge=2, le=16)] | None = None
@@ -84,7 +87,7 @@ class EarlyBird(PruningOptions):
         for snapshot in problem.train(recipe=recipe, every=every):
             last = snapshot
             scores = trained_scores(criterion, problem.units, initial, snapshot.weights)
-            newest = problem.space.top(scores, problem.n_kept)
+            newest = best_within(problem, scores, self.scope)
             if settled := stability.settled(newest):
                 break
         assert last is not None  # a training takes at least one step, and its last step gives a snapshot

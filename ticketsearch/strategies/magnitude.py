@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ticketsearch.criteria import CriterionScores
-from ticketsearch.densities import layer_counts
-from ticketsearch.masks import top_per_layer
 from ticketsearch.problem import MaskProblem
-from ticketsearch.strategies.options import PruningOptions
+from ticketsearch.strategies.options import PruningOptions, best_within
 from ticketsearch.tickets import Ticket
 
 
@@ -35,9 +33,6 @@ class Magnitude(PruningOptions):
         """Spends one training of the full recipe, or what the budget has of it."""
         criteria = CriterionScores(problem, self.recipe(problem), reserve=0.0)
         scores = criteria(self.criterion)
-        if self.scope == "global":
-            mask = problem.space.top(scores, problem.n_kept)
-        else:
-            mask = top_per_layer(scores, layer_counts("uniform", problem.space, problem.n_kept), problem.space)
+        mask = best_within(problem, scores, self.scope)
         ticket = self.ticket(problem, mask, problem.initial_weights(), criteria.final)
         return replace(ticket, scores=scores)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from ticketsearch.actions import act, check_actions
 from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.criteria import check_criterion
+from ticketsearch.densities import layer_counts
 from ticketsearch.encodings import MIXTURE, Encoding, check_encoding, make_encoding
 from ticketsearch.errors import InvalidValue
+from ticketsearch.masks import top_per_layer
 from ticketsearch.problem import MaskProblem
 from ticketsearch.recipe import Recipe
 from ticketsearch.tickets import Ticket, Weights
@@ -19,6 +23,13 @@ from ticketsearch.tickets import Ticket, Weights
 EncodingName = Literal["swap", "layer-density", "criterion-mixture", "seeded"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """A number in (0, 1]."""
+
+
+def best_within(problem: MaskProblem, scores: npt.NDArray[np.floating[Any]], scope: str) -> BoolArray:
+    """The mask of the highest of ``(U,)`` scores: of all (``global``), or at one density in each layer (``layer``)."""
+    if scope == "global":
+        return problem.space.top(scores, problem.n_kept)
+    return top_per_layer(scores, layer_counts("uniform", problem.space, problem.n_kept), problem.space)
 
 
 @dataclass(frozen=True)
