@@ -248,13 +248,23 @@ def planned(study: Study) -> list[Item]:
                         task.name, task.settings, sparsity, seed, grid.budget, grid.fidelity, grid.granularity
                     )
                 )
-    return list({_identity(item): item for item in items}.values())
+    parameters: dict[str, Any] = {}
+
+    def identity(item: Item) -> str:
+        """The same for items that are the same work, however their settings are written."""
+        values = dict(vars(item))
+        if isinstance(item, Planned):
+            written = json.dumps([item.strategy, item.settings], sort_keys=True, default=str)
+            if written not in parameters:  # looked up once a strategy, not once a run
+                parameters[written] = _parameters(item)
+            values["settings"] = parameters[written]
+        return json.dumps([type(item).__name__, values], sort_keys=True, default=str)
+
+    return list({identity(item): item for item in items}.values())
 
 
-def _identity(item: Item) -> str:
-    """The same for items that are the same work, however their settings are written."""
-    values = dict(vars(item))
-    if isinstance(item, Planned):
-        with suppress(PluginError):
-            values["settings"] = parameters_of(make_strategy(item.strategy, item.settings))
-    return json.dumps([type(item).__name__, values], sort_keys=True, default=str)
+def _parameters(item: Planned) -> Any:
+    try:
+        return parameters_of(make_strategy(item.strategy, item.settings))
+    except PluginError:
+        return item.settings

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import FrameType
@@ -84,8 +84,12 @@ def _guarded(seconds: float) -> Iterator[None]:
 
 def available(group: str) -> list[Plugin]:
     """Everything registered in a group, sorted by name; imports none of it."""
+    return _plugins(entry_points(group=group))
+
+
+def _plugins(points: Iterable[EntryPoint]) -> list[Plugin]:
     found: dict[tuple[str, str], Plugin] = {}
-    for point in entry_points(group=group):
+    for point in points:
         distribution = point.dist.name if point.dist else "unknown"
         version = point.dist.version if point.dist else "unknown"
         found[point.name, distribution] = Plugin(point.name, point.value, distribution, version, point)
@@ -99,13 +103,13 @@ def find(group: str, name: str) -> Plugin:
         UnknownName: nobody registered it.
         PluginError: two distributions did.
     """
-    plugins = available(group)
     distribution, _, bare = name.rpartition(":")
-    matches = [p for p in plugins if p.name == bare and distribution in ("", p.distribution)]
+    points = entry_points(group=group)
+    matches = [p for p in _plugins(points.select(name=bare)) if distribution in ("", p.distribution)]
     if not matches:
-        raise UnknownName(KIND[group], name, {p.name for p in plugins})
+        raise UnknownName(KIND[group], name, points.names)
     if len(matches) > 1:
-        choices = " or ".join(f"{p.distribution}:{p.name}" for p in matches)
+        choices = " or ".join(p.qualified for p in matches)
         raise PluginError(f"{KIND[group]} {name!r} is registered twice; say {choices}")
     return matches[0]
 
