@@ -28,6 +28,7 @@ from ticketsearch.cli import main
 from ticketsearch.cli.options import parse_settings
 from ticketsearch.cost import parse_epochs, parse_seconds, parse_steps
 from ticketsearch.errors import BudgetExhausted, StrategyError, TicketsearchError, UsageError
+from ticketsearch.report.commands import _is_toml
 from ticketsearch.seeds import parse_seeds
 from ticketsearch.strategy import make_strategy, parameters_of
 from ticketsearch.study import planned, read_study
@@ -97,6 +98,18 @@ def test_settings_of_every_strategy(name: str, data: st.DataObject) -> None:
     assert json.loads(json.dumps(parameters, allow_nan=False)) == parameters  # a spec can be made of it
     assert parameters_of(make_strategy(name, parameters)) == parameters
     assert set(parsed) <= set(parameters)
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 2000, "{a = " * 2000], ids=["digits", "lists", "tables"])
+def test_what_python_cannot_read_is_an_error(tmp_path: Path, text: str) -> None:
+    """It reads no integer of more than 4,300 digits and no lists a thousand deep."""
+    assert parse_settings([f"rounds={text}"]) == {"rounds": text.strip()}
+    with pytest.raises(UsageError, match="strategy 'imp': rounds = "):
+        make_strategy("imp", {"rounds": text})
+    (tmp_path / "study.toml").write_text(f"seeds = {text}")
+    with pytest.raises(UsageError, match=r"study\.toml is not TOML"):
+        read_study(tmp_path / "study.toml")
+    assert _is_toml(text.strip()) is False
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

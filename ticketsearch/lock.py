@@ -73,7 +73,7 @@ def _locked(descriptor: int) -> bool:
 def _holder(descriptor: int) -> str:
     """Who holds the lock, in words; it writes its name only after it has it."""
     for _ in range(50):
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             found = json.loads(os.pread(descriptor, 1000, 0))
             return f"process {found['pid']} on {found['host']} since {found['since']}"
         time.sleep(0.01)

@@ -142,7 +142,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
         raise NotARun(f"study {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # more digits or brackets than Python reads, too
         raise InvalidValue(f"study {path} is not TOML: {error}") from error
     grids = document.pop("grid", [{}])
     shared = {key: document.pop(key) for key in list(document) if key in Grid.model_fields}

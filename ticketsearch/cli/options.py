@@ -65,7 +65,7 @@ def parse_settings(pairs: list[str], option: str = "--set") -> dict[str, Any]:
         if key.strip() in settings:
             raise InvalidValue(f"{option} {key.strip()!r} is given twice")
         value: Any = text.strip()
-        with contextlib.suppress(tomllib.TOMLDecodeError):
+        with contextlib.suppress(ValueError, RecursionError):  # not TOML, or more digits or brackets than Python reads
             parsed = tomllib.loads(f"value = {text}")
             value = parsed["value"] if len(parsed) == 1 else value
         settings[key.strip()] = None if value == "none" else value

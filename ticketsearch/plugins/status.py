@@ -121,7 +121,7 @@ def _read_memory() -> dict[str, Fault | None]:
     try:
         stored = json.loads(_memory_file().read_text())
         return {key: Fault(*value) if value else None for key, value in stored.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

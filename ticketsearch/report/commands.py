@@ -81,6 +81,6 @@ def _is_toml(text: str) -> bool:
     """Whether a text would be read as something else than itself."""
     try:
         tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text != text.strip()
     return True
