@@ -187,7 +187,7 @@ def driver(address: str, work: Workload, bits: int, count: int, rounds: int) -> 
         for index in range(1 + rounds):
             masks = random_masks(problem.space, 0.9, count, stream(index, "driver"))
             own = parts if index else {}  # the first round warms up
-            priced = partial(Pricing(problem.space).evaluation, examples=1, measured=1)
+            priced = partial(Pricing(problem.space).evaluations, examples=1, measured=1)
             packed = pack(masks)
 
             def record(name: str, action: Callable[[], object], own: dict[str, list[float]] = own) -> None:
@@ -195,12 +195,12 @@ def driver(address: str, work: Workload, bits: int, count: int, rounds: int) -> 
 
             record("in all", partial(problem.evaluate, masks))
             record("digest", partial(of_each, digest, masks))
-            record("price", partial(of_each, priced, masks))
+            record("price", partial(priced, masks))
             record("pack", partial(pack, masks))
             record("send and answer", partial(exchange, problem, packed))
             with Ledger(Path(folder) / f"{index}.sqlite") as alone:
-                trials = [Trial(number, "evaluate", f"{number:016x}", 100, "complete", 0.5, 0.5, "", Cost(), Cost())
-                          for number in range(count)]  # fmt: skip
+                trials = [Trial(number, "evaluate", f"{number:016x}", 100, "complete", 0.5, 0.5, "",
+                                Cost(number), Cost(number + 1)) for number in range(count)]  # fmt: skip
                 record("ledger", partial(alone.append, trials))
     medians = {name: statistics.median(values) for name, values in parts.items()}
     whole = medians["in all"]

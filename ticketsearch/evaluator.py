@@ -69,7 +69,7 @@ class Evaluator:
 
     def _evaluate_slab(self, masks: BoolArray, keys: list[tuple[str, int]], steps: int) -> None:
         """Charge, run (or replay) and record masks none of which is known."""
-        prices = [self._price(mask, steps) for mask in self._session.units.expand(masks)]
+        prices = self._prices(self._session.units.expand(masks), steps)
         questions: list[Question] = [("evaluate", *key) for key in keys]
         before = self._session.meter.spent
         self._session.meter.charge(sum(prices, Cost()))
@@ -113,9 +113,9 @@ class Evaluator:
         if self._free_calls > FREE_CALLS and self._free_masks > FREE_MASKS:
             raise SearchStalled(f"the last {self._free_masks} masks asked for were scored already: nothing new to find")
 
-    def _price(self, mask: BoolArray, steps: int) -> Cost:
+    def _prices(self, masks: BoolArray, steps: int) -> list[Cost]:
         session = self._session
-        return session.pricing.evaluation(mask, steps * session.recipe.batch_size, len(session.validation.labels))
+        return session.pricing.evaluations(masks, steps * session.recipe.batch_size, len(session.validation.labels))
 
 
 def _in_a_row(rows: list[int]) -> bool:

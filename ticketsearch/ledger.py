@@ -18,12 +18,14 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
+
+from pydantic_core import to_json
 
 from ticketsearch.cost import Cost
 from ticketsearch.errors import CorruptRun, StorageError
@@ -150,9 +152,11 @@ class Ledger:
             CorruptRun: another process has written to the file.
             StorageError: the disk is full.
         """
+        costs = {cost for trial in trials for cost in (trial.before, trial.after)}  # one's after is the next's before
+        texts = {cost: to_json(vars(cost)).decode() for cost in costs}
         rows, seal = [], self._seal
         for trial in trials:
-            row = _row(trial)
+            row = _row(trial, texts)
             seal = _sealed(seal, row)
             rows.append((*row, seal))
         self._commit("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -259,11 +263,11 @@ def _record(connection: sqlite3.Connection) -> Record:
     return Record(trials, (ended[0][0], Cost(**json.loads(ended[0][1]))) if ended else None, seal)
 
 
-def _row(trial: Trial) -> tuple[object, ...]:
+def _row(trial: Trial, texts: Mapping[Cost, str]) -> tuple[object, ...]:
     return (
         trial.number, trial.kind, trial.mask, trial.fidelity, trial.state,
         None if trial.score is None else float(trial.score), None if trial.loss is None else float(trial.loss),
-        trial.reason, json.dumps(vars(trial.before)), json.dumps(vars(trial.after)),
+        trial.reason, texts[trial.before], texts[trial.after],
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ changes masks here respects it.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,12 +33,12 @@ class Layer:
     offset: int
     uses: int = 1
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of weights."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
-    @property
+    @cached_property
     def span(self) -> slice:
         """Where the layer lies in the vector."""
         return slice(self.offset, self.offset + self.size)
@@ -85,9 +86,9 @@ class MaskSpace:
 
     def counts(self, masks: BoolArray) -> IntArray:
         """Kept weights per layer, ``(..., D) -> (..., L)``."""
-        if masks.ndim > 1:
-            return np.stack([self.counts(mask) for mask in masks])
-        return np.array([np.count_nonzero(masks[layer.span]) for layer in self.layers], dtype=np.int64)
+        rows = masks.reshape(-1, self.size)
+        counts = [[np.count_nonzero(row[layer.span]) for layer in self.layers] for row in rows]
+        return np.array(counts, dtype=np.int64).reshape(*masks.shape[:-1], len(self.layers))
 
     def n_kept(self, sparsity: float) -> int:
         """How many units a mask of this sparsity keeps; every layer must be able to keep one.
@@ -215,9 +216,9 @@ class MaskSpace:
             child[rng.choice(only_one, only_one.size // 2, replace=False, shuffle=False)] = True
         return child
 
-    def flops_per_layer(self, mask: BoolArray | None = None) -> IntArray:
-        """Multiply-adds x 2 of one forward pass of an example, ``(L,)``: all weights, or a mask's kept ones."""
-        counts = self.sizes if mask is None else self.counts(mask)
+    def flops_per_layer(self, masks: BoolArray | None = None) -> IntArray:
+        """Multiply-adds x 2 of one forward pass of an example, ``(..., L)``: all weights, or the masks' kept ones."""
+        counts = self.sizes if masks is None else self.counts(masks)
         return 2 * counts * self._uses
 
     def flops_per_example(self, mask: BoolArray | None = None) -> int:

@@ -22,19 +22,20 @@ class Pricing:
 
     def training(self, mask: BoolArray, examples: int) -> Cost:
         """Forward and backward passes; a backward pass makes two products for each one of the forward pass."""
-        return Cost(train_examples=examples) + self._flops(mask, 3 * examples)
+        return self._prices(mask[None], examples, 0)[0]
 
     def forward(self, mask: BoolArray, examples: int) -> Cost:
         """Forward passes only."""
-        return Cost(forward_examples=examples) + self._flops(mask, examples)
+        return self._prices(mask[None], 0, examples)[0]
 
-    def evaluation(self, mask: BoolArray, examples: int, measured: int) -> Cost:
-        """A short training over ``examples`` and the measurement of ``measured``; the mask is counted once."""
-        counts = Cost(train_examples=examples, forward_examples=measured, trainings=int(examples > 0))
-        return counts + self._flops(mask, 3 * examples + measured)
+    def evaluations(self, masks: BoolArray, examples: int, measured: int) -> list[Cost]:
+        """Of each mask a short training over ``examples`` and the measurement of ``measured``."""
+        return self._prices(masks, examples, measured, trainings=int(examples > 0))
 
-    def _flops(self, mask: BoolArray, passes: int) -> Cost:
-        return Cost(
-            dense_flops=passes * self.space.flops_per_example(),
-            sparse_flops=passes * self.space.flops_per_example(mask),
-        )
+    def _prices(self, masks: BoolArray, trained: int, forward: int, trainings: int = 0) -> list[Cost]:
+        passes = 3 * trained + forward
+        dense = passes * self.space.flops_per_example()
+        return [
+            Cost(trained, forward, dense, passes * flops, trainings)
+            for flops in self.space.flops_per_layer(masks).sum(-1).tolist()
+        ]
