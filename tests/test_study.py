@@ -126,6 +126,19 @@ def test_a_failure_is_a_record_and_is_tried_again(tmp_path: Path, monkeypatch: p
     assert read_failures(tmp_path / "out") == []
 
 
+def test_a_damaged_record_of_failures_is_named_and_left(tmp_path: Path) -> None:
+    plan = study(tmp_path / "out", strategies=[FAILING])
+    compute(plan)
+    path = tmp_path / "out" / "failures.json"
+    damaged = path.read_bytes().replace(b"budget is", b"budget was", 1)
+    path.write_bytes(damaged)
+    before = sorted((tmp_path / "out").rglob("*"))
+    with pytest.raises(CorruptRun, match=r"failures\.json is damaged: .*; move it away"):
+        compute(plan)
+    assert path.read_bytes() == damaged
+    assert sorted((tmp_path / "out").rglob("*")) == before
+
+
 def test_a_fault_in_one_run_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Magnitude.search
 

@@ -268,11 +268,11 @@ def _parsed(kind: type[Record], path: Path, text: bytes) -> Record:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CorruptRun(f"{path} is damaged: it is not JSON: {error}") from error
+        raise _damaged(path, f"it is not JSON: {error}") from error
     if not isinstance(content, dict) or DIGEST not in content:
-        raise CorruptRun(f"{path} is damaged: it lacks its {DIGEST}")
+        raise _damaged(path, f"it lacks its {DIGEST}")
     if content.pop(DIGEST) != _digest(content):
-        raise CorruptRun(f"{path} is damaged: its content does not match its {DIGEST}")
+        raise _damaged(path, f"its content does not match its {DIGEST}")
     return _validated(kind, path, json.dumps(content))
 
 
@@ -282,7 +282,11 @@ def _validated(kind: type[Record], path: Path, text: str | bytes) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise CorruptRun(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise _damaged(path, f"{where}: {first['msg']}") from error
+
+
+def _damaged(path: Path, how: str) -> CorruptRun:
+    return CorruptRun(f"{path} is damaged: {how}; move it away and run the same command again")
 
 
 def _digest(content: object) -> str:

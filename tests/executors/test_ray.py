@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ticketsearch.engine import Job, Measures, batch_indices, make_engine
 from ticketsearch.errors import ClusterError
 from ticketsearch.executors import chunks, fleet
 from ticketsearch.executors.chunks import RayEngine
+from ticketsearch.executors.cluster import connected
 from ticketsearch.executors.studies import compute
 from ticketsearch.executors.work import Finished
 from ticketsearch.ledger import Ledger, read_record
@@ -111,6 +113,16 @@ def essence(result: Any) -> Any:
         return [without(part) for part in value] if isinstance(value, list) else value
 
     return without(result.model_dump(exclude={"run", "ticket", "machine"}))
+
+
+def test_a_connection_leaves_the_process_as_it_was(nodes: Nodes) -> None:
+    """Before the others: those share a connection."""
+    before = signal.getsignal(signal.SIGTERM)
+    with connected(nodes.address) as ray:
+        assert ray.is_initialized()
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert not ray.is_initialized()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_scores_are_the_local_ones_whatever_the_chunks(workers: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from types import ModuleType
@@ -52,11 +54,23 @@ def connected(address: str | None) -> Iterator[ModuleType]:
         if ray.is_initialized():
             yield ray
             return
-        _connect(ray, address)
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
+        with _own_sigterm():
+            _connect(ray, address)
+            try:
+                yield ray
+            finally:
+                ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray handles SIGTERM from its start on; after the block the process does again what it did before."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _connect(ray: ModuleType, address: str | None) -> None:

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
+from ticketsearch.errors import InvalidValue, NotARun
 from ticketsearch.executors import check_executor
 from ticketsearch.executors.local import on_this_machine
 from ticketsearch.executors.work import Common, Finished
@@ -43,6 +43,7 @@ def compute(
 
     Raises:
         NotARun: ``out`` cannot hold runs.
+        CorruptRun: its record of failures is damaged.
         ClusterError: there is no Ray cluster, or it does not share ``out``.
     """
     if jobs is not None and jobs < 1:
@@ -54,6 +55,7 @@ def compute(
         (out / MARKER).touch()
     except OSError as error:
         raise NotARun(f"no folder can be made at --out {out}: {error.strerror}") from error
+    read_failures(out)  # a damaged record is named before hours of work, not after
     common = Common(study.out, study.device, study.engine, data_root, download)
     if study.executor == "local":
         coming = on_this_machine(items, replace(common, jobs=jobs or 1))
@@ -75,11 +77,7 @@ def _keep_failures(out: Path, finished: Sequence[Finished]) -> None:
     """``failures.json``, for the report: what failed when last tried, also in other studies of this folder."""
     now = [_failure(one) for one in finished]
     tried = {_identity(failure) for failure in now}
-    try:
-        before = read_failures(out)
-    except CorruptRun:  # only a note of what to try again
-        before = []
-    failed = [failure for failure in before if _identity(failure) not in tried]
+    failed = [failure for failure in read_failures(out) if _identity(failure) not in tried]
     failed += [failure for failure, one in zip(now, finished, strict=True) if one.result is None]
     path = out / FAILURES
     if failed:
