@@ -1,10 +1,9 @@
-"""Which channels of a graph are dead: constants forwards, readers backwards, ties between.
+"""What a graph does with its channels: identities and constants, forwards from the inputs.
 
 Every tensor with a batch dimension has channels, its dimension 1. A channel is an identity; operations that treat each
-channel by itself hand identities on, sums and products tie those of their operands together (union-find), and only
-convolutions and linear layers, the *mixers*, read one channel to write another. A class of tied channels can be removed
-exactly if every mixer that reads one of them has zero weights there in all rows that live, or finds a constant there
-which it can take into its bias. Life spreads backwards from the output, to a fixed point.
+channel by itself hand identities on, sums and products tie those of their operands together, and only convolutions and
+linear layers, the *mixers*, read one channel to write another. Which can go is :mod:`ticketsearch.compaction.classes`'s
+to say.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
+from ticketsearch.compaction.classes import Classes, Mixer, Value
 from ticketsearch.compaction.operations import (
     CONVOLUTIONS,
     EACH_FUNCTION,
@@ -41,25 +41,6 @@ from ticketsearch.compaction.operations import (
 from ticketsearch.compaction.tracing import PLAIN, SHAPE, UNSAFE, Traced
 
 
-@dataclass(frozen=True, eq=False)
-class Value:
-    """The channels of a tensor: their identities ``(C,)``, and their constants ``(C,)``, NaN where they vary."""
-
-    ids: IntArray
-    constants: ScoreArray
-
-
-@dataclass(frozen=True, eq=False)
-class Mixer:
-    """A call of a convolution or linear layer: ``reads`` is ``(O, C)``, where a weight is not zero."""
-
-    node: fx.Node
-    source: Value
-    result: Value
-    reads: BoolArray
-    folds: bool
-
-
 @dataclass(eq=False)
 class Analysis:
     """What is known of a graph.
@@ -68,7 +49,6 @@ class Analysis:
         values: of every node whose tensor has channels.
         mixers: in order.
         scales: calls of batch normalisation, in order.
-        live: ``(identities,)``, whether a channel's class stays; by root.
         flattened: calls that make all but the batch dimension one.
         repeated: modules that are called more than once.
     """
@@ -82,9 +62,7 @@ class Analysis:
     flattened: list[fx.Node] = field(default_factory=list)
     repeated: set[object] = field(default_factory=set)
     _unknown: dict[str, list[int]] = field(default_factory=dict)
-    live: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    _parents: list[int] = field(default_factory=list)
-    _fixed: list[IntArray] = field(default_factory=list)
+    _classes: Classes = field(default_factory=Classes)
 
     def run(self) -> Analysis:
         """Analyse; returns itself."""
@@ -96,16 +74,16 @@ class Analysis:
             value = self._visit(node)
             if value is not None and node.meta.get(UNSAFE):
                 value = Value(value.ids, np.full(value.ids.size, np.nan))
-                self._fix(value.ids)
+                self._classes.fix(value.ids)
             if value is not None:
                 self.values[node] = value
         self._tie_repeated()
-        self._spread()
+        self._classes.spread(self.mixers, [value.ids for value in self.values.values()])
         return self
 
     def keeps(self, ids: IntArray) -> BoolArray:
         """Whether the channels stay, ``(C,)``."""
-        return self.live[self._roots[ids]]
+        return self._classes.keeps(ids)
 
     def zero_branch(self) -> tuple[fx.Node, fx.Node] | None:
         """A sum and its operand that is all there is: the other one is zero throughout."""
@@ -198,11 +176,11 @@ class Analysis:
             rows = slice(group * per_group, (group + 1) * per_group)
             reads[rows, group * width : (group + 1) * width] = open_[rows]
         constants = self._mixed_constants(name, part, source, reads, folds and name not in self.repeated)
-        result = Value(self._fresh(outputs), constants)
+        result = Value(self._classes.fresh(outputs), constants)
         if groups > 1:  # a group goes as a whole
             for group in range(groups):
                 own = source.ids[group * width : (group + 1) * width]
-                self._tie(np.concatenate([own, result.ids[group * per_group : (group + 1) * per_group]]))
+                self._classes.tie(np.concatenate([own, result.ids[group * per_group : (group + 1) * per_group]]))
         self.mixers.append(Mixer(node, source, result, reads, folds and name not in self.repeated and groups == 1))
         return result
 
@@ -265,7 +243,7 @@ class Analysis:
             return None
         a, b = (self.values[other] for other in tensors)
         for pair in zip(a.ids, b.ids, strict=True):
-            self._tie(np.array(pair))
+            self._classes.tie(np.array(pair))
         thin = (shapes[0][0], shapes[0][1], *([1] * (len(shapes[0]) - 2)))
         known = np.isfinite(a.constants) & np.isfinite(b.constants)
         given = {other: self._filled(np.where(known, self.values[other].constants, 1.0), thin) for other in tensors}
@@ -304,7 +282,7 @@ class Analysis:
             return None
         low, high = pads[2 * (rank - 2) :][:2]
         value = np.nan if self.training and fill else float(fill)
-        ids = [self._fresh(low), source.ids, self._fresh(high)]
+        ids = [self._classes.fresh(low), source.ids, self._classes.fresh(high)]
         return Value(np.concatenate(ids), np.pad(source.constants, (low, high), constant_values=value))
 
     def _is_safe_size(self, node: fx.Node) -> bool:
@@ -342,8 +320,8 @@ class Analysis:
         shape = node.meta.get(SHAPE)
         if shape is None or len(shape) < 2:
             return None
-        value = Value(self._fresh(shape[1]), np.full(shape[1], np.nan))
-        self._fix(value.ids)
+        value = Value(self._classes.fresh(shape[1]), np.full(shape[1], np.nan))
+        self._classes.fix(value.ids)
         return value
 
     def _filled(self, constants: ScoreArray, shape: tuple[int, ...]) -> Tensor:
@@ -391,31 +369,11 @@ class Analysis:
                 users.setdefault(id(found), set()).add(f"the graph's {node.target}")
         return {name for names in users.values() if len(names) > 1 for name in names}
 
-    # -- ties and life ------------------------------------------------------------------------------------------------
-
-    def _fresh(self, count: int) -> IntArray:
-        first = len(self._parents)
-        self._parents.extend(range(first, first + count))
-        return np.arange(first, first + count, dtype=np.int64)
-
-    def _find(self, one: int) -> int:
-        parents = self._parents
-        while parents[one] != one:
-            parents[one] = parents[parents[one]]
-            one = parents[one]
-        return one
-
-    def _tie(self, ids: IntArray) -> None:
-        root = self._find(int(ids[0]))
-        for one in ids[1:]:
-            self._parents[self._find(int(one))] = root
-
-    def _fix(self, ids: IntArray) -> None:
-        self._fixed.append(ids)
+    # -- ties ---------------------------------------------------------------------------------------------------------
 
     def _fix_node(self, node: fx.Node) -> None:
         if node in self.values:
-            self._fix(self.values[node].ids)
+            self._classes.fix(self.values[node].ids)
 
     def _tie_repeated(self) -> None:
         """A layer that is called twice is cut once."""
@@ -426,34 +384,7 @@ class Analysis:
             for other in nodes[1:]:
                 for a, b in ((nodes[0], other), (nodes[0].args[0], other.args[0])):
                     for pair in zip(self.values[a].ids, self.values[b].ids, strict=True):  # type: ignore[index]
-                        self._tie(np.array(pair))
-
-    def _spread(self) -> None:
-        """Life, backwards from what is fixed, until nothing changes; then every tensor keeps a channel at least."""
-        self._roots = np.array([self._find(one) for one in range(len(self._parents))], dtype=np.int64)
-        self.live = np.zeros(len(self._parents), dtype=bool)
-        for ids in self._fixed:
-            self.live[self._roots[ids]] = True
-        writing = dict.fromkeys(self.mixers, 0)  # outputs that lived when a mixer was last looked at
-        while True:
-            before = int(self.live.sum())
-            for mixer in reversed(self.mixers):
-                if (outputs := int(self.keeps(mixer.result.ids).sum())) > writing[mixer]:
-                    self.live[self._roots[mixer.source.ids[self._needed(mixer)]]] = True
-                    writing[mixer] = outputs
-            if int(self.live.sum()) > before:
-                continue
-            empty = next((v for v in self.values.values() if v.ids.size and not self.keeps(v.ids).any()), None)
-            if empty is None:
-                return
-            self.live[self._roots[empty.ids[0]]] = True
-
-    def _needed(self, mixer: Mixer) -> BoolArray:
-        """Inputs ``(C,)`` that a mixer cannot do without."""
-        read = np.asarray(mixer.reads[self.keeps(mixer.result.ids)].any(0), dtype=bool)
-        constants = mixer.source.constants
-        dispensable = (constants == 0) | (np.isfinite(constants) & mixer.folds)
-        return np.asarray(read & ~dispensable, dtype=bool)
+                        self._classes.tie(np.array(pair))
 
 
 def share_of(part: nn.Module, inputs: IntArray, constants: ScoreArray, width: int) -> ScoreArray:

@@ -11,7 +11,8 @@ from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import IntArray
-from ticketsearch.compaction.analysis import Analysis, Mixer, share_of
+from ticketsearch.compaction.analysis import Analysis, share_of
+from ticketsearch.compaction.classes import Mixer
 from ticketsearch.compaction.operations import RESHAPES, padding_of
 from ticketsearch.compaction.tracing import SHAPE, UNSAFE, Traced, in_place
 from ticketsearch.compaction.widening import narrowings, widen

@@ -16,7 +16,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import IntArray
-from ticketsearch.compaction.analysis import Analysis, Mixer
+from ticketsearch.compaction.analysis import Analysis
+from ticketsearch.compaction.classes import Mixer
 from ticketsearch.compaction.operations import SUMS, shape_of
 from ticketsearch.compaction.tracing import UNSAFE
 
