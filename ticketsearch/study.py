@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ticketsearch.controls import check_controls
 from ticketsearch.cost import parse_epochs, parse_steps
-from ticketsearch.errors import InvalidValue, NotARun, PluginError
+from ticketsearch.errors import InvalidValue, NotARun, PluginError, UsageError
 from ticketsearch.seeds import parse_seeds
 from ticketsearch.strategy import make_strategy, parameters_of
 from ticketsearch.units import default_sparsity, parse_granularity
@@ -162,20 +162,28 @@ def make_study(where: str, values: Mapping[str, Any]) -> Study:
     """
     try:
         study = Study.model_validate(values)
+        for grid in study.grids:
+            _check(grid)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise InvalidValue(f"{where}: {place}: {first['msg']}, not {first['input']!r}"[:500]) from error
-    for grid in study.grids:
-        parse_epochs(grid.budget)
-        parse_granularity(grid.granularity)
-        check_controls(tuple(grid.controls))
-        if grid.fidelity is not None:
-            parse_steps(grid.fidelity, 1, "fidelity")
-        for entry in grid.entries:
-            with suppress(PluginError):  # a broken plug-in is a row, not the end
-                make_strategy(entry.name, entry.settings)
+    except UsageError as error:
+        error.args = (f"{where}: {error}",)
+        raise
     return study
+
+
+def _check(grid: Grid) -> None:
+    """What types do not say."""
+    parse_epochs(grid.budget)
+    parse_granularity(grid.granularity)
+    check_controls(tuple(grid.controls))
+    if grid.fidelity is not None:
+        parse_steps(grid.fidelity, 1, "fidelity")
+    for entry in grid.entries:
+        with suppress(PluginError):  # a broken plug-in is a row, not the end
+            make_strategy(entry.name, entry.settings)
 
 
 @dataclass(frozen=True)
