@@ -111,7 +111,7 @@ def _scale(kind: type[datasets.CIFAR10]) -> tuple[tuple[float, ...], tuple[float
 # -- Fashion-MNIST ----------------------------------------------------------------------------------------------------
 
 
-def test_fashion_conv2_is_read_from_idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fashion_conv2_is_read_from_idx_files(tmp_path: Path) -> None:
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for part, count in (("train", 300), ("t10k", 40)):
@@ -120,9 +120,8 @@ def test_fashion_conv2_is_read_from_idx_files(tmp_path: Path, monkeypatch: pytes
         (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, count, 28, 28) + images.tobytes())
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + labels.tobytes())
         (raw / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(b""))
-    monkeypatch.setattr("ticketsearch.tasks.vision.VALIDATION_SIZE", 50)
     task = load_task("fashion-conv2", DataSource(tmp_path), {"epochs": 2, "augment": "crop-flip"})
-    assert (len(task.train.labels), len(task.validation.labels), len(task.test.labels)) == (250, 50, 40)
+    assert (len(task.train.labels), len(task.validation.labels), len(task.test.labels)) == (270, 30, 40)
     assert (task.recipe.steps, task.recipe.optimizer, task.recipe.learning_rate) == (8, "adam", 2e-4)
     np.testing.assert_allclose(task.test.inputs.numpy()[:, 0], (images / 255 - 0.2860) / 0.3530, atol=1e-5)
     assert task.augment is not None

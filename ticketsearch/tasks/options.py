@@ -89,10 +89,10 @@ def as_json(task: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def documented(factory: Callable[..., object]) -> tuple[str, dict[str, str]]:
-    """A factory's docstring before "Args:", and name -> text of each option there."""
-    text = inspect.cleandoc(factory.__doc__ or "")
-    before, _, section = text.partition("Args:\n")
+def documented(thing: object, heading: str = "Args") -> tuple[str, dict[str, str]]:
+    """A docstring before a heading like "Args", and name -> text of each entry under it."""
+    text = inspect.cleandoc(thing.__doc__ or "")
+    before, _, section = text.partition(f"{heading}:\n")
     section = re.split(r"\n(?=\S)", section, maxsplit=1)[0]
     entries = re.split(r"\n(?=\S)", inspect.cleandoc("\n" + section)) if section else []
     words = {}

@@ -33,7 +33,7 @@ def describe_strategy(name: str) -> dict[str, Any]:
     plugin = plugins.find(plugins.STRATEGIES, name)
     cls = plugin.load()
     plugins.require_strategy(cls, f"strategy {name!r} of {plugin.distribution} {plugin.version}")
-    summary, documented = _docstring(cls)
+    summary, words = documented(cls, "Attributes")
     module = sys.modules[cls.__module__]
     return {
         "name": plugin.name,
@@ -44,7 +44,7 @@ def describe_strategy(name: str) -> dict[str, Any]:
         "summary": summary,
         "about": inspect.cleandoc(module.__doc__ or ""),
         "spends": inspect.getdoc(cls.search) or "",
-        "options": _options(cls, documented),
+        "options": _options(cls, words),
         "calls": _calls(cls),
     }
 
@@ -91,20 +91,7 @@ def task_as_text(described: dict[str, Any]) -> str:
     return "\n".join(lines if described["options"] else [*lines, "  none"])
 
 
-def _docstring(cls: type) -> tuple[str, dict[str, str]]:
-    """The text before "Attributes:", and name -> text of each attribute there."""
-    text = inspect.cleandoc(cls.__doc__ or "")
-    before, _, section = text.partition("Attributes:\n")
-    entries = re.split(r"\n(?=\S)", inspect.cleandoc("\n" + section)) if section else []
-    documented = {}
-    for entry in entries:
-        name, colon, words = entry.strip().partition(":")
-        if colon and name.isidentifier():
-            documented[name] = " ".join(words.split())
-    return before.strip(), documented
-
-
-def _options(cls: Any, documented: dict[str, str]) -> list[dict[str, Any]]:
+def _options(cls: Any, words: dict[str, str]) -> list[dict[str, Any]]:
     try:
         hints = get_type_hints(cls)
     except Exception:  # an annotation that only its author's type checker can read
@@ -119,7 +106,7 @@ def _options(cls: Any, documented: dict[str, str]) -> list[dict[str, Any]]:
                     "name": field.name,
                     "type": _type_name(kind),
                     "default": list(default) if isinstance(default, tuple) else default,
-                    "doc": documented.get(field.name, ""),
+                    "doc": words.get(field.name, ""),
                 }
             )
     return options
