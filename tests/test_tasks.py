@@ -73,7 +73,7 @@ def test_a_search_on_mnist1d_ends_with_a_ticket_that_learned(tmp_path: Path) -> 
 
 def test_missing_images_are_named_with_the_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingData, match=r"MNIST.*--data-root or TICKETSEARCH_DATA.*--download"):
-        load_task("mnist-lenet", DataSource(tmp_path))
+        load_task("mnist-lenet", DataSource(str(tmp_path)))
     monkeypatch.setenv("TICKETSEARCH_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(MissingData, match="elsewhere"):
         load_task("fashion-lenet")

@@ -41,19 +41,20 @@ class DataSource:
         cache: folder of generated data; ``None`` = ``TICKETSEARCH_CACHE``, else the user's cache folder.
     """
 
-    root: Path | None = None
+    root: str | os.PathLike[str] | None = None
     download: bool = False
-    cache: Path | None = None
+    cache: str | os.PathLike[str] | None = None
 
     @property
     def cache_folder(self) -> Path:
         """Folder of generated data."""
-        return self.cache or Path(os.environ.get("TICKETSEARCH_CACHE") or platformdirs.user_cache_dir("ticketsearch"))
+        place = self.cache or os.environ.get("TICKETSEARCH_CACHE") or platformdirs.user_cache_dir("ticketsearch")
+        return Path(place)
 
     @property
     def data_folder(self) -> Path:
         """Folder of downloaded data sets."""
-        return self.root or Path(os.environ.get("TICKETSEARCH_DATA") or self.cache_folder / "data")
+        return Path(self.root or os.environ.get("TICKETSEARCH_DATA") or self.cache_folder / "data")
 
 
 @dataclass(frozen=True, eq=False)
