@@ -89,9 +89,11 @@ def available(group: str) -> list[Plugin]:
 
 def _plugins(points: Iterable[EntryPoint]) -> list[Plugin]:
     found: dict[tuple[str, str], Plugin] = {}
+    known: dict[int, tuple[str, str]] = {}
     for point in points:
-        distribution = point.dist.name if point.dist else "unknown"
-        version = point.dist.version if point.dist else "unknown"
+        if id(point.dist) not in known:  # each look at a distribution's name reads and parses its file
+            known[id(point.dist)] = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
+        distribution, version = known[id(point.dist)]
         found[point.name, distribution] = Plugin(point.name, point.value, distribution, version, point)
     return [found[key] for key in sorted(found)]
 
