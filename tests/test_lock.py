@@ -133,7 +133,7 @@ def test_without_locks_on_the_file_system_nobody_is_kept_out(tmp_path: Path, mon
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with only_writer(tmp_path), only_writer(tmp_path):
-        pass
+        assert (tmp_path / LOCK).is_file()
 
 
 @pytest.mark.parametrize("content", ["", "{", "7", "[]", "{}"])
