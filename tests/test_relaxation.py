@@ -74,6 +74,22 @@ def test_a_penalty_and_a_rate_of_its_own_act(problem: MaskProblem) -> None:
     np.testing.assert_allclose(last(problem, zero, recipe=recipe).trained["w"], 1 - 10 * 0.05, rtol=1e-5)
 
 
+@pytest.mark.parametrize("slope", [float("nan"), float("inf")])
+def test_a_training_that_diverges_says_so_and_not_what_broke_of_it(problem: MaskProblem, slope: float) -> None:
+    """A penalty that is no number; and one that is, whose gradient is none: then nothing can be drawn any more."""
+
+    def drawn(trained: Tensors, _step: int, generator: torch.Generator) -> Tensor:
+        return trained["w"] * torch.bernoulli(torch.sigmoid(trained["w"]), generator=generator)
+
+    def penalty(trained: Tensors, _step: int) -> Tensor:
+        return trained["w"].sum() * slope if slope != slope else (0 * trained["w"]).sqrt().sum()
+
+    relaxation = Relaxation({"w": Trainable(problem.initial_weights().vector)}, drawn, penalty=penalty)
+    with pytest.raises(StrategyError, match=r"^training diverged before step \d+; lower the rate$"):
+        last(problem, relaxation)
+    assert [trial.state for trial in problem._session.journal._ledger] == ["failed"]
+
+
 def test_breaking_off_stops_paying(problem: MaskProblem) -> None:
     relaxation = Relaxation({"w": Trainable(problem.initial_weights().vector)}, identity)
     for snapshot in problem.train(relaxation=relaxation, every=7):

@@ -479,3 +479,8 @@ def test_a_budget_too_small_leaves_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="too small"):
         run(tmp_path / "runs", budget="0.1ep")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_too_long_for_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotARun, match=r"--out .{100} cannot be read: File name too long"):
+        run(tmp_path / ("a" * 5000))

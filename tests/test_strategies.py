@@ -199,9 +199,35 @@ def test_settings_that_do_not_fit_are_refused_by_name(
         make_strategy(name, settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("continuous-sparsification", "rate"), ("hard-concrete", "rate"), ("edge-popup", "learning_rate"),
+     ("supermask", "learning_rate"), ("supermask", "steepness"), ("hard-concrete", "pull"), ("ga", "tournament"),
+     ("synflow", "rounds")],
+)  # fmt: skip
+def test_what_no_computation_can_hold_is_refused(name: str, key: str) -> None:
+    with pytest.raises(InvalidValue, match=f"{key} = 1.*less than or equal to"):
+        make_strategy(name, {key: 10**12})
+
+
 def test_settings_are_read_as_the_type_they_are_for() -> None:
     ga = make_strategy("ga", {"population": "7", "mutation": "0.5", "criteria": ["snip"]})
     assert ga == Genetic(population=7, mutation=0.5, criteria=("snip",))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("ga", "population"), ("sa", "chains"), ("optuna", "batch"), ("random", "batch")]
+)
+def test_more_masks_than_the_budget_pays_for_are_not_drawn(name: str, size: str) -> None:
+    questions = []
+    for count in (100, 10**18):
+        problem = tiny.make_problem(20.0)
+        with contextlib.suppress(BudgetExhausted):
+            make_strategy(name, {size: count}).search(problem)
+        assert problem.remaining < problem.evaluation_cost()
+        questions.append([trial.question for trial in problem._session.journal._ledger])
+    assert questions[0] == questions[1]
+    assert 10 < len(questions[0]) < 100
 
 
 def test_random_search_tries_as_many_as_asked_or_affordable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate
 
 from ticketsearch.arrays import BoolArray, IntArray
@@ -44,14 +45,18 @@ class Evaluator:
         """Epochs of one evaluation."""
         return self.thirds(steps) / (3 * self._session.meter.train_size)
 
+    def affordable(self, steps: int) -> float:
+        """Evaluations that the rest of the budget pays for."""
+        unit = self.thirds(steps)
+        return self._session.meter.remaining_thirds // unit if unit else math.inf
+
     def evaluate(self, population: BoolArray, steps: int) -> list[Score]:
         """Score ``(P, U)`` masks of units; see :meth:`ticketsearch.MaskProblem.evaluate`."""
         keys = [(digest(mask), steps) for mask in population]
         new = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
         rows = sorted(new.values())
         self._count_call(0 if rows else len(keys))
-        unit, remaining = self.thirds(steps), self._session.meter.remaining_thirds
-        affordable = int(min(len(rows), remaining // unit if unit else len(rows)))
+        affordable = int(min(len(rows), self.affordable(steps)))
         rows, left = rows[:affordable], rows[affordable:]
         while rows:
             chosen, rows = rows[: self._slab()], rows[self._slab() :]

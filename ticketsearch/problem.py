@@ -156,6 +156,10 @@ class MaskProblem:
         """Epochs one evaluation costs."""
         return self._evaluator.epochs(self._steps(fidelity))
 
+    def worth_drawing(self, count: int, fidelity: int | None = None) -> int:
+        """``count`` masks, or as many as the budget still pays for and one more: the others would never be scored."""
+        return int(min(count, self._evaluator.affordable(self._steps(fidelity)) + 1))
+
     def steps_for(self, trainings: int, *, reserve: float = 0.0) -> int:
         """Steps each of several equal trainings may take: the full recipe, or less if the budget says so.
 

@@ -12,6 +12,9 @@ from typing import Literal
 
 from ticketsearch.errors import InvalidValue
 
+LARGEST_RATE = 1e30
+"""A learning rate beyond it is soon no float32."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -20,7 +23,7 @@ class Recipe:
     Attributes:
         steps: optimiser steps of a full training.
         batch_size: examples per step.
-        learning_rate: peak learning rate.
+        learning_rate: peak learning rate, at most :data:`LARGEST_RATE`.
         optimizer: ``"sgd"`` or ``"adam"``.
         momentum: of SGD.
         nesterov: Nesterov's momentum, of SGD.
@@ -59,7 +62,7 @@ class Recipe:
         checks = {
             "steps": self.steps >= 0,
             "batch_size": self.batch_size >= 1,
-            "learning_rate": math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            "learning_rate": 0 < self.learning_rate <= LARGEST_RATE,
             "optimizer": self.optimizer in ("sgd", "adam"),
             "momentum": 0 <= self.momentum < 1,
             "nesterov": not self.nesterov or self.momentum > 0,

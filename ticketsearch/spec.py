@@ -126,14 +126,16 @@ def task_of(spec: Spec, task: str | Task | None = None, source: DataSource | Non
 
 def checked_out(out: Path) -> Path:
     """``out``, if run folders may be made in it: it is new, empty, or holds runs already."""
-    if not out.exists():
-        return out
-    if not out.is_dir():
-        raise NotARun(f"--out {out} is a file; name a folder")
-    if (out / SPEC).is_file():
-        raise NotARun(f"--out {out} is a run itself; name the folder above it")
-    with os.scandir(out) as entries:
-        names = [entry.name for entry in entries]
+    try:
+        if not out.exists():
+            return out
+        if not out.is_dir():
+            raise NotARun(f"--out {out} is a file; name a folder")
+        if (out / SPEC).is_file():
+            raise NotARun(f"--out {out} is a run itself; name the folder above it")
+        names = os.listdir(out)
+    except OSError as error:
+        raise NotARun(f"--out {str(out)[:100]} cannot be read: {error.strerror}") from error
     if names and MARKER not in names and not any((out / name / SPEC).is_file() for name in names):
         raise NotARun(f"--out {out} exists, is not empty and holds no runs; name a new or an empty folder")
     return out

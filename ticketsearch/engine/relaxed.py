@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -87,7 +88,12 @@ class RelaxedTraining:
                 group["lr"] = float(self._job.rates[step]) * group["rate"]
             examples, position = self._job.batches[step], self._job.first_step + step
             chosen = torch.from_numpy(examples).to(self._device)
-            weights = relaxation.weights(self._values, step, self._generator)
+            try:
+                weights = relaxation.weights(self._values, step, self._generator)
+            except RuntimeError:  # of what is no number, PyTorch draws nothing
+                if all(bool(value.isfinite().all()) for value in self._values.values()):
+                    raise
+                return self._diverged()
             state = self._named(weights) | self._rest
             inputs = augmented(self._task, self._inputs[chosen], position, examples)
             with draws_at(position, examples, self._device):
@@ -96,6 +102,8 @@ class RelaxedTraining:
             total += float(loss.detach())
             if relaxation.penalty is not None:
                 loss = loss + relaxation.penalty(self._values, step)
+            if not math.isfinite(float(loss.detach())):  # what comes after would be computed with what is no number
+                return self._diverged()
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
@@ -104,6 +112,12 @@ class RelaxedTraining:
             vector = _array(relaxation.weights(self._values, last, self._generator))
         rest = np.concatenate([_array(part).reshape(-1) for part in self._rest.values()] or [np.zeros(0, np.float32)])
         return Weights(vector[None], rest[None]), mean, {name: _array(value) for name, value in self._values.items()}
+
+    def _diverged(self) -> Relaxed:
+        """As if trained to the end: no weight and no loss is a number."""
+        vector, rest = self._job.start.vector, self._job.start.rest
+        lost = Weights(np.full((1, vector.size), np.nan, np.float32), np.full((1, rest.size), np.nan, np.float32))
+        return lost, np.array([np.nan]), {name: _array(value) for name, value in self._values.items()}
 
     def _named(self, weights: Tensor) -> dict[str, Tensor]:
         return {name: part[0] for name, part in unflatten(weights[None], self._shapes).items()}

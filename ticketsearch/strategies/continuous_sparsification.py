@@ -19,6 +19,7 @@ from ticketsearch.arrays import FloatArray
 from ticketsearch.masks import top_n
 from ticketsearch.problem import MaskProblem
 from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.strategies.options import Rate, Steepness, Strength
 from ticketsearch.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ class ContinuousSparsification:
 
     rounds: Annotated[int, Field(ge=1)] = 1
     initial: float = 0.05
-    steepness: Annotated[float, Field(ge=1)] = 200.0
-    rate: Annotated[float, Field(gt=0)] = 10.0
-    pull: Annotated[float, Field(ge=0)] = 1.0
+    steepness: Steepness = 200.0
+    rate: Rate = 10.0
+    pull: Strength = 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""

@@ -8,16 +8,16 @@ Kaiming constant ``+- sqrt(2 / fan_in)``. The ticket starts from those constants
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import Field
 
 from ticketsearch.arrays import FloatArray
 from ticketsearch.densities import layer_counts
 from ticketsearch.masks import top_per_layer
 from ticketsearch.problem import MaskProblem
 from ticketsearch.relaxation import Relaxation, Tensors, Trainable
+from ticketsearch.strategies.options import Rate
 from ticketsearch.tickets import Ticket, Weights
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class EdgePopup:
 
     densities: Literal["uniform", "erk", "smart-ratio"] = "uniform"
     weights: Literal["signed-constant", "init"] = "signed-constant"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    learning_rate: Rate = 0.1
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe's length."""

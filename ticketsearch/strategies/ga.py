@@ -55,7 +55,7 @@ class Genetic(EncodingOptions):
     """
 
     population: Annotated[int, Field(ge=2)] = 24
-    tournament: Annotated[int, Field(ge=1)] = 3
+    tournament: Annotated[int, Field(ge=1, le=10_000)] = 3
     elite: Annotated[int, Field(ge=0)] = 2
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.7
     mutation: Fraction = 0.02
@@ -70,7 +70,7 @@ class Genetic(EncodingOptions):
         statistics.register("best", np.max)
         statistics.register("median", np.median)
         logbook = tools.Logbook()
-        population = [Individual(encoding.sample(rng)) for _ in range(self.population)]
+        population = [Individual(encoding.sample(rng)) for _ in range(problem.worth_drawing(self.population))]
         generation = 0
         while True:
             scores = problem.evaluate([encoding.decode(individual.genome) for individual in population])
@@ -79,7 +79,8 @@ class Genetic(EncodingOptions):
             best.update(population)
             logbook.record(gen=generation, trials=problem.trials, **statistics.compile(population))
             log.info("%s", logbook.stream)
-            population = self._breed([*population, *best[: self.elite]], toolbox, rng)
+            parents = [*population, *best[: self.elite]]
+            population = self._breed(parents, problem.worth_drawing(self.population), toolbox, rng)
             generation += 1
 
     def _toolbox(self, encoding: Encoding, rng: np.random.Generator) -> Any:
@@ -89,10 +90,12 @@ class Genetic(EncodingOptions):
         toolbox.register("select", tools.selTournament, tournsize=self.tournament)
         return toolbox
 
-    def _breed(self, parents: Sequence[Individual], toolbox: Any, rng: np.random.Generator) -> list[Individual]:
+    def _breed(
+        self, parents: Sequence[Individual], count: int, toolbox: Any, rng: np.random.Generator
+    ) -> list[Individual]:
         """One generation of children, every one of them mutated."""
         with fenced_globals(int(rng.integers(2**32))):
-            chosen = toolbox.select(parents, 2 * self.population)
+            chosen = toolbox.select(parents, 2 * count)
         children = []
         for mother, father in zip(chosen[::2], chosen[1::2], strict=True):
             mated = rng.random() < self.crossover

@@ -19,6 +19,7 @@ from ticketsearch.arrays import FloatArray
 from ticketsearch.masks import top_n
 from ticketsearch.problem import MaskProblem
 from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.strategies.options import Rate, Strength
 from ticketsearch.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class HardConcrete:
     """
 
     open: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    rate: Annotated[float, Field(gt=0)] = 30.0
-    pull: Annotated[float, Field(ge=0)] = 0.1
+    rate: Rate = 30.0
+    pull: Strength = 0.1
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe."""

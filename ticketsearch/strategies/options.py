@@ -23,6 +23,10 @@ from ticketsearch.tickets import Ticket, Weights
 EncodingName = Literal["swap", "layer-density", "criterion-mixture", "seeded"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """A number in (0, 1]."""
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+Strength = Annotated[float, Field(ge=0, le=1e6)]
+Steepness = Annotated[float, Field(ge=1, le=1e6)]
+"""Of relaxations: what is larger soon is no float32."""
 
 
 def best_within(problem: MaskProblem, scores: npt.NDArray[np.floating[Any]], scope: str) -> BoolArray:

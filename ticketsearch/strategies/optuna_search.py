@@ -65,7 +65,7 @@ class OptunaSearch(EncodingOptions):
             while True:
                 if self.sampler == "tpe" and len(study.get_trials(deepcopy=False)) >= 2 * self.history:
                     study = self._forgetful(study)
-                trials = [study.ask(unit) for _ in range(self.batch)]
+                trials = [study.ask(unit) for _ in range(problem.worth_drawing(self.batch))]
                 genomes = [np.array([trial.params[name] for name in unit]) for trial in trials]
                 scores = problem.evaluate([encoding.decode(genome) for genome in genomes])
                 for trial, score in zip(trials, scores, strict=True):
@@ -90,7 +90,7 @@ class OptunaSearch(EncodingOptions):
 
         seed = int(problem.rng("optuna").integers(2**31))
         if self.sampler == "cmaes":
-            generation = max(4, self.batch)  # with fewer there is no covariance to estimate
+            generation = max(4, problem.worth_drawing(self.batch))  # with fewer there is no covariance to estimate
             return optuna.samplers.CmaEsSampler(seed=seed, popsize=generation, warn_independent_sampling=False)
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
 

@@ -41,5 +41,5 @@ class RandomSearch:
         left = self.count
         while left is None or left > 0:
             size = self.batch if left is None else min(self.batch, left)
-            problem.evaluate(np.stack([draw() for _ in range(size)]))
+            problem.evaluate(np.stack([draw() for _ in range(problem.worth_drawing(size))]))
             left = None if left is None else left - size

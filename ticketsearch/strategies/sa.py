@@ -50,7 +50,7 @@ class SimulatedAnnealing(EncodingOptions):
         def scores_of(genomes: list[Genome]) -> ScoreArray:
             return np.array([s.value for s in problem.evaluate([encoding.decode(genome) for genome in genomes])])
 
-        states = [encoding.sample(rng) for _ in range(self.chains)]
+        states = [encoding.sample(rng) for _ in range(problem.worth_drawing(self.chains))]
         energies = scores_of(states)
         begun, start_temperature = problem.spent_fraction, None
         while True:

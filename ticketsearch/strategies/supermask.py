@@ -11,10 +11,9 @@ that ticket, so, unlike in the paper, the logits are multiplied by a steepness t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import Field
 
 from ticketsearch.actions import signed_constants
 from ticketsearch.arrays import FloatArray, IntArray
@@ -22,6 +21,7 @@ from ticketsearch.densities import layer_counts
 from ticketsearch.masks import MaskSpace, top_per_layer
 from ticketsearch.problem import MaskProblem
 from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.strategies.options import Rate, Steepness, Strength
 from ticketsearch.tickets import Ticket, Weights
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class Supermask:
     densities: Literal["uniform", "erk", "smart-ratio"] = "uniform"
     weights: Literal["signed-constant", "init"] = "signed-constant"
     rescale: bool = False
-    learning_rate: Annotated[float, Field(gt=0)] = 0.02
-    steepness: Annotated[float, Field(ge=1)] = 20.0
-    pull: Annotated[float, Field(ge=0)] = 1.0
+    learning_rate: Rate = 0.02
+    steepness: Steepness = 20.0
+    pull: Strength = 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe's length."""
