@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,7 +23,7 @@ from tests.test_checkpoints import CrashAt
 from tests.test_runner import Crash, outcome, run
 from ticketsearch import Result, load_ticket
 from ticketsearch.baseline import measure_baseline
-from ticketsearch.errors import CorruptRun, TicketsearchError
+from ticketsearch.errors import CorruptRun, NotARun, TicketsearchError
 from ticketsearch.leaderboard import load_study
 from ticketsearch.ledger import read_record
 from ticketsearch.masks import digest, pack
@@ -72,6 +73,42 @@ def damages(content: bytes, rng: np.random.Generator) -> Iterator[bytes]:
             damaged[where] = int(rng.integers(256))
         if bytes(damaged) != content:
             yield bytes(damaged)
+
+
+@pytest.mark.parametrize("name", [RESULT, SPEC])
+def test_a_file_of_another_run_is_named(tmp_path: Path, cli: Cli, name: str) -> None:
+    first, second = (Path(run(tmp_path / "runs", seed=seed).run) for seed in (0, 1))
+    shutil.copyfile(second / name, first / name)
+    with pytest.raises(CorruptRun, match=r"result\.json is of another run than spec\.json: seed is \d, not \d; move"):
+        run(tmp_path / "runs")
+    done = cli("report", tmp_path / "runs")
+    assert done.code == 1  # the others are reported all the same
+    assert "tiny at sparsity 0.9" in done.out
+    assert "of another run" in done.err
+    assert read_result(second).seed == 1
+
+
+@pytest.mark.parametrize("name", [RESULT, SPEC])
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_neither_a_pipe_nor_an_endless_file_is_read(tmp_path: Path, cli: Cli, name: str, kind: str) -> None:
+    folder = Path(run(tmp_path / "runs").run)
+    (folder / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).touch()
+        os.truncate(folder / name, 20 * 2**30)
+    for command in (["verify", folder, "--task", "tests.tiny:task"], ["report", tmp_path / "runs"]):
+        done = cli(*command)
+        assert done.code in ((0, 1, 2) if command[0] == "report" else (1, 2))
+        assert len(done.err.splitlines()) <= 1
+
+
+def test_an_archive_is_not_read_without_end(tmp_path: Path) -> None:
+    (tmp_path / "study.json.gz").write_bytes(b"\x1f\x8b")
+    os.truncate(tmp_path / "study.json.gz", 20 * 2**30)
+    with pytest.raises(NotARun, match="are more than the"):
+        load_study(tmp_path / "study.json.gz")
 
 
 @pytest.mark.parametrize("name", [RESULT, SPEC, LEDGER, TICKET, BASELINES])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from dataclasses import replace
 from functools import partial
@@ -16,7 +18,7 @@ from ticketsearch import MaskProblem
 from ticketsearch.cost import Cost
 from ticketsearch.errors import BudgetExhausted, CorruptRun
 from ticketsearch.journal import Journal
-from ticketsearch.ledger import Ledger, Trial
+from ticketsearch.ledger import Ledger, Trial, read_record
 from ticketsearch.scores import Score
 
 
@@ -73,6 +75,53 @@ def test_a_damaged_file_is_a_corrupt_run(tmp_path: Path, where: int) -> None:
     path.write_bytes(content)
     with pytest.raises(CorruptRun, match="move the folder away"):
         Ledger(path)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
+def test_a_file_without_end_is_not_copied(tmp_path: Path, suffix: str) -> None:
+    """Sparse files: twenty gigabytes that take no room."""
+    path = tmp_path / "ledger"
+    with Ledger(path) as ledger:
+        ledger.append([trial(0)])
+    endless = tmp_path / f"ledger{suffix}"
+    endless.touch()
+    os.truncate(endless, 20 * 2**30)
+    with pytest.raises(CorruptRun, match=r"it has 2\d+ bytes and says|its log has more than"):
+        Ledger(path)
+    path.unlink()
+    path.touch()
+    os.truncate(path, 20 * 2**30)
+    with pytest.raises(CorruptRun, match="it is not a database"):
+        Ledger(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ledger")
+    with pytest.raises(CorruptRun, match="it is not a file"):
+        Ledger(tmp_path / "ledger")
+
+
+def test_what_a_killed_process_had_not_committed_is_rolled_back(tmp_path: Path) -> None:
+    """With a rollback journal a commit is its deletion; the pages are in the file before that."""
+    path, killed = tmp_path / "ledger", tmp_path / "killed"
+    with Ledger(path) as ledger:
+        ledger.append([trial(number) for number in range(5)])
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA synchronous = OFF")  # so that a journal is complete without being synced
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE trials SET number = 7 WHERE number = 4")
+    shutil.copyfile(tmp_path / "ledger-journal", tmp_path / "killed-journal")
+    connection.execute("COMMIT")
+    connection.close()
+    shutil.copyfile(path, killed)
+    with pytest.raises(CorruptRun, match="in the middle"):
+        read_record(path)
+    assert [one.number for one in read_record(killed).trials] == list(range(5))
+    with Ledger(killed) as resumed:
+        resumed.append([trial(5)])
+    assert len(read_record(killed).trials) == 6
 
 
 def test_a_file_that_is_no_database_is_a_corrupt_run(tmp_path: Path) -> None:

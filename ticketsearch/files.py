@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,22 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a full disk, a quota and a limit on the size of files say."""
 _MARK = "tmp-"
 """In the name of every temporary file."""
+
+
+def read_whole(path: Path, most: int = 2**28) -> bytes:
+    """The content of a regular file: a pipe would be waited for, and a file without end fill the memory.
+
+    Raises:
+        OSError: it is none, cannot be read or is longer than ``most`` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb", closefd=True) as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "Not a file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"{found.st_size} bytes are more than the {most} it may have", str(path))
+        return file.read(most)
 
 
 @contextmanager

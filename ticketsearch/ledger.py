@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS ended (reason TEXT NOT NULL, spent TEXT NOT NULL, sea
 """
 
 
+_SLACK, _LONGEST_LOG = 2**20, 2**30
+"""Bytes that a file may be longer than its header says, and that a log may have: SQLite keeps its own at 4 MB."""
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 Kind: TypeAlias = Literal["evaluate", "train", "gradients", "hessian_gradient", "synaptic_flow"]
@@ -212,16 +214,18 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """Read a ledger without touching it, its write-ahead log included.
+    """Read a ledger without touching it, its write-ahead log or rollback journal included.
 
     Raises:
         CorruptRun: it is damaged.
         StorageError: there is no room for a copy.
     """
+    if (fault := _fault(path)) is not None:
+        raise _unreadable(path, fault)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "ledger.sqlite"
         with storing(copy):
-            for suffix in ("", "-wal"):
+            for suffix in ("", "-wal", "-journal"):
                 if (source := path.with_name(path.name + suffix)).is_file():
                     shutil.copyfile(source, copy.with_name(copy.name + suffix))
         connection = sqlite3.connect(copy)
@@ -234,11 +238,31 @@ def read_record(path: Path) -> Record:
         except (sqlite3.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_ROOM:
                 raise StorageError(f"{copy} cannot be written: {error}; make room and try again") from error
-            raise CorruptRun(
-                f"{path} is not a readable ledger ({error}); move the folder away to start anew"
-            ) from error
+            raise _unreadable(path, error) from error
         finally:
             connection.close()
+
+
+def _unreadable(path: Path, fault: object) -> CorruptRun:
+    return CorruptRun(f"{path} is not a readable ledger ({fault}); move the folder away to start anew")
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with a file that is not even worth a copy, which would be as long as it is."""
+    if not path.is_file():
+        return "it is not a file"
+    wal, journal = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    with path.open("rb") as file:
+        header = file.read(100)
+    if header and not header.startswith(b"SQLite format 3\0"):
+        return "it is not a database"
+    page, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
+    says = pages * (65536 if page == 1 else page) + _SLACK  # a page size of 65536 has no room in two bytes
+    if header and not journal.is_file() and path.stat().st_size > says:
+        return f"it has {path.stat().st_size} bytes and says {says - _SLACK}"
+    if any(one.is_file() and one.stat().st_size > _LONGEST_LOG for one in (wal, journal)):
+        return f"its log has more than {_LONGEST_LOG} bytes"
+    return None
 
 
 def _record(connection: sqlite3.Connection) -> Record:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ticketsearch.errors import CorruptRun, NotARun
-from ticketsearch.files import write_atomically
+from ticketsearch.files import read_whole, write_atomically
 
 SPEC, LEDGER, TICKET, RESULT = "spec.json", "ledger.sqlite", "ticket.safetensors", "result.json"
 MARKER = ".ticketsearch"
@@ -223,7 +223,7 @@ def read_record(kind: type[Record], path: Path) -> Record:
         CorruptRun: it cannot be read, does not parse or does not match its digest.
     """
     try:
-        return _parsed(kind, path, path.read_bytes())
+        return _parsed(kind, path, read_whole(path))
     except OSError as error:
         raise CorruptRun(f"{path} cannot be read: {error.strerror}") from error
 
@@ -233,15 +233,30 @@ def read_result(folder: Path) -> Result:
 
     Raises:
         NotARun: no result there.
-        CorruptRun: a result that does not parse, or does not match its digest.
+        CorruptRun: a result that does not parse, or does not match its digest or the run's spec.
     """
     path = folder / RESULT
     try:
-        text = path.read_bytes()
+        text = read_whole(path)
     except OSError as error:
         raise NotARun(f"{folder} holds no finished run ({error.strerror})") from error
     result = _parsed(Result, path, text)
+    _check_spec(folder / SPEC, result)
     return result.model_copy(update={"run": str(folder), "ticket": str(folder / TICKET)})
+
+
+def _check_spec(path: Path, result: Result) -> None:
+    """Raise CorruptRun if a run's spec is of another run than its result: somebody moved a file."""
+    try:
+        spec = json.loads(read_whole(path))
+    except (OSError, ValueError, RecursionError):
+        return  # a result says all that a report needs; who needs the spec reads it, and says what is wrong
+    for key in sorted(result.model_fields_set & set(spec if isinstance(spec, dict) else ())):
+        if (found := getattr(result, key)) != spec[key]:
+            raise CorruptRun(
+                f"{path.parent}: {RESULT} is of another run than {SPEC}: {key} is {found!r}, not {spec[key]!r}; move "
+                "the folder away and run the same command again"
+            )
 
 
 def read_baseline(path: Path) -> Baseline:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UnknownName
-from ticketsearch.files import write_atomically
+from ticketsearch.files import read_whole, write_atomically
 from ticketsearch.plugins import TASKS, available
 from ticketsearch.results import MARKER, SPEC, Machine
 
@@ -70,7 +70,7 @@ def keep_spec(folder: Path, spec: Spec) -> None:
     path, text = folder / SPEC, (json.dumps(spec.given, indent=1) + "\n").encode()
     if not path.is_file():
         write_atomically(path, text)
-    elif path.read_bytes() != text:
+    elif read_whole(path) != text:
         raise CorruptRun(f"{path} is not as it was written; move the folder away to start anew")
 
 
@@ -83,12 +83,13 @@ def read_spec(folder: Path) -> Spec:
     """
     path = folder / SPEC
     try:
-        return TypeAdapter(Spec).validate_json(path.read_bytes())
+        return TypeAdapter(Spec).validate_json(read_whole(path))
     except OSError as error:
         raise NotARun(f"{folder} holds no run ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise CorruptRun(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CorruptRun(f"{path} is damaged: {where}: {first['msg']}; move the folder away to start anew") from error
 
 
 def task_of(spec: Spec, task: str | Task | None = None, source: DataSource | None = None) -> Task:

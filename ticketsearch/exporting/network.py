@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ticketsearch.compaction import Compaction, compact
-from ticketsearch.errors import InvalidValue, TicketsearchError
+from ticketsearch.errors import CorruptRun, InvalidValue, TicketsearchError
 from ticketsearch.exporting import formats
 from ticketsearch.exporting.formats import Compute
 from ticketsearch.exporting.timing import interleaved, medians
 from ticketsearch.files import write_atomically
+from ticketsearch.masks import digest
 from ticketsearch.results import read_result
 from ticketsearch.spec import read_spec, task_of
 from ticketsearch.tasks import DataSource, Task
@@ -109,6 +110,8 @@ def export(
     if target.exists() and not force:
         raise InvalidValue(f"{target} exists; name another file, or overwrite it with --force")
     result, ticket = read_result(path), load_ticket(path)
+    if digest(ticket.mask) != result.mask_digest:
+        raise CorruptRun(f"{path}: the mask of its ticket is not the one its result is about; move the folder away")
     loaded = task_of(read_spec(path), task, source)
     inputs = loaded.validation.inputs
     inputs = inputs[torch.arange(max(2, batch)) % len(inputs)]

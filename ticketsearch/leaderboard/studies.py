@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ticketsearch.errors import CorruptRun, NotARun
-from ticketsearch.files import write_atomically
+from ticketsearch.files import read_whole, write_atomically
 from ticketsearch.results import (
     BASELINES,
     RESULT,
@@ -123,7 +123,7 @@ def write_archive(path: Path, study: LoadedStudy) -> None:
 
 def _read_archive(path: Path) -> LoadedStudy:
     try:
-        packed = path.read_bytes()
+        packed = read_whole(path, MAX_BYTES)
         if not GZIP.startswith(packed[:2]):  # nothing at all is an archive cut short
             raise NotARun(f"{path} is no archive of a study and no folder of runs")
         unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
