@@ -252,8 +252,11 @@ def _fault(path: Path) -> str | None:
     if not path.is_file():
         return "it is not a file"
     wal, journal = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
-    with path.open("rb") as file:
-        header = file.read(100)
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        return str(error.strerror)
     if header and not header.startswith(b"SQLite format 3\0"):
         return "it is not a database"
     page, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
