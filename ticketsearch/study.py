@@ -16,7 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from ticketsearch.controls import check_controls
 from ticketsearch.cost import parse_epochs, parse_steps
@@ -40,6 +50,16 @@ def _entry(value: Any) -> Any:
 
 def _seeds(value: Any) -> Any:
     return parse_seeds(value) if isinstance(value, str) else value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a truth value is not a number")
+    return value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Sparsity = Annotated[float, Field(ge=0, lt=1), BeforeValidator(_number)]
 
 
 class Entry(BaseModel):
@@ -82,18 +102,16 @@ class Grid(BaseModel):
         Entry(name=name) for name in ("random", "magnitude", "early-bird", "imp", "ga", "sa", "optuna")
     ]
     tasks: Annotated[list[Annotated[Entry, BeforeValidator(_entry)]], Field(min_length=1)] = [Entry(name="mnist1d-mlp")]
-    sparsities: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=1)] = [0.9]
+    sparsities: Annotated[list[Sparsity], Field(min_length=1)] = [0.9]
     granularity: str = "weight"
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], BeforeValidator(_seeds), Field(min_length=1)] = list(
-        range(10)
-    )
+    seeds: Annotated[list[Seed], BeforeValidator(_seeds), Field(min_length=1)] = list(range(10))
     budget: str = "2000ep"
-    fidelity: int | str | None = None
-    orders: Annotated[int, Field(ge=1, le=1000)] = 3
+    fidelity: StrictInt | StrictStr | None = None
+    orders: Annotated[int, Field(ge=1, le=1000, strict=True)] = 3
     controls: list[str] = list(CONTROLS)
-    checkpoints: Annotated[int, Field(ge=0, le=100)] = 8
-    frontier: bool = True
-    baselines: bool = True
+    checkpoints: Annotated[int, Field(ge=0, le=100, strict=True)] = 8
+    frontier: StrictBool = True
+    baselines: StrictBool = True
 
     @model_validator(mode="before")
     @classmethod
@@ -137,7 +155,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
         InvalidValue: it is not TOML, or a key or a value is wrong; names the place.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise NotARun(f"study {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
