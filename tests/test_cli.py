@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -278,3 +279,36 @@ def test_two_fresh_processes_find_the_same_and_report_needs_no_torch(tmp_path: P
     process_of_all = python("-c", LIGHT, *lines)
     assert process_of_all.returncode == 0, process_of_all.stderr
     assert process_of_all.stdout.endswith("heavy: []\n")
+
+
+def test_outputs_do_not_replace_a_run_or_each_other(cli: Cli, tmp_path: Path) -> None:
+    folder = Path(json.loads(cli(*TINY, "--strategy", "random", "--out", tmp_path / "runs", "--json").out)["run"])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name in ("result.json", "ticket.safetensors", "ledger.sqlite", "spec.json"):
+        for command in (
+            ["report", tmp_path / "runs", "--csv", folder / name],
+            ["export", folder, "--output", folder / name, "--force", "--task", "tests.tiny:task"],
+        ):
+            refused = cli(*command)
+            assert (refused.code, refused.err.count("belongs to a run; name another file")) == (2, 1)
+    twice = cli("report", tmp_path / "runs", "--csv", tmp_path / "x", "--svg", tmp_path / "x")
+    assert (twice.code, "named for two outputs" in twice.err) == (2, True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_closed_streams_are_no_fault(closed: str) -> None:
+    name = "ga" if closed == "1" else "nothing"
+    command = f"exec {sys.executable} -m ticketsearch strategies show {name} {closed}>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0 if closed == "1" else 2, "", "")
+
+
+def test_an_encoding_without_the_letters_is_no_fault(cli: Cli, tmp_path: Path) -> None:
+    assert cli(*TINY, "--strategy", "random", "--out", tmp_path / "runs").code == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "ticketsearch", "report", tmp_path / "runs"], cwd=ROOT, capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"random" in done.stdout

@@ -187,7 +187,7 @@ def test_bad_input_is_refused(cli: Cli, finished: Path, tmp_path: Path) -> None:
         export(finished, target)
     with pytest.raises(InvalidValue, match="other data or another recipe than the run's"):
         export(finished, target, task=tiny.make_task(fidelity=11))
-    with pytest.raises(InvalidValue, match="batch 0 is less than 1"):
+    with pytest.raises(InvalidValue, match="batch 0 is not between 1 and 100000"):
         export(finished, target, task=tiny.make_task(), batch=0)
     with pytest.raises(NotARun, match="holds no finished run"):
         export(tmp_path, target)

@@ -110,8 +110,24 @@ RETURNED = {
     "number": 7,
     "short": Ticket(np.zeros(3, dtype=bool)),
     "late": Ticket(np.arange(246) < 25, step=61),
+    "texts": Ticket(np.arange(246) < 25, step="3"),  # type: ignore[arg-type]
+    "truth": Ticket(np.arange(246) < 25, step=True),
+    "pair": Ticket(np.arange(246) < 25, (np.zeros(246), np.zeros(1))),  # type: ignore[arg-type]
+    "lost": Ticket(np.arange(246) < 25, held=np.full(246, np.nan, np.float32)),
+    "list": Ticket(np.arange(246) < 25, held=[0.0] * 246),  # type: ignore[arg-type]
+    "names": Ticket(np.arange(246) < 25, scores=np.array(["a"] * 246)),
+    "rest": Ticket(np.arange(246) < 25, rest_mask="all"),  # type: ignore[arg-type]
     "misfit": Ticket(np.arange(246) < 25, ticketsearch.Weights(np.zeros(2, np.float32), np.zeros(2, np.float32))),
 }
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Says something and ends the process."""
+
+    def search(self, problem: MaskProblem) -> None:
+        print("goodbye")
+        sys.exit(0)
 
 
 @dataclass(frozen=True)
@@ -352,7 +368,15 @@ def test_a_field_that_is_no_parameter_stays_out_of_the_spec(tmp_path: Path) -> N
         (Returns("number"), StrategyError, "returned int; search must return a Ticket or None"),
         (Returns("short"), StrategyError, r"a mask of bool \(3,\)"),
         (Returns("late"), StrategyError, "ticket of step 61"),
-        (Returns("misfit"), StrategyError, "start weights of shapes"),
+        (Returns("misfit"), StrategyError, "start weights: float32"),
+        (Returns("texts"), StrategyError, "ticket of step '3'"),
+        (Returns("truth"), StrategyError, "ticket of step True"),
+        (Returns("pair"), StrategyError, "start weights of type tuple; needed: ticketsearch.Weights"),
+        (Returns("lost"), StrategyError, "held values that are not all finite"),
+        (Returns("list"), StrategyError, "held values: list; needed: an array of floating-point"),
+        (Returns("names"), StrategyError, r"scores: <U1 \(246,\); needed: an array of numbers"),
+        (Returns("rest"), StrategyError, "a mask of the rest: str; needed: an array of bool"),
+        (Leaves(), StrategyError, "strategy 'Leaves' failed at .*SystemExit: 0"),
         (Misbehaving(), StrategyError, r"masks must be booleans of shape \(P, 246\)"),
         (RandomSearch, PluginError, "not an instance"),
         (object(), PluginError, "not an instance of a dataclass"),
@@ -484,3 +508,18 @@ def test_a_budget_too_small_leaves_no_folder_behind(tmp_path: Path) -> None:
 def test_a_name_too_long_for_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotARun, match=r"--out .{100} cannot be read: File name too long"):
         run(tmp_path / ("a" * 5000))
+
+
+def test_a_name_that_no_result_can_hold_is_refused(tmp_path: Path) -> None:
+    for name in ("o\udcff", "a\0b"):
+        with pytest.raises(NotARun, match="--out"):
+            run(Path(f"{tmp_path}/{name}"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_strategy_prints_is_not_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StrategyError, match="SystemExit"):
+        run(tmp_path, Leaves())
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "goodbye" in printed.err

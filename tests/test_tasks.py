@@ -127,6 +127,10 @@ INPUTS, LABELS = torch.zeros(40, 8), torch.zeros(40, dtype=torch.long)
         ((INPUTS, LABELS[:, None]), "needs inputs"),
         ((INPUTS.long(), LABELS), "finite floating-point"),
         ((INPUTS / 0, LABELS), "finite floating-point"),
+        ((INPUTS.double() + 1e300, LABELS), "finite floating-point"),
+        ((INPUTS, LABELS.bool()), "integer labels"),
+        ((INPUTS[:, :7], LABELS), r"has shape \(7,\), one of train \(8,\)"),
+        ((INPUTS[:, 0], LABELS), r"has shape \(\), one of train \(8,\)"),
         (INPUTS, "must be a pair"),
         (None, "must be a pair"),
         (("a", "b"), "must be a pair"),
@@ -136,6 +140,49 @@ def test_splits_that_cannot_be_trained_on_are_refused(split: Any, words: str) ->
     good = Split(INPUTS, LABELS)
     with pytest.raises(InvalidValue, match=f"task 'mine': validation.*{words}"):
         Task("mine", tiny.NETWORK, good, split, good, tiny.RECIPE, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fidelity": True}, "fidelity True"),
+        ({"fidelity": 1.5}, r"fidelity 1\.5"),
+        ({"name": 3}, "must be a text, not 3"),
+        ({"name": "\ud800"}, "must be a text"),
+    ],
+)
+def test_what_no_record_could_hold_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidValue, match=words):
+        replace(tiny.make_task(), **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": 2.5},
+        {"steps": 10**15},
+        {"batch_size": True},
+        {"warmup_steps": 0.5},
+        {"betas": (0.9,)},
+        {"epsilon": float("inf")},
+        {"learning_rate": 1e31},
+    ],
+)
+def test_recipes_that_no_training_follows_are_refused(changes: dict[str, Any]) -> None:
+    [name] = changes
+    with pytest.raises(InvalidValue, match=f"recipe: {name} = .* is out of range"):
+        replace(tiny.RECIPE, **changes)
+
+
+def test_a_task_that_exits_is_an_error() -> None:
+    def leaves() -> Any:
+        raise SystemExit(0)
+
+    good = Split(INPUTS, LABELS)
+    with pytest.raises(PluginError, match="building the network failed: SystemExit"):
+        Task("mine", leaves, good, good, good, tiny.RECIPE, 10).build(0)
+    with pytest.raises(PluginError, match=r"'tests\.tiny:leave' failed to build: SystemExit: 0"):
+        load_task("tests.tiny:leave")
 
 
 def test_arrays_become_tensors_of_the_right_type() -> None:

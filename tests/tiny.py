@@ -181,3 +181,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> float:
     top = z.max(axis=1)
     log_sum = np.log(np.exp(z - top[:, None]).sum(axis=1)) + top
     return float((log_sum - z[np.arange(len(z)), labels.numpy()]).mean())
+
+
+def leave() -> Task:
+    """Not a task: it ends the process."""
+    raise SystemExit(0)

@@ -53,6 +53,8 @@ def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
         StorageError: it cannot be written.
     """
     with storing(path):
+        if path.exists() and not path.is_file() and not path.is_dir():  # a rename would put a file in place of a device
+            raise OSError(errno.EINVAL, "it is there, and not a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_MARK}")
         try:

@@ -144,7 +144,9 @@ class MaskProblem:
             raise TypeError(f"{type(value).__name__} is none of these")
 
         try:
-            self.notes.update(json.loads(json.dumps(facts, default=plain)))
+            text = json.dumps(facts, default=plain, ensure_ascii=False)
+            text.encode()
+            self.notes.update(json.loads(text))
         except (TypeError, ValueError) as error:
             raise StrategyError(f"note: {', '.join(facts)}: {error}; give numbers, texts or lists") from error
 

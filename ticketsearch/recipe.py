@@ -60,17 +60,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         checks = {
-            "steps": self.steps >= 0,
-            "batch_size": self.batch_size >= 1,
+            "steps": _is_whole(self.steps) and 0 <= self.steps <= 1e12,
+            "batch_size": _is_whole(self.batch_size) and self.batch_size >= 1,
             "learning_rate": 0 < self.learning_rate <= LARGEST_RATE,
             "optimizer": self.optimizer in ("sgd", "adam"),
             "momentum": 0 <= self.momentum < 1,
             "nesterov": not self.nesterov or self.momentum > 0,
             "weight_decay": math.isfinite(self.weight_decay) and self.weight_decay >= 0,
-            "betas": all(0 <= beta < 1 for beta in self.betas),
-            "epsilon": self.epsilon > 0,
+            "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "epsilon": math.isfinite(self.epsilon) and self.epsilon > 0,
             "schedule": self.schedule in ("constant", "cosine", "linear", "step"),
-            "warmup_steps": self.warmup_steps >= 0,
+            "warmup_steps": _is_whole(self.warmup_steps) and self.warmup_steps >= 0,
             "l1": math.isfinite(self.l1) and self.l1 >= 0,
             "hoyer": math.isfinite(self.hoyer) and self.hoyer >= 0,
             "scale_l1": math.isfinite(self.scale_l1) and self.scale_l1 >= 0,
@@ -107,3 +107,7 @@ class Recipe:
         """The same recipe over another number of steps: the whole schedule, warm-up included, is squeezed into them."""
         warmup = round(self.warmup_steps * steps / self.steps) if self.steps else 0
         return replace(self, steps=steps, warmup_steps=warmup)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ticketsearch.errors import CorruptRun, NotARun
+from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
 from ticketsearch.files import read_whole, write_atomically
 
 SPEC, LEDGER, TICKET, RESULT = "spec.json", "ledger.sqlite", "ticket.safetensors", "result.json"
@@ -306,6 +306,16 @@ def _damaged(path: Path, how: str) -> CorruptRun:
 
 def _digest(content: object) -> str:
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def check_output(path: Path) -> None:
+    """Refuse to write what somebody asked for over what a run is made of.
+
+    Raises:
+        InvalidValue: the file is one of a run's own.
+    """
+    if path.name in (SPEC, LEDGER, TICKET, RESULT) and (path.parent / SPEC).is_file():
+        raise InvalidValue(f"{path} belongs to a run; name another file")
 
 
 def run_folders(out: str | os.PathLike[str]) -> Iterator[Path]:

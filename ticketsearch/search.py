@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
@@ -143,7 +144,8 @@ def _let_loose(strategy: Strategy, name: str, problem: MaskProblem, meter: Meter
     ticket: object = None
     stopped = "returned"
     meter.start()
-    with _first_interrupt_finishes_batch(problem), _alarm(problem, meter):
+    # Stdout is for results: what a plug-in prints goes to stderr.
+    with redirect_stdout(sys.stderr), _first_interrupt_finishes_batch(problem), _alarm(problem, meter):
         try:
             ticket = problem.search_by(strategy.search)
             problem.finish()
@@ -152,7 +154,7 @@ def _let_loose(strategy: Strategy, name: str, problem: MaskProblem, meter: Meter
             problem.finish()
         except BaseException as error:
             problem.interrupt()  # trainings it leaves unfinished are no trials: a resumed run makes them anew
-            if isinstance(error, TicketsearchError) or not isinstance(error, Exception):
+            if isinstance(error, TicketsearchError) or not isinstance(error, Exception | SystemExit):
                 raise
             if isinstance(error, OSError) and error.errno in FULL:
                 raise StorageError(f"{error.strerror}; make room and run the same command again") from error
@@ -163,10 +165,14 @@ def _let_loose(strategy: Strategy, name: str, problem: MaskProblem, meter: Meter
     return ticket, stopped
 
 
-def _blame(error: Exception, name: str) -> str:
+def _blame(error: BaseException, name: str) -> str:
     """Which strategy failed, how and where."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"strategy {name!r} failed at {last.filename}:{last.lineno}: {type(error).__name__}: {error}"
+    try:
+        words = str(error)
+    except Exception:  # its author's own
+        words = "(its message cannot be told)"
+    return f"strategy {name!r} failed at {last.filename}:{last.lineno}: {type(error).__name__}: {words}"
 
 
 def _checked(ticket: object, name: str, problem: MaskProblem) -> Ticket:
@@ -182,18 +188,27 @@ def _checked(ticket: object, name: str, problem: MaskProblem) -> Ticket:
             f"{where} a mask that keeps {kept} {problem.space.unit}s; sparsity asks for {problem.n_kept}"
         )
     problem.space.check_floor(mask, f"{where} a mask that")
-    if not 0 <= ticket.step <= problem.recipe.steps:
-        raise StrategyError(f"{where} a ticket of step {ticket.step}; the recipe has {problem.recipe.steps}")
+    whole = isinstance(ticket.step, int | np.integer) and not isinstance(ticket.step, bool)
+    if not whole or not 0 <= ticket.step <= problem.recipe.steps:
+        raise StrategyError(f"{where} a ticket of step {ticket.step!r}; the recipe has {problem.recipe.steps}")
     weights = ticket.weights
-    if weights is not None and (
-        weights.vector.shape != initial.vector.shape or weights.rest.shape != initial.rest.shape
+    if weights is not None and not isinstance(weights, Weights):
+        raise StrategyError(f"{where} start weights of type {type(weights).__name__}; needed: ticketsearch.Weights")
+    for what, values, shape, kinds in (
+        ("start weights", weights and weights.vector, initial.vector.shape, "f"),
+        ("start weights of the rest", weights and weights.rest, initial.rest.shape, "f"),
+        ("held values", ticket.held, initial.vector.shape, "f"),
+        ("scores", ticket.scores, mask.shape, "fiu"),
+        ("a mask of the rest", ticket.rest_mask, initial.rest.shape, "b"),
     ):
-        raise StrategyError(f"{where} start weights of shapes {weights.vector.shape}, {weights.rest.shape}")
-    for what, values, shape in (
-        ("held values", ticket.held, initial.vector.shape), ("scores", ticket.scores, mask.shape),
-    ):  # fmt: skip
-        if values is not None and values.shape != shape:
-            raise StrategyError(f"{where} {what} of shape {values.shape}; needed: {shape}")
+        if values is None:
+            continue
+        if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype.kind not in kinds:
+            found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+            needed = {"f": "floating-point", "fiu": "numbers", "b": "bool"}[kinds]
+            raise StrategyError(f"{where} {what}: {found}; needed: an array of {needed} {shape}")
+        if kinds == "f" and not np.isfinite(values).all():
+            raise StrategyError(f"{where} {what} that are not all finite numbers")
     return ticket
 
 

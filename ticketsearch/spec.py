@@ -128,6 +128,8 @@ def task_of(spec: Spec, task: str | Task | None = None, source: DataSource | Non
 def checked_out(out: Path) -> Path:
     """``out``, if run folders may be made in it: it is new, empty, or holds runs already."""
     try:
+        if b"\0" in str(out).encode():
+            raise NotARun(f"--out {str(out)[:100]!r} cannot be a folder: it has a NUL")
         if not out.exists():
             return out
         if not out.is_dir():
@@ -135,6 +137,8 @@ def checked_out(out: Path) -> Path:
         if (out / SPEC).is_file():
             raise NotARun(f"--out {out} is a run itself; name the folder above it")
         names = os.listdir(out)
+    except UnicodeEncodeError:
+        raise NotARun(f"--out {str(out)[:100]!r} is no text that a result could hold; name another folder") from None
     except OSError as error:
         raise NotARun(f"--out {str(out)[:100]} cannot be read: {error.strerror}") from error
     if names and MARKER not in names and not any((out / name / SPEC).is_file() for name in names):

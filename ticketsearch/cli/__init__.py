@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -145,9 +147,15 @@ def report(
     from ticketsearch.leaderboard.analysis import analyse
     from ticketsearch.leaderboard.studies import load_study, write_archive
     from ticketsearch.report import text, verdicts
+    from ticketsearch.results import check_output
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
+    outputs = [path for path in (archive, svg, csv, html) if path]
+    for number, path in enumerate(outputs):
+        check_output(path)
+        if path in outputs[:number]:
+            raise InvalidValue(f"{path} is named for two outputs; name a file for each")
     study = load_study(runs)
     if task is not None or sparsity is not None:
         study = study.only(task, sparsity)
@@ -188,6 +196,7 @@ def report(
 
 def main() -> NoReturn:
     """Entry point of the console script: errors are one line on stderr, never a traceback."""
+    _mend_streams()
     try:
         code = app(prog_name="ticketsearch", standalone_mode=False) or 0
         sys.stdout.flush()
@@ -204,6 +213,16 @@ def main() -> NoReturn:
     if code == 130:
         print("ticketsearch: interrupted; the same command goes on where this one stopped", file=sys.stderr)
     sys.exit(code)
+
+
+def _mend_streams() -> None:
+    """What is closed swallows what is written to it; what an encoding has no letters for is written as it can be."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refuse(message: str, code: int) -> int:

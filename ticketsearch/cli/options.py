@@ -73,5 +73,5 @@ def parse_settings(pairs: list[str], option: str = "--set") -> dict[str, Any]:
 
 
 def print_json(value: Any) -> None:
-    """On stdout."""
-    print(json.dumps(value, indent=1))
+    """On stdout; what is no number is null, for JSON has none."""
+    print(json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), indent=1))

@@ -21,7 +21,7 @@ from ticketsearch.exporting.formats import Compute
 from ticketsearch.exporting.timing import interleaved, medians
 from ticketsearch.files import write_atomically
 from ticketsearch.masks import digest
-from ticketsearch.results import read_result
+from ticketsearch.results import check_output, read_result
 from ticketsearch.spec import read_spec, task_of
 from ticketsearch.tasks import DataSource, Task
 from ticketsearch.tickets import SavedTicket, load_ticket
@@ -103,8 +103,9 @@ def export(
     path, target = Path(run), Path(output)
     formats.require(format)
     for name, value in (("batch", batch), ("repeats", repeats)):
-        if value < 1:
-            raise InvalidValue(f"{name} {value} is less than 1")
+        if not 1 <= value <= 100_000:
+            raise InvalidValue(f"{name} {value} is not between 1 and 100000")
+    check_output(target)
     if target.is_dir():
         raise InvalidValue(f"{target} is a folder; name a file")
     if target.exists() and not force:

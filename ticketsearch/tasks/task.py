@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +58,9 @@ class DataSource:
         return Path(self.root or os.environ.get("TICKETSEARCH_DATA") or self.cache_folder / "data")
 
 
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """Frozen data, network, recipe and the evaluator's fidelity; classification, scored by accuracy.
@@ -85,12 +89,17 @@ class Task:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_text(self.name)
         for name in ("train", "validation", "test"):
             object.__setattr__(self, name, self._checked(name, getattr(self, name)))
+        for name in ("validation", "test"):
+            own, needed = tuple(getattr(self, name).inputs.shape[1:]), tuple(self.train.inputs.shape[1:])
+            if own != needed:
+                raise InvalidValue(f"{self._where} {name}: an example has shape {own}, one of train {needed}")
         if self.recipe.batch_size > len(self.train.labels):
             raise InvalidValue(f"{self._where} batch_size {self.recipe.batch_size} exceeds the training split")
-        if self.fidelity < 0:
-            raise InvalidValue(f"{self._where} fidelity {self.fidelity} must not be negative")
+        if isinstance(self.fidelity, bool) or not isinstance(self.fidelity, int) or self.fidelity < 0:
+            raise InvalidValue(f"{self._where} fidelity {self.fidelity!r} is not a number of steps, 0 or more")
 
     @property
     def _where(self) -> str:
@@ -98,17 +107,17 @@ class Task:
 
     def _checked(self, name: str, pair: Any) -> Split:
         try:
-            inputs, labels = (torch.as_tensor(part) for part in pair)
+            inputs, labels = (torch.as_tensor(part).detach() for part in pair)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InvalidValue(f"{self._where} {name} must be a pair (inputs, labels): {error}") from error
-        if len(inputs) != len(labels) or len(labels) == 0 or labels.ndim != 1 or labels.is_floating_point():
+        if len(inputs) != len(labels) or len(labels) == 0 or labels.ndim != 1 or labels.dtype not in INTEGERS:
             raise InvalidValue(
                 f"{self._where} {name} needs inputs (N, ...) and integer labels (N,), N > 0; "
                 f"got {tuple(inputs.shape)} and {tuple(labels.shape)} {labels.dtype}"
             )
-        if not inputs.is_floating_point() or not bool(torch.isfinite(inputs).all()):
-            raise InvalidValue(f"{self._where} {name} inputs must be finite floating-point numbers")
-        return Split(inputs.float().contiguous(), labels.long().contiguous())
+        if not inputs.is_floating_point() or not bool(torch.isfinite(inputs := inputs.float()).all()):
+            raise InvalidValue(f"{self._where} {name} inputs must be finite floating-point numbers, also in float32")
+        return Split(inputs.contiguous(), labels.long().contiguous())
 
     def check_labels(self, classes: int) -> None:
         """Refuse labels a network of so many classes cannot give.
@@ -135,12 +144,12 @@ class Task:
         Raises:
             PluginError: the factory failed.
         """
-        with fenced_globals(derive(seed, "initial weights")):
+        with fenced_globals(derive(seed, "initial weights")), redirect_stdout(sys.stderr):
             try:
                 network = self.network()
             except TicketsearchError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(f"{self._where} building the network failed: {error!r}") from error
         if not isinstance(network, nn.Module):
             raise PluginError(f"{self._where} network() returned {type(network).__name__}, not a torch.nn.Module")
@@ -161,6 +170,16 @@ class Task:
         return state.hexdigest()
 
 
+def _check_text(name: object) -> None:
+    """Raise InvalidValue if a task's name is no text that a file can hold."""
+    try:
+        if isinstance(name, str) and name.encode():
+            return
+    except UnicodeEncodeError:
+        pass
+    raise InvalidValue(f"the name of a task must be a text, not {name!r}")
+
+
 def load_task(name: str, source: DataSource | None = None, options: Mapping[str, Any] | None = None) -> Task:
     """A registered task by name, or a user's own by ``package.module:function``.
 
@@ -177,10 +196,11 @@ def load_task(name: str, source: DataSource | None = None, options: Mapping[str,
     factory = task_factory(name)
     values = complete_options(name, factory, options or {})
     try:
-        task = factory(source or DataSource(), **values) if wants_source(factory) else factory(**values)
+        with redirect_stdout(sys.stderr):  # stdout is for results
+            task = factory(source or DataSource(), **values) if wants_source(factory) else factory(**values)
     except TicketsearchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"task {name!r} failed to build: {type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         raise PluginError(f"task {name!r} returned {type(task).__name__}; it must return a ticketsearch.Task")
@@ -208,12 +228,13 @@ def _import_user_function(name: str) -> Callable[..., object]:
     here = os.getcwd()
     sys.path.insert(0, here)  # the folder the command runs in, as `python -m` does
     try:
-        module = importlib.import_module(module_name)
+        with redirect_stdout(sys.stderr):
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise UnknownName("module", module_name, [], f"(looked in {here} and the installed packages)") from error
         raise PluginError(f"task {name!r} failed to import: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"task {name!r} failed to import: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(here)
