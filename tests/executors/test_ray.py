@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,52 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ticketsearch
 from tests import tiny
-from tests.conftest import Cli
+from tests.executors.conftest import Nodes, trials
 from tests.executors.workers import PLACE, SLEEP_S, Marked
-from tests.test_study import study
-from ticketsearch import MaskProblem, Recipe, Result
+from ticketsearch import Recipe
 from ticketsearch.engine import Job, Measures, batch_indices, make_engine
 from ticketsearch.errors import ClusterError
 from ticketsearch.executors import chunks, fleet
 from ticketsearch.executors.chunks import RayEngine
 from ticketsearch.executors.cluster import connected
-from ticketsearch.executors.studies import compute
-from ticketsearch.executors.work import Finished
-from ticketsearch.ledger import Ledger, read_record
-from ticketsearch.report.progress import ProgressBar
-from ticketsearch.results import LEDGER, read_result
+from ticketsearch.ledger import Ledger
 from ticketsearch.tasks.layout import read_weights
 
-NOTICE = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 500,
-          "health_check_failure_threshold": 3}  # fmt: skip
-"""A node that is gone is noticed in seconds, not in half a minute."""
 TASK = tiny.make_task()
 MASKS = tiny.masks_of(tiny.make_problem(task=TASK), 100)
-
-
-class Nodes:
-    """A head with a CPU, to which the driver is attached, and two more nodes with one."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        head = {"num_cpus": 1, "include_dashboard": False, "_system_config": NOTICE}
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.address: str = self.cluster.address
-        self._others = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
-
-    def lose_one(self) -> None:
-        """Kill a node and all that is on it."""
-        self.cluster.remove_node(self._others.pop(), allow_graceful=False)
-
-
-@pytest.fixture(scope="module")
-def nodes(own_cache: Path) -> Iterator[Nodes]:
-    nodes = Nodes()
-    yield nodes
-    nodes.cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -98,21 +65,6 @@ def job_for(engine: Any, masks: Any = MASKS, steps: int = 20) -> Job:
 
 def same(one: Measures, other: Measures) -> bool:
     return np.array_equal(one.accuracy, other.accuracy) and np.array_equal(one.loss, other.loss)
-
-
-def trials(record: Any) -> list[Any]:
-    return [(one.question, one.score, one.loss, one.before.thirds, one.after.thirds) for one in record]
-
-
-def essence(result: Any) -> Any:
-    """All but seconds, places and machines."""
-
-    def without(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: without(part) for key, part in value.items() if not str(key).endswith("_s")}
-        return [without(part) for part in value] if isinstance(value, list) else value
-
-    return without(result.model_dump(exclude={"run", "ticket", "machine"}))
 
 
 def test_a_connection_leaves_the_process_as_it_was(nodes: Nodes) -> None:
@@ -182,47 +134,3 @@ def test_what_no_worker_survives_is_an_error_and_the_run_goes_on_later(
     assert len(ledger) == 64
     again = tiny.make_problem(200.0, task=TASK, ledger=ledger, engine=make_engine(TASK))
     assert len(again.evaluate(masks)) == len(ledger) == 100
-
-
-def test_a_run_that_loses_a_node_ends_as_the_serial_one(
-    nodes: Nodes, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lost: list[int] = []
-
-    def search(self: ProgressBar, problem: MaskProblem) -> None:
-        if not lost:
-            lost.append(problem.trials)
-            nodes.lose_one()
-
-    monkeypatch.setattr(ProgressBar, "search", search)
-    command = ["run", "--strategy", "ga", "--task", "tests.tiny:task", "--budget", "150ep", "--orders", "1"]
-    command += ["--executor", "ray", "--ray-address", nodes.address, "--json", "--out", str(tmp_path / "shared")]
-    done = cli(*command)
-    assert (done.code, lost) == (0, [24])
-    result = read_result(Path(json.loads(done.out)["run"]))  # one object on stdout, and nothing else
-    serial = ticketsearch.run("ga", "tests.tiny:task", budget="150ep", orders=1, workers=1, out=tmp_path / "serial")
-    assert essence(result) == essence(serial)
-    records = [trials(read_record(Path(one.run) / LEDGER).trials) for one in (result, serial)]
-    assert records[0] == records[1]
-    assert len(records[0]) > 100
-
-
-def test_a_study_that_loses_a_node_has_every_result(nodes: Nodes, tmp_path: Path) -> None:
-    wanted: dict[str, Any] = {"seeds": [0, 1, 2], "baselines": True}
-    ended: list[Finished] = []
-
-    def tell(one: Finished) -> None:
-        ended.append(one)
-        if len(ended) == 1:
-            nodes.lose_one()
-
-    plan = study(tmp_path / "shared", **wanted)
-    shared = compute(plan.model_copy(update={"executor": "ray", "ray_address": nodes.address}), tell=tell)
-    serial = compute(study(tmp_path / "serial", **wanted))
-    assert len(ended) == len(shared) == 9
-    assert [one.reason for one in shared] == [""] * 9
-    assert [essence(one.result) if isinstance(one.result, Result) else one.result for one in shared] == [
-        essence(one.result) if isinstance(one.result, Result) else one.result for one in serial
-    ]
-    assert all(Path(one.result.run).parent == tmp_path / "shared" for one in shared if isinstance(one.result, Result))
-    assert not list((tmp_path / "shared").glob(".cluster-*"))
