@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -316,6 +316,20 @@ def check_output(path: Path) -> None:
     """
     if path.name in (SPEC, LEDGER, TICKET, RESULT) and (path.parent / SPEC).is_file():
         raise InvalidValue(f"{path} belongs to a run; name another file")
+
+
+def check_outputs(paths: Iterable[Path]) -> None:
+    """Several files to be written: none a run's own, and no two the same.
+
+    Raises:
+        InvalidValue: one is.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        check_output(path)
+        if path in seen:
+            raise InvalidValue(f"{path} is named for two outputs; name a file for each")
+        seen.add(path)
 
 
 def run_folders(out: str | os.PathLike[str]) -> Iterator[Path]:

@@ -147,15 +147,11 @@ def report(
     from ticketsearch.leaderboard.analysis import analyse
     from ticketsearch.leaderboard.studies import load_study, write_archive
     from ticketsearch.report import text, verdicts
-    from ticketsearch.results import check_output
+    from ticketsearch.results import check_outputs
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
-    outputs = [path for path in (archive, svg, csv, html) if path]
-    for number, path in enumerate(outputs):
-        check_output(path)
-        if path in outputs[:number]:
-            raise InvalidValue(f"{path} is named for two outputs; name a file for each")
+    check_outputs(path for path in (archive, svg, csv, html) if path)
     study = load_study(runs)
     if task is not None or sparsity is not None:
         study = study.only(task, sparsity)
