@@ -12,7 +12,7 @@ from tests.conftest import ROOT, python
 PACKAGE = ROOT / "ticketsearch"
 ROWS = [
     {"errors", "arrays", "cost", "seeds", "files", "lock", "sealed", "recipe"},
-    {"masks", "plugins", "tickets", "units", "results", "scores", "densities", "relaxation"},
+    {"applying", "masks", "plugins", "tickets", "units", "results", "scores", "densities", "relaxation"},
     {"actions", "criteria", "controls", "encodings", "tasks", "compaction"},
     {"engine"},
     {"checkpoints", "ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},

@@ -124,41 +124,25 @@ class SavedTicket:
     def apply(self, module: nn.Module, *, trained: bool = False) -> nn.Module:
         """Load the ticket into a module of the same architecture and hold its pruned weights at zero.
 
-        The masks are registered with ``torch.nn.utils.prune.custom_from_mask``: train the module with any
-        optimiser and pruned weights stay zero; ``torch.nn.utils.prune.remove`` makes the zeros permanent.
+        The masks are registered with ``torch.nn.utils.prune``. Train the module with any optimiser: pruned weights stay
+        zero, also those that have several names, and also in copies (``copy.deepcopy``, ``AveragedModel``).
+        ``torch.nn.utils.prune.remove`` makes the zeros permanent.
 
         Args:
-            module: changed in place; any dtype and device.
+            module: changed in place; of any dtype, on any device. Inside ``DataParallel``, ``DistributedDataParallel``
+                or ``torch.compile``, it is the network inside.
             trained: load the weights after training instead of the start weights.
 
         Returns:
             The module.
 
         Raises:
-            InvalidValue: the module's tensors do not match the ticket's, or its pruned weights are held at other
-                values than zero: use :meth:`state_dict`.
+            InvalidValue: the module lacks a tensor of the ticket or has parameters that the ticket has not, shapes
+                differ, or the ticket holds pruned weights at other values than zero: use :meth:`state_dict`.
         """
-        import torch
-        from torch.nn.utils import prune
+        from ticketsearch.applying import apply_ticket
 
-        if self.start.vector[~self.mask].any():
-            raise InvalidValue(
-                "this ticket holds pruned weights at values other than zero, which torch.nn.utils.prune cannot; "
-                "use state_dict() and masks()"
-            )
-        current = module.state_dict()
-        state = self.state_dict(trained=trained)
-        for name, array in state.items():
-            if name not in current or tuple(current[name].shape) != array.shape:
-                found = tuple(current[name].shape) if name in current else "nothing of that name"
-                raise InvalidValue(f"the ticket's {name!r} has shape {array.shape}, the module has {found}")
-        module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state.items()}, strict=False)
-        for name, mask in self.masks().items():
-            owner, _, parameter = name.rpartition(".")
-            target = module.get_submodule(owner)
-            device = getattr(target, parameter).device
-            prune.custom_from_mask(target, parameter, torch.from_numpy(mask.copy()).to(device))  # type: ignore[no-untyped-call]
-        return module
+        return apply_ticket(self, module, trained=trained)
 
 
 def save_ticket(
