@@ -48,13 +48,13 @@ def export(
 def _table(found: Exported) -> Table:
     from rich.table import Table
 
-    table = Table("", "dense", f"exported, {found.runtime}", "times")
+    table = Table("", "dense", "exported", "times")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, (before, after), digits in (
         ("parameters", found.parameters, 0),
         ("FLOPs of one example", found.flops, 0),
-        (f"ms for {found.batch}, one thread", found.latency_ms, 3),
+        (f"ms for {found.batch}, one thread, {found.runtime}", found.latency_ms, 3),
     ):
         table.add_row(name, f"{before:,.{digits}f}", f"{after:,.{digits}f}", f"{before / after:.2f}")
     return table

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.compaction.analysis import Analysis
+from ticketsearch.compaction.counting import flops_of, parameters_of
 from ticketsearch.compaction.surgery import Cut, cut, dissolve
 from ticketsearch.compaction.tracing import Traced, copy_of, trace
 from ticketsearch.errors import InvalidValue
@@ -169,8 +169,8 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
     if traced.modal:
         notes.append("in training the network does something else: this one is for evaluation only")
     layers = tuple(_layer(name, before[name], made, constant.get(name, 0)) for name in _called(traced, made))
-    sizes = _parameters(whole), _parameters(result)
-    flops = _flops(whole, example), _flops(result, example)
+    sizes = parameters_of(whole), parameters_of(result)
+    flops = flops_of(whole, example), flops_of(result, example)
     _restore(result, device, modes)
     return Compaction(result, layers, tuple(notes), sizes, flops, difference, made.index, tuple(made.folded), zeros)
 
@@ -265,7 +265,7 @@ def _uncut(
     whole: nn.Module, example: Tensor, note: str, device: torch.device, modes: dict[str, bool],
     zeros: dict[str, BoolArray],
 ) -> Compaction:  # fmt: skip
-    size, flops = _parameters(whole), _flops(whole, example)
+    size, flops = parameters_of(whole), flops_of(whole, example)
     _restore(whole, device, modes)
     return Compaction(whole, (), (note,), (size, size), (flops, flops), 0.0, zeros=zeros)
 
@@ -307,13 +307,3 @@ def _layer(name: str, before: nn.Module, made: Cut, stuck: int) -> CutLayer:
 
 def _arrow(pair: tuple[int, int]) -> str:
     return str(pair[0]) if pair[0] == pair[1] else f"{pair[1]} (of {pair[0]})"
-
-
-def _parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _flops(module: nn.Module, example: Tensor) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(example[:1])
-    return int(counter.get_total_flops())

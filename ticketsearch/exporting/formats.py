@@ -14,10 +14,13 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import io
 import logging
-from collections.abc import Callable
+import pickle
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,21 +54,50 @@ def require(format: str) -> None:  # noqa: A002 - the option's name
                 ) from error
 
 
-def state_bytes(state: dict[str, Tensor], output: Path) -> bytes:
-    """A state dict as safetensors, or as PyTorch writes one if the file's name says so."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    if output.suffix not in _PT:
-        return save(tensors, {"format": "pt"})
+def is_torch_file(output: Path) -> bool:
+    """Whether a state dict goes into PyTorch's own format, by the file's name."""
+    return output.suffix in _PT
+
+
+def state_bytes(state: Mapping[str, Any], output: Path) -> bytes:
+    """A state dict as safetensors, or as PyTorch writes one if the file's name says so.
+
+    A tensor of several names is written once for each of them, so that a module's ``load_state_dict`` finds them all.
+    PyTorch's format holds the version numbers of the layers as well (``_metadata``), safetensors cannot.
+
+    Raises:
+        InvalidValue: it holds something that is no tensor, for which safetensors has no place.
+    """
+    result = copy.copy(state)
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            result[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)  # type: ignore[index]
+        elif not is_torch_file(output):
+            raise InvalidValue(
+                f"the state's {name!r} is {type(value).__name__}, and safetensors holds tensors alone; "
+                "write to a file that ends in .pt"
+            )
+    if not is_torch_file(output):
+        return save(dict(result), {"format": "pt"})
     buffer = io.BytesIO()
-    torch.save(tensors, buffer)
+    torch.save(result, buffer)
     return buffer.getvalue()
 
 
-def state_of(data: bytes, output: Path) -> dict[str, Tensor]:
-    """The inverse of :func:`state_bytes`; nothing in the data is run."""
-    if output.suffix not in _PT:
+def state_of(data: bytes, output: Path) -> dict[str, Any]:
+    """The inverse of :func:`state_bytes`; nothing in the data is run.
+
+    Raises:
+        InvalidValue: reading it would run code.
+    """
+    if not is_torch_file(output):
         return load(data)
-    found: dict[str, Tensor] = torch.load(io.BytesIO(data), weights_only=True)
+    try:
+        found: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InvalidValue(
+            f"the network's state is more than tensors, and {output} could not be read safely"
+        ) from error
     return found
 
 
@@ -119,15 +151,17 @@ def onnx_of(data: bytes) -> Compute:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = _attempt("onnx", lambda: onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]))
     [name] = [value.name for value in session.get_inputs()]
     return lambda inputs: torch.from_numpy(session.run(None, {name: inputs.numpy()})[0])
 
 
 def _attempt(format: str, work: Callable[[], Any]) -> Any:  # noqa: A002 - the option's name
-    """Whatever PyTorch's exporters raise, in one line."""
+    """Whatever PyTorch's exporters or ONNX Runtime raise, in one line."""
     try:
-        return work()
+        with warnings.catch_warnings():  # recurrent layers gather their weights anew at each call, and need not warn
+            warnings.filterwarnings("ignore", message="The tensor attributes? .*_flat_weights", category=UserWarning)
+            return work()
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise InvalidValue(
