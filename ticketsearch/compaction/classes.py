@@ -18,10 +18,19 @@ from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """The channels of a tensor: their identities ``(C,)``, and their constants ``(C,)``, NaN where they vary."""
+    """The channels of a tensor.
+
+    Attributes:
+        ids: their identities, ``(C,)``.
+        constants: ``(C,)``, NaN where they vary.
+        axis: of the tensor, along which they lie.
+        held: whether all of them stay, whatever becomes of others; then any axis may pass for that of the channels.
+    """
 
     ids: IntArray
     constants: ScoreArray
+    axis: int = 1
+    held: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,17 +12,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
+from ticketsearch.applying import state_like, unwrapped
+from ticketsearch.applying.names import aliases
 from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.compaction.analysis import Analysis
+from ticketsearch.compaction.checking import difference, output_of
 from ticketsearch.compaction.counting import flops_of, parameters_of
+from ticketsearch.compaction.operations import CONVOLUTIONS
 from ticketsearch.compaction.surgery import Cut, cut, dissolve
 from ticketsearch.compaction.tracing import Traced, copy_of, trace
 from ticketsearch.errors import InvalidValue
-from ticketsearch.seeds import stream
 
 Masks = Mapping[str, "npt.NDArray[np.bool_] | Tensor"]
-TOLERANCE = 1e-4
-"""Of the outputs' largest difference, relative to the largest output: more, and nothing is cut."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Compaction:
 
     def gather(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From a state dict of the whole network to one of the module."""
-        result = {}
+        result = state_like(self.module, {})
         for name, own in self.module.state_dict().items():
             found = self._of(state, name).detach()
             for dimension, kept in enumerate(self.index.get(name, ())):
@@ -90,7 +92,8 @@ class Compaction:
                 f"{', '.join(self.folded)} took constants into the bias, so weights do not fit back; "
                 "compact with training=True"
             )
-        result = {name: tensor.detach().clone() for name, tensor in into.items()}
+        result = OrderedDict((name, tensor.detach().clone()) for name, tensor in into.items())
+        result._metadata = getattr(into, "_metadata", {})  # type: ignore[attr-defined]
         for name, zero in self.zeros.items():
             self._of(result, name)[torch.from_numpy(zero)] = 0
         for name, own in state.items():
@@ -129,7 +132,7 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
     fewer channels.
 
     Args:
-        module: left as it is.
+        module: left as it is. Inside ``DataParallel`` or ``torch.compile``, it is the network inside that is cut.
         masks: parameter name -> boolean array of its shape, False = zero. Other zeros are found in the weights.
         example: an input with its batch dimension; its shape decides FLOPs, never its values.
         training: whether the module is to be trained on.
@@ -137,20 +140,36 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
     Raises:
         InvalidValue: a mask fits no parameter, or the network cannot process the example.
     """
-    whole = copy_of(module)
+    whole = _copied(unwrapped(module))
     zeros = _masked(whole, masks or {})
     device, modes = example.device, {name: part.training for name, part in whole.named_modules()}
     whole, example = whole.cpu().eval(), example.detach().cpu()
-    reference = _output(whole, example)
+    output_of(whole, example)
     try:
         traced = trace(copy_of(whole), example)
     except Exception as error:  # whatever a user's forward does under symbolic tracing
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return _uncut(whole, example, f"nothing was cut: the network cannot be traced ({reason})", device, modes, zeros)
-    if training and traced.modal:
-        return _uncut(
-            whole, example, "nothing was cut: in training the network does something else", device, modes, zeros
-        )
+        note = f"nothing was cut: the network cannot be traced ({_reason(error)})"
+    else:
+        note = "nothing was cut: in training the network does something else"
+        if not training or not traced.modal:
+            try:
+                made = _cut(whole, traced, zeros, training, example)
+            except Exception as error:  # the analysis of a graph like no other; nothing of the whole network is touched
+                note = f"nothing was cut: its graph is not understood ({_reason(error)})"
+            else:
+                note = "nothing was cut: the cut network would differ"
+                if made is not None:
+                    _restore(made.module, device, modes)
+                    return made
+    size, flops = parameters_of(whole), flops_of(whole, example)
+    _restore(whole, device, modes)
+    return Compaction(whole, (), (note,), (size, size), (flops, flops), 0.0, zeros=zeros)
+
+
+def _cut(
+    whole: nn.Module, traced: Traced, zeros: dict[str, BoolArray], training: bool, example: Tensor
+) -> Compaction | None:
+    """The network cut; ``None`` if it would differ."""
     analysis = Analysis(traced, zeros, training).run()
     gone = []
     while found := analysis.zero_branch():
@@ -160,10 +179,10 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
     before = dict(whole.named_modules())
     made = cut(analysis)
     constant = {str(mixer.node.target): _stuck(analysis, mixer.node, made) for mixer in analysis.mixers}
-    result = fx.GraphModule(traced.module, traced.graph, class_name=type(module).__name__)
-    difference = _difference(reference, whole, result, example)
-    if difference is None:
-        return _uncut(whole, example, "nothing was cut: the cut network would differ", device, modes, zeros)
+    result = fx.GraphModule(traced.module, traced.graph, class_name=type(whole).__name__)
+    apart = difference(whole, result, example)
+    if apart is None:
+        return None
     notes = [f"{name}: this sum's other operand is zero, and what computed it is gone" for name in gone]
     notes += analysis.notes
     if traced.modal:
@@ -171,8 +190,7 @@ def compact(module: nn.Module, masks: Masks | None = None, *, example: Tensor, t
     layers = tuple(_layer(name, before[name], made, constant.get(name, 0)) for name in _called(traced, made))
     sizes = parameters_of(whole), parameters_of(result)
     flops = flops_of(whole, example), flops_of(result, example)
-    _restore(result, device, modes)
-    return Compaction(result, layers, tuple(notes), sizes, flops, difference, made.index, tuple(made.folded), zeros)
+    return Compaction(result, layers, tuple(notes), sizes, flops, apart, made.index, tuple(made.folded), zeros)
 
 
 def follow_masks(module: nn.Module, masks: Masks, *, example: Tensor) -> dict[str, BoolArray]:
@@ -188,17 +206,21 @@ def follow_masks(module: nn.Module, masks: Masks, *, example: Tensor) -> dict[st
     Raises:
         InvalidValue: a mask fits no parameter, or the network cannot be traced.
     """
-    whole = copy_of(module).cpu()
+    whole = _copied(unwrapped(module)).cpu()
     _masked(whole, masks)
     result = {name: _boolean(mask) for name, mask in masks.items()}
     try:
         traced = trace(whole, example.detach().cpu())
     except Exception as error:  # as above
-        raise InvalidValue(f"the network cannot be traced ({error}); give masks of all its parameters") from error
+        raise InvalidValue(
+            f"the network cannot be traced ({_reason(error)}); give masks of all its parameters"
+        ) from error
     for node in traced.graph.nodes:
         weight = f"{node.target}.weight"
         if node.op != "call_module" or weight not in result:
             continue
+        if not isinstance(traced.module.get_submodule(str(node.target)), (nn.Linear, *CONVOLUTIONS)):
+            continue  # the first axis of its weight is none of outputs
         left = result[weight].reshape(len(result[weight]), -1).any(1)
         readers = [user for user in node.users if user.op == "call_module"]
         normalised = [
@@ -218,56 +240,31 @@ def _boolean(mask: npt.NDArray[np.bool_] | Tensor) -> BoolArray:
     return np.asarray(array, dtype=bool)
 
 
+def _copied(module: nn.Module) -> nn.Module:
+    try:
+        return copy_of(module)
+    except Exception as error:  # whatever a user's module holds
+        raise InvalidValue(f"the network cannot be copied ({_reason(error)}), so it cannot be cut") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
 def _masked(module: nn.Module, masks: Masks) -> dict[str, BoolArray]:
-    """Put the zeros of the masks into a module; parameter name -> where they are."""
-    known, zeros = dict(module.named_parameters()), {}
+    """Put the zeros of the masks into a module; where they are, by the first name of each parameter."""
+    known = {name: (names[0], parameter) for parameter, names in aliases(module) for name in names}
+    zeros: dict[str, BoolArray] = {}
     for name, mask in masks.items():
         keep = _boolean(mask)
-        if name not in known or tuple(known[name].shape) != keep.shape:
-            found = tuple(known[name].shape) if name in known else "nothing of that name"
+        if name not in known or tuple(known[name][1].shape) != keep.shape:
+            found = tuple(known[name][1].shape) if name in known else "nothing of that name"
             raise InvalidValue(f"the mask {name!r} has shape {keep.shape}, the module has {found}")
-        zeros[name] = ~keep
+        first, parameter = known[name]
+        zeros[first] = zeros.get(first, False) | ~keep
         with torch.no_grad():
-            known[name].mul_(torch.from_numpy(keep).to(known[name].device))
+            parameter.masked_fill_(torch.from_numpy(~keep).to(parameter.device), 0)
     return zeros
-
-
-def _output(module: nn.Module, example: Tensor) -> Tensor:
-    try:
-        with torch.no_grad():
-            output: Any = module(example)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise InvalidValue(f"the network cannot process an input of shape {tuple(example.shape)}: {error}") from error
-    if not isinstance(output, Tensor):
-        raise InvalidValue(f"the network returns {type(output).__name__}; one that returns a tensor can be compacted")
-    return output
-
-
-def _difference(reference: Tensor, whole: nn.Module, result: nn.Module, example: Tensor) -> float | None:
-    """Largest difference on the example and on random input; ``None`` beyond what rounding explains."""
-    noise = torch.from_numpy(stream(0, "compact").normal(size=tuple(example.shape))).to(example)
-    worst = 0.0
-    for wanted, given in ((reference, example), (_output(whole, noise), noise)):
-        try:
-            found = _output(result, given)
-        except InvalidValue:
-            return None
-        if wanted.shape != found.shape or not wanted.numel():
-            return None
-        difference = float((wanted - found).abs().max())
-        if not difference <= TOLERANCE * max(1.0, float(wanted.abs().max())):
-            return None
-        worst = max(worst, difference)
-    return worst
-
-
-def _uncut(
-    whole: nn.Module, example: Tensor, note: str, device: torch.device, modes: dict[str, bool],
-    zeros: dict[str, BoolArray],
-) -> Compaction:  # fmt: skip
-    size, flops = parameters_of(whole), flops_of(whole, example)
-    _restore(whole, device, modes)
-    return Compaction(whole, (), (note,), (size, size), (flops, flops), 0.0, zeros=zeros)
 
 
 def _restore(module: nn.Module, device: torch.device, modes: dict[str, bool]) -> None:

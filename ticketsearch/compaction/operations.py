@@ -9,32 +9,56 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
-from ticketsearch.compaction.tracing import SHAPE
+from ticketsearch.compaction.tracing import PLAIN, SHAPE
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 EACH_MODULE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid,
     nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Identity, nn.Dropout, nn.Dropout1d,
-    nn.Dropout2d, nn.Dropout3d, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
-    nn.ZeroPad2d, nn.Upsample,
+    nn.Dropout2d, nn.Dropout3d,
 )  # fmt: skip
+"""Number by number."""
+POOLS: dict[Any, int | None] = {
+    nn.MaxPool1d: 1, nn.MaxPool2d: 2, nn.MaxPool3d: 3, nn.AvgPool1d: 1, nn.AvgPool2d: 2, nn.AvgPool3d: 3,
+    nn.AdaptiveAvgPool1d: 1, nn.AdaptiveAvgPool2d: 2, nn.AdaptiveAvgPool3d: 3, nn.AdaptiveMaxPool1d: 1,
+    nn.AdaptiveMaxPool2d: 2, nn.AdaptiveMaxPool3d: 3, nn.ZeroPad2d: 2, nn.Upsample: None,
+    F.max_pool1d: 1, F.max_pool2d: 2, F.max_pool3d: 3, torch.max_pool1d: 1, torch.max_pool2d: 2, torch.max_pool3d: 3,
+    F.avg_pool1d: 1, F.avg_pool2d: 2, F.avg_pool3d: 3, F.adaptive_avg_pool1d: 1, F.adaptive_avg_pool2d: 2,
+    F.adaptive_avg_pool3d: 3, F.interpolate: None,
+}  # fmt: skip
+"""Over positions, behind the channels in axis 1 -> the number of axes of positions, ``None`` = any."""
 EACH_FUNCTION: set[Any] = {
     F.relu, F.relu_, torch.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.gelu, F.silu, F.mish, F.hardswish,
     F.hardsigmoid, F.hardtanh, F.sigmoid, torch.sigmoid, F.tanh, torch.tanh, F.softplus, torch.clamp, torch.abs,
-    F.max_pool1d, F.max_pool2d, F.max_pool3d, F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, torch.max_pool2d,
-    F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d, F.interpolate, operator.neg, torch.neg,
+    torch.exp, torch.sqrt, torch.square, torch.pow, operator.pow, operator.neg, torch.neg,
+}  # fmt: skip
+EACH_METHOD = {
+    "relu", "relu_", "sigmoid", "tanh", "clamp", "clamp_", "neg", "abs", "exp", "sqrt", "square", "pow", "contiguous",
+    "clone", "detach", "to", "float", "double", "half", "bfloat16",
 }  # fmt: skip
 SUMS: set[Any] = {operator.add, operator.iadd, torch.add, "add", "add_"}
-PRODUCTS: set[Any] = {operator.mul, operator.imul, torch.mul, "mul"}
-PAIRS: set[Any] = SUMS | PRODUCTS | {operator.sub, operator.isub, torch.sub, "sub", operator.truediv, torch.div, "div"}
-EACH_METHOD = {"relu", "relu_", "sigmoid", "tanh", "clamp", "clamp_", "contiguous", "clone", "neg", "abs"}
+PRODUCTS: set[Any] = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
+PAIRS: set[Any] = SUMS | PRODUCTS | {
+    operator.sub, operator.isub, torch.sub, "sub", operator.truediv, torch.div, "div", torch.maximum, torch.minimum,
+}  # fmt: skip
 RESHAPES: set[Any] = {torch.reshape, "view", "reshape"}
-FLATTENING: set[Any] = RESHAPES | {torch.flatten, "flatten"}
-MEANS: set[Any] = {torch.mean, "mean"}
+SPREADS: set[Any] = {"expand"}
+SQUEEZES: set[Any] = {torch.squeeze, "squeeze"}
+MOVES: set[Any] = RESHAPES | SPREADS | SQUEEZES | {
+    torch.flatten, "flatten", torch.permute, "permute", torch.transpose, "transpose", torch.swapaxes, "swapaxes",
+    torch.movedim, "movedim", torch.unsqueeze, "unsqueeze", operator.getitem,
+}  # fmt: skip
+"""Rearrangements: every number of the result is a number of the tensor."""
+TRANSPOSED = ("T", "mT")
+"""Attributes of a tensor that are rearrangements of it."""
+REDUCTIONS: set[Any] = {
+    torch.mean, "mean", torch.sum, "sum", torch.amax, "amax", torch.amin, "amin",
+}  # fmt: skip
 JOINTS: set[Any] = {torch.cat, getattr(torch, "concat", torch.cat)}
-SIZES: set[Any] = {"size", getattr}
+SIZES: set[Any] = {"size", "dim", getattr}
+ARITHMETIC: set[Any] = {operator.add, operator.sub, operator.mul, operator.floordiv}
+"""Of sizes."""
 
 
 def padding_of(node: fx.Node) -> list[int] | None:
@@ -45,26 +69,28 @@ def padding_of(node: fx.Node) -> list[int] | None:
     return [int(pad) for pad in pads]
 
 
-def is_flattening(node: fx.Node) -> bool:
-    """All but the batch dimension made one."""
-    shape, before = shape_of(node), shape_of(node.args[0])
-    return len(before) >= 2 and len(shape) == 2 and shape[0] == before[0]
+def has_sizes(node: fx.Node) -> bool:
+    """Whether the call of a rearrangement gives the sizes of its result."""
+    return node.target in RESHAPES or node.target in SPREADS
 
 
-def is_spatial(node: fx.Node) -> bool:
-    """A mean over positions, every so manieth position, or a dimension of positions squeezed."""
-    rank = len(shape_of(node.args[0]))
-    if node.target in MEANS:
-        dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-        listed = dims if isinstance(dims, list | tuple) else [dims]
-        return all(isinstance(one, int) and one % rank >= 2 for one in listed)
-    if node.target in ("squeeze", torch.squeeze):
-        dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-        return isinstance(dims, int) and dims % rank >= 2
-    if node.target is operator.getitem and isinstance(node.args[1], tuple):
-        whole = [one == slice(None) for one in node.args[1][:2]]
-        return whole == [True, True] and all(isinstance(one, slice | int) for one in node.args[1])
-    return False
+def sizes_of(node: fx.Node) -> list[Any] | None:
+    """The sizes that a view or an expansion asks for, one for each axis of its result."""
+    given = node.args[1:] if len(node.args) > 2 or isinstance((*node.args, 0, 0)[1], int) else (*node.args, None)[1]
+    if isinstance(given, fx.Node) and isinstance(given.meta.get(PLAIN), int):
+        given = (given,)
+    if not isinstance(given, list | tuple) or node.kwargs or len(given) != len(shape_of(node)):
+        return None
+    return list(given)
+
+
+def reduced_dimensions(node: fx.Node, rank: int) -> set[int] | None:
+    """The axes that a reduction or a squeeze names, ``None`` if it names none."""
+    given = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", node.kwargs.get("axis"))
+    listed = given if isinstance(given, list | tuple) else [given]
+    if not listed or not all(isinstance(one, int) for one in listed):
+        return None
+    return {int(one) % rank for one in listed}  # type: ignore[arg-type]
 
 
 def shape_of(node: Any) -> tuple[int, ...]:
@@ -73,6 +99,8 @@ def shape_of(node: Any) -> tuple[int, ...]:
     return found
 
 
-def name_of(target: Any) -> str:
-    """Of a function or a method, for people."""
-    return target if isinstance(target, str) else getattr(target, "__name__", str(target))
+def name_of(node: fx.Node) -> str:
+    """What a node calls, for people."""
+    if node.target is getattr:
+        return str(node.args[1])
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))

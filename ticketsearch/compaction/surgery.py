@@ -11,9 +11,11 @@ from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import IntArray
-from ticketsearch.compaction.analysis import Analysis, share_of
+from ticketsearch.compaction.analysis import Analysis
 from ticketsearch.compaction.classes import Mixer
-from ticketsearch.compaction.operations import RESHAPES, padding_of
+from ticketsearch.compaction.mixing import share_of
+from ticketsearch.compaction.operations import has_sizes, padding_of
+from ticketsearch.compaction.sizes import size_left
 from ticketsearch.compaction.tracing import SHAPE, UNSAFE, Traced, in_place
 from ticketsearch.compaction.widening import narrowings, widen
 
@@ -77,9 +79,10 @@ def cut(analysis: Analysis) -> Cut:
     for node in list(analysis.traced.graph.nodes):
         if node.target is F.pad and node in analysis.values:
             _narrow_padding(analysis, node)
-    for node in analysis.flattened:
-        if node.target in RESHAPES:  # to a width that is now another
-            node.op, node.target, node.args, node.kwargs = "call_function", torch.flatten, (node.args[0], 1), {}
+    for node, axis in analysis.moved.items():
+        if has_sizes(node):
+            left = int(analysis.keeps(analysis.values[node].ids).sum())
+            node.args = (node.args[0], tuple(size_left(node, axis, left)))
     widen(analysis, narrowed)
     result.widened = {str(one.chain[0].target): one.width for one in narrowed}
     return result
@@ -134,13 +137,12 @@ def _narrow(part: nn.Module, name: str, key: str, sides: tuple[IntArray, ...], r
 def _narrow_padding(analysis: Analysis, node: fx.Node) -> None:
     """As much padding of channels as the channels that are left of it."""
     pads, value, source = padding_of(node), analysis.values[node], analysis.values.get(node.args[0])  # type: ignore[arg-type]
-    rank = len(node.meta[SHAPE])
-    if pads is None or source is None or len(pads) <= 2 * (rank - 2) or value.ids.size == source.ids.size:
+    place = 2 * (len(node.meta[SHAPE]) - 1 - value.axis)
+    if pads is None or source is None or len(pads) <= place or value.ids.size == source.ids.size:
         return
-    low = pads[2 * (rank - 2)]
+    low = pads[place]
     stays = analysis.keeps(value.ids)
-    amounts = (int(stays[:low].sum()), int(stays[low + source.ids.size :].sum()))
-    pads[2 * (rank - 2) : 2 * (rank - 2) + 2] = amounts
+    pads[place : place + 2] = int(stays[:low].sum()), int(stays[low + source.ids.size :].sum())
     if len(node.args) > 1:
         node.update_arg(1, tuple(pads))
     else:

@@ -16,8 +16,11 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 from torch.nn.utils import prune
 
-SHAPE, PLAIN, UNSAFE = "ticketsearch_shape", "ticketsearch_plain", "ticketsearch_unsafe"
-"""In a node's ``meta``: shape of its tensor; its value if that is no tensor; whether it changes under its readers."""
+SHAPE, DTYPE, PLAIN = "ticketsearch_shape", "ticketsearch_dtype", "ticketsearch_plain"
+"""In a node's ``meta``: shape and dtype of its tensor, or its value if that is no tensor."""
+UNSAFE = "ticketsearch_unsafe"
+"""In a node's ``meta``: whether its tensor changes under its readers."""
+_CONSTANT = "_tensor_constant"
 _DROPOUTS: dict[Any, type[nn.Module]] = {
     F.dropout: nn.Dropout, F.dropout1d: nn.Dropout1d, F.dropout2d: nn.Dropout2d, F.dropout3d: nn.Dropout3d,
 }  # fmt: skip
@@ -72,9 +75,10 @@ def trace(module: nn.Module, example: Tensor) -> Traced:
     """
     module.train()
     in_training = _graph_of(module, training=True)
+    constants = _take_constants(module)
     module.eval()
     graph = _graph_of(module, training=False)
-    modal = str(graph) != str(in_training)
+    modal = str(graph) != str(in_training) or not _alike(constants, module)
     holder = fx.GraphModule(module, graph)
     with torch.no_grad():
         _Recorder(holder).run(example)
@@ -101,13 +105,24 @@ def _graph_of(module: nn.Module, *, training: bool) -> fx.Graph:
     return graph
 
 
+def _take_constants(module: nn.Module) -> dict[str, Tensor]:
+    """Tensors that a forward function made, which tracing puts into the module by numbered names; taken out."""
+    names = [name for name in vars(module) if name.startswith(_CONSTANT)]
+    return {name: module.__dict__.pop(name) for name in names}
+
+
+def _alike(constants: dict[str, Tensor], module: nn.Module) -> bool:
+    found = {name: value for name, value in vars(module).items() if name.startswith(_CONSTANT)}
+    return found.keys() == constants.keys() and all(torch.equal(found[name], constants[name]) for name in found)
+
+
 class _Recorder(fx.Interpreter):
     """Runs the graph once and notes shapes, and values that are no tensors."""
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         if isinstance(result, Tensor):
-            n.meta[SHAPE] = tuple(result.shape)
+            n.meta[SHAPE], n.meta[DTYPE] = tuple(result.shape), result.dtype
         elif not _holds_tensor(result):
             n.meta[PLAIN] = result
         return result

@@ -28,27 +28,28 @@ _RECTIFIERS: set[Any] = {F.relu, F.relu_, torch.relu, "relu", "relu_"}
 
 
 class Widen(nn.Module):
-    """Channels put at their indices among ``width``, or added there to a tensor of that many."""
+    """Channels put at their indices among ``width`` along an axis, or added there to a tensor of that many."""
 
     indices: Tensor
     places: Tensor
 
-    def __init__(self, indices: IntArray, width: int) -> None:
+    def __init__(self, indices: IntArray, width: int, axis: int) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.axis = width, axis
         places = np.full(width, len(indices), dtype=np.int64)
         places[indices] = np.arange(len(indices))
         self.register_buffer("indices", torch.from_numpy(indices), persistent=False)
         self.register_buffer("places", torch.from_numpy(places), persistent=False)
 
     def forward(self, narrow: Tensor, wide: Tensor | None = None) -> Tensor:
-        """``(B, C, ...)`` and ``(B, width, ...)``, zeros if not given, to ``(B, width, ...)``."""
+        """``(..., C, ...)`` and ``(..., width, ...)``, zeros if not given, to ``(..., width, ...)``."""
+        axis = self.axis
         if _is_exporting():  # gathering is fast in ONNX Runtime, scattering is not
-            whole = F.pad(narrow, [0, 0] * (narrow.ndim - 2) + [0, 1]).index_select(1, self.places)
+            whole = F.pad(narrow, [0, 0] * (narrow.ndim - 1 - axis) + [0, 1]).index_select(axis, self.places)
             return whole if wide is None else wide + whole
         if wide is None:
-            wide = narrow.new_zeros((narrow.shape[0], self.width, *narrow.shape[2:]))
-        return wide.index_add(1, self.indices, narrow)
+            wide = narrow.new_zeros((*narrow.shape[:axis], self.width, *narrow.shape[axis + 1 :]))
+        return wide.index_add(axis, self.indices, narrow)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,7 @@ class Narrowed:
         outputs: the channels that are left, of all.
         indices: the same, among those that the others who share them keep.
         width: how many these are.
+        axis: along which they lie.
         direct: layers that read the narrow result as it is.
     """
 
@@ -67,6 +69,7 @@ class Narrowed:
     outputs: IntArray
     indices: IntArray
     width: int
+    axis: int
     direct: tuple[fx.Node, ...]
 
 
@@ -84,8 +87,12 @@ def narrowings(analysis: Analysis) -> list[Narrowed]:
         if not count or (width - count) * WORTH < width or any(one.meta.get(UNSAFE) for one in chain):
             continue
         if any(_takes(user, end) or _leads(analysis, user) for user in end.users):
-            direct = tuple(user for user in end.users if user in readers)
-            found.append(Narrowed(chain, np.flatnonzero(left), np.flatnonzero(left[stays]), width, direct))
+            direct = tuple(
+                user for user in end.users
+                if user in readers and np.array_equal(readers[user].source.ids, value.ids)
+            )  # fmt: skip
+            outputs, indices = np.flatnonzero(left), np.flatnonzero(left[stays])
+            found.append(Narrowed(chain, outputs, indices, width, value.axis, direct))
     return found
 
 
@@ -97,7 +104,7 @@ def widen(analysis: Analysis, narrowed: list[Narrowed]) -> None:
         name = f"{str(one.chain[0].target).replace('.', '_')}_widen"
         while hasattr(module, name):
             name += "_"
-        module.add_module(name, Widen(one.indices, one.width))
+        module.add_module(name, Widen(one.indices, one.width, one.axis))
         others = []
         for user in list(end.users):
             if _takes(user, end):
