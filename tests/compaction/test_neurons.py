@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils import prune
 
 from tests.compaction.networks import ByHand, silence, trained
 from tests.compaction.test_compaction import checked, noise, widths
@@ -377,3 +378,47 @@ def test_random_networks_of_neurons_agree(plan: list[tuple[str, int]], seed: int
     for training in (False, True):
         cut = checked(network, noise(2, 4, 5) if tokens else noise(2, 5), masks, training=training)
         assert not [note for note in cut.notes if "nothing was cut" in note], cut.notes
+
+
+def test_a_weight_pruned_in_one_of_two_layers_is_pruned_there_alone() -> None:
+    """PyTorch's own pruning of a shared weight: the other layer goes on with all of it."""
+    network = trained(nn.Sequential(linear(6, 6), nn.Tanh(), linear(6, 6), nn.Tanh(), linear(6, 2)))
+    network[2].weight = network[0].weight
+    prune.custom_from_mask(network[0], "weight", torch.arange(36).reshape(6, 6) % 3 > 0)  # type: ignore[no-untyped-call]
+    cut = compact(network, example=VECTORS)
+    with torch.no_grad():
+        assert torch.allclose(cut.module(VECTORS), network(VECTORS), atol=1e-6)
+    assert prune.is_pruned(network[0])
+
+
+def test_states_keep_their_version_numbers() -> None:
+    class Versioned(nn.Sequential):
+        _version = 2
+
+        def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *others: Any) -> None:
+            if metadata.get("version") != 2:
+                raise ValueError(f"version should be 2, not {metadata.get('version')}")
+            super()._load_from_state_dict(state, prefix, metadata, *others)
+
+    network = trained(Versioned(linear(6, 6), nn.Tanh(), linear(6, 2)))
+    masks = {"0.weight": np.arange(6)[:, None].repeat(6, 1) > 2, "0.bias": np.arange(6) > 2}
+    cut = compact(network, masks, example=VECTORS, training=True)
+    network.load_state_dict(cut.scatter(cut.module.state_dict(), network.state_dict()))
+    cut.module.load_state_dict(cut.gather(network.state_dict()))
+    with torch.no_grad():
+        assert torch.allclose(cut.module(VECTORS), network(VECTORS), atol=1e-6)
+
+
+def test_masks_follow_outputs_and_nothing_else() -> None:
+    """The rows of an embedding are words, those of a transposed convolution are inputs."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        result: Tensor = self.turned(self.norm(self.a(x))).flatten(1)
+        return result
+
+    network = trained(ByHand(forward, a=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4), turned=nn.ConvTranspose2d(4, 4, 3)))
+    masks = {name: np.ones(tuple(p.shape), dtype=bool) for name, p in network.named_parameters() if p.ndim > 1}
+    masks["a.weight"][1] = masks["turned.weight"][2] = False
+    found = follow_masks(network, masks, example=IMAGES)
+    assert set(found) == {"a.weight", "turned.weight", "a.bias", "norm.weight", "norm.bias"}
+    assert found["norm.bias"].tolist() == [True, False, True, True]

@@ -27,8 +27,11 @@ Export = Callable[..., Exported]
 def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
     """``export`` of a run that has a network, its inputs and a ticket, and no folder."""
 
-    def verb(make: Callable[[], nn.Module], prunable: list[str], inputs: Tensor, name: str, **how: Any) -> Exported:
-        ticket = ticket_of(make(), *prunable)
+    def verb(
+        make: Callable[[], nn.Module], prunable: list[str], inputs: Tensor, name: str,
+        plain: Callable[[], nn.Module] | None = None, **how: Any,
+    ) -> Exported:  # fmt: skip
+        ticket = ticket_of((plain or make)(), *prunable)
         task = SimpleNamespace(build=lambda seed: make(), validation=SimpleNamespace(inputs=inputs))
         result = SimpleNamespace(mask_digest=ticket.mask_digest, run="by hand")
         for key, value in (("read_result", result), ("load_ticket", ticket), ("read_spec", None), ("task_of", task)):
@@ -133,3 +136,86 @@ def test_onnx_is_timed_against_the_dense_network_in_the_same_runtime(
     found = exported(make, ["0.weight"], noise(5, 6), "a.onnx", format="onnx")
     assert found.runtime == "onnxruntime"
     assert min(found.latency_ms) > 0
+
+
+class Mixed(nn.Module):
+    """Tokens by number; attention, a recurrent layer, and a hidden layer that can be cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix = nn.Embedding(11, 8), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.cell, self.up, self.head = nn.GRU(8, 6, batch_first=True), nn.Linear(6, 9), nn.Linear(9, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embed(x)
+        h, _ = self.cell(h + self.mix(h, h, h, need_weights=False)[0])
+        result: Tensor = self.head(self.up(h).relu().mean(1))
+        return result
+
+
+class Double(nn.Module):
+    """Residual, in double precision inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.block, self.head = (nn.Linear(*pair).double() for pair in ((6, 9), (9, 9), (9, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x.double()).relu()
+        result: Tensor = self.head(x + self.block(x).relu()).float()
+        return result
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.LazyLinear(9), nn.ReLU(), nn.LazyLinear(3))
+
+
+def eager() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))
+
+
+TOKENS, VECTORS = (torch.arange(40).reshape(8, 5) * 3) % 11, noise(8, 6)
+KINDS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], list[str], Tensor]] = {
+    "mixed": (Mixed, Mixed, ["mix.in_proj_weight", "mix.out_proj.weight", "cell.weight_hh_l0", "up.weight"], TOKENS),
+    "double": (Double, Double, ["first.weight", "block.weight", "head.weight"], VECTORS),
+    "lazy": (lazy, eager, ["0.weight", "2.weight"], VECTORS),
+    "parallel": (lambda: nn.DataParallel(eager()), eager, ["0.weight", "2.weight"], VECTORS),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_networks_of_all_kinds_are_exported(kind: str, exported: Export, tmp_path: Path) -> None:
+    make, plain, prunable, inputs = KINDS[kind]
+    network = by_mask(plain, prunable)
+    other = inputs[[1, 0, 2]]
+    for file_format, name in (("state-dict", "a.safetensors"), ("torch-prune", "a.pt"), ("compact", "a.pt2")):
+        found = exported(make, prunable, inputs, name, plain, format=file_format)
+        assert found.difference <= 1e-6
+    again = plain().eval()
+    again.load_state_dict(load_file(tmp_path / "a.safetensors"))
+    program = torch.export.load(tmp_path / "a.pt2").module()
+    with torch.no_grad():
+        assert torch.equal(again(other), network(other))
+        assert torch.allclose(program(other), network(other), atol=1e-6)
+
+
+def test_attention_recurrence_and_embeddings_run_in_onnx_runtime(exported: Export, tmp_path: Path) -> None:
+    make, _, prunable, inputs = KINDS["mixed"]
+    exported(make, prunable, inputs, "a.onnx", format="onnx")
+    other = inputs[[1, 0, 2]]
+    with torch.no_grad():
+        wanted = by_mask(make, prunable)(other)
+    assert torch.allclose(formats.onnx_of((tmp_path / "a.onnx").read_bytes())(other), wanted, atol=1e-5)
+
+
+def test_a_network_that_is_not_the_runs_is_refused(exported: Export) -> None:
+    class More(nn.Sequential):
+        def __init__(self, count: list[int]) -> None:
+            super().__init__(nn.Linear(6, 3))
+            count.append(1)
+            if len(count) > 1:
+                self.scale = nn.Parameter(torch.ones(3))
+
+    made: list[int] = []
+    with pytest.raises(InvalidValue, match="the ticket has nothing for the module's 'scale'"):
+        exported(lambda: More(made), ["0.weight"], VECTORS, "a.pt")

@@ -16,6 +16,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 from torch.nn.utils import prune
 
+from ticketsearch.applying.names import aliases
+
 SHAPE, DTYPE, PLAIN = "ticketsearch_shape", "ticketsearch_dtype", "ticketsearch_plain"
 """In a node's ``meta``: shape and dtype of its tensor, or its value if that is no tensor."""
 UNSAFE = "ticketsearch_unsafe"
@@ -56,11 +58,25 @@ def copy_of(module: nn.Module) -> nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     ]  # fmt: skip
     result = copy.deepcopy(module, {id(value): value.detach().clone() for value in computed})
+    _part_originals(result)
     for part in result.modules():
         for hook in list(part._forward_pre_hooks.values()):
             if isinstance(hook, prune.BasePruningMethod):
                 prune.remove(part, hook._tensor_name)  # type: ignore[no-untyped-call]
     return result
+
+
+def _part_originals(module: nn.Module) -> None:
+    """Give a pruned layer a weight of its own if another layer uses the same weight unpruned, or pruned otherwise."""
+    for parameter, names in aliases(module):
+        masks = [module.get_buffer(f"{name[:-5]}_mask") if name.endswith("_orig") else None for name in names]
+        if all(mask is not None and masks[0] is not None and torch.equal(mask, masks[0]) for mask in masks):
+            continue
+        for name, mask in zip(names, masks, strict=True):
+            if mask is not None and len(names) > 1:
+                owner, _, key = name.rpartition(".")
+                own = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
+                module.get_submodule(owner)._parameters[key] = own
 
 
 def trace(module: nn.Module, example: Tensor) -> Traced:
