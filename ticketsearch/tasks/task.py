@@ -16,17 +16,20 @@ from typing import Any, NamedTuple
 import platformdirs
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from ticketsearch import plugins
 from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, UnknownName
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals
 from ticketsearch.tasks.augmentation import Augmentation
+from ticketsearch.tasks.layout import Layout, layout_of
+from ticketsearch.tasks.modules import unwrapped
 from ticketsearch.tasks.options import as_json, complete_options, wants_source
 
 
 class Split(NamedTuple):
-    """Inputs ``(N, ...)`` float32 and labels ``(N,)`` int64."""
+    """Inputs ``(N, ...)`` float32, or int64 for an embedding, and labels ``(N,)`` int64."""
 
     inputs: Tensor
     labels: Tensor
@@ -75,7 +78,9 @@ class Task:
         recipe: the full training.
         fidelity: steps of the evaluator's short training.
         augment: what a training step does to its inputs; ``None`` = nothing. Validation and test are as they are.
+        keep: names or patterns of layers that are left dense, in every run on this task.
         options: what :func:`load_task` made it with, defaults included, as JSON values.
+        origin: ``module:function``, if :func:`load_task` made it from there.
     """
 
     name: str
@@ -86,7 +91,9 @@ class Task:
     recipe: Recipe
     fidelity: int
     augment: Augmentation | None = None
+    keep: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    origin: str | None = None
 
     def __post_init__(self) -> None:
         _check_text(self.name)
@@ -96,6 +103,8 @@ class Task:
             own, needed = tuple(getattr(self, name).inputs.shape[1:]), tuple(self.train.inputs.shape[1:])
             if own != needed:
                 raise InvalidValue(f"{self._where} {name}: an example has shape {own}, one of train {needed}")
+            if getattr(self, name).inputs.dtype != self.train.inputs.dtype:
+                raise InvalidValue(f"{self._where} {name}: its inputs are integers, or train's are; give both alike")
         if self.recipe.batch_size > len(self.train.labels):
             raise InvalidValue(f"{self._where} batch_size {self.recipe.batch_size} exceeds the training split")
         if isinstance(self.fidelity, bool) or not isinstance(self.fidelity, int) or self.fidelity < 0:
@@ -115,8 +124,12 @@ class Task:
                 f"{self._where} {name} needs inputs (N, ...) and integer labels (N,), N > 0; "
                 f"got {tuple(inputs.shape)} and {tuple(labels.shape)} {labels.dtype}"
             )
+        if inputs.dtype in INTEGERS:  # of an embedding
+            return Split(inputs.long().contiguous(), labels.long().contiguous())
         if not inputs.is_floating_point() or not bool(torch.isfinite(inputs := inputs.float()).all()):
-            raise InvalidValue(f"{self._where} {name} inputs must be finite floating-point numbers, also in float32")
+            raise InvalidValue(
+                f"{self._where} {name} inputs must be integers, or finite floating-point numbers, also in float32"
+            )
         return Split(inputs.contiguous(), labels.long().contiguous())
 
     def check_labels(self, classes: int) -> None:
@@ -151,9 +164,34 @@ class Task:
                 raise
             except (Exception, SystemExit) as error:
                 raise PluginError(f"{self._where} building the network failed: {error!r}") from error
-        if not isinstance(network, nn.Module):
-            raise PluginError(f"{self._where} network() returned {type(network).__name__}, not a torch.nn.Module")
+            if not isinstance(network, nn.Module):
+                raise PluginError(f"{self._where} network() returned {type(network).__name__}, not a torch.nn.Module")
+            network = unwrapped(network)
+            if any(isinstance(one, UninitializedParameter) for one in network.parameters()):
+                self._materialise(network)
         return network
+
+    def _materialise(self, network: nn.Module) -> None:
+        """Give lazy layers their shapes, and with them their initial weights."""
+        training = network.training
+        try:
+            with torch.no_grad():
+                network.eval()(self.train.inputs[:1].clone())
+        except Exception as error:  # the user's own code
+            raise InvalidValue(f"{self._where} its lazy layers cannot be made from an example: {error}") from error
+        network.train(training)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where each parameter of the network lies.
+
+        Raises:
+            InvalidValue: it is no network that can be trained here; says why.
+        """
+        batch = self.train.inputs[: self.recipe.batch_size], self.train.labels[: self.recipe.batch_size]
+        layout = layout_of(self.build(seed=0), *batch, self.keep, self._where)
+        self.check_labels(layout.classes)
+        return layout
 
     @cached_property
     def fingerprint(self) -> str:
