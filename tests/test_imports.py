@@ -28,6 +28,7 @@ ROWS = [
         "baseline",
         "study",
         "executors",
+        "provenance",
         "exporting",
     },
     {"leaderboard", "report"},

@@ -146,7 +146,7 @@ def test_channels_keep_at_least_one_in_each_layer() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (lambda: nn.Sequential(nn.Linear(8, 3)), "no channel to prune"),
+        (lambda: nn.Sequential(nn.Linear(8, 3)), "no layer has channels to prune"),
         (lambda: nn.Sequential(nn.Unflatten(1, (2, 4)), nn.ConvTranspose1d(2, 2, 1), nn.Flatten(), nn.Linear(8, 3)),
          "'1' is a transposed convolution"),
         (lambda: nn.Sequential(*[nn.Linear(8, 8)] * 2, nn.Linear(8, 3)), "'0' is used more than once"),

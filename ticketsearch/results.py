@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,7 +113,10 @@ class Result(_Record):
     gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes`` what the strategy has to
     say of its search; ``task_options`` are those the task was made with, defaults included. ``granularity`` is what
     masks are of; ``sparsity`` is the fraction of such units that is pruned, of which there are ``n_units`` and
-    ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights.
+    ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights. ``n_parameters`` are all of the network's;
+    ``keep`` are the patterns of layers left dense, ``left_dense`` names every tensor that looks prunable and is not in
+    the mask space, and says why. ``task_source`` is where a task that is not registered came from,
+    ``module:function``; ``finished`` is when the run ended, in UTC.
     """
 
     strategy: str
@@ -158,6 +161,16 @@ class Result(_Record):
     ticket: str
     run: str
     task_options: dict[str, Any] = {}
+    keep: list[str] = []
+    left_dense: dict[str, str] = {}
+    n_parameters: int | None = None
+    task_source: str | None = None
+    finished: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What is pruned: masks of other units, or of other layers, are no rivals."""
+        return kind_of(self.granularity, self.keep)
 
 
 class Baseline(_Record):
@@ -180,6 +193,12 @@ class Baseline(_Record):
     test_accuracies: list[float]
     dense_identity: str = ""
     dense_budget_test_accuracy: float
+    keep: list[str] = []
+
+    @property
+    def kind(self) -> str:
+        """As of a result."""
+        return kind_of(self.granularity, self.keep)
 
 
 class Failure(_Record):
@@ -194,12 +213,24 @@ class Failure(_Record):
     budget: str
     reason: str
     task_options: dict[str, Any] = {}
+    keep: list[str] = []
 
 
 class Failures(_Record):
     """Those of a study's folder, ``failures.json``."""
 
     failures: list[Failure]
+
+
+def already_finished(result: Result) -> str:
+    """One line that says why nothing is computed."""
+    when = f" on {result.finished[:16].replace('T', ' ')} UTC" if result.finished else ""
+    return f"ticketsearch: this run finished{when} and is shown, not repeated; --fresh (fresh=True) runs it anew"
+
+
+def kind_of(granularity: str, keep: Sequence[str]) -> str:
+    """``weight``, ``channel``, ``2:4``; and the layers left dense."""
+    return f"{granularity}, {', '.join(keep)} dense" if keep else granularity
 
 
 Record = TypeVar("Record", bound=BaseModel)

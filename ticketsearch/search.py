@@ -21,6 +21,7 @@ from ticketsearch.errors import BudgetExhausted, StorageError, StrategyError, Ti
 from ticketsearch.files import FULL
 from ticketsearch.ledger import Ledger
 from ticketsearch.problem import MaskProblem
+from ticketsearch.results import Result
 from ticketsearch.session import Stubborn
 from ticketsearch.spec import Spec
 from ticketsearch.strategy import Strategy
@@ -43,6 +44,10 @@ class Progress(Protocol):
         """Called during confirmation with the network being trained and the fraction done."""
         ...
 
+    def found(self, result: Result) -> None:
+        """Called in place of all that when the run is finished already, and its result is shown."""
+        ...
+
 
 class Silent:
     """Progress that nobody watches."""
@@ -51,6 +56,9 @@ class Silent:
         """Does nothing."""
 
     def confirm(self, what: str, fraction: float) -> None:
+        """Does nothing."""
+
+    def found(self, result: Result) -> None:
         """Does nothing."""
 
 

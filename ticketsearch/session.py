@@ -73,7 +73,7 @@ class Session:
     @cached_property
     def pricing(self) -> Pricing:
         """Prices for this network."""
-        return Pricing(self.engine.layout.space)
+        return Pricing(self.engine.layout.space, self.engine.layout.fixed_flops)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -104,7 +104,7 @@ def verify_run(
         raise InvalidValue(f"trials {trials} is less than 0")
     path = Path(folder)
     result, spec, record, saved = read_result(path), read_spec(path), read_record(path / LEDGER), load_ticket(path)
-    loaded = task_of(spec, task, source)
+    loaded = task_of(spec, task or result.task_source, source)
     engine = make_engine(loaded, spec.device, spec.engine, workers)
     searcher = strategy or make_strategy(spec.strategy, spec.parameters)
     units = make_units(spec.granularity, engine.layout, loaded.build(seed=0), loaded.train.inputs[:1])

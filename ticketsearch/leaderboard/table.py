@@ -91,9 +91,7 @@ def build(results: Iterable[Result]) -> list[Group]:
     """Group, average and sort."""
     groups: dict[tuple[str, float, str], list[Result]] = defaultdict(list)
     for result in results:
-        units = (
-            "" if result.granularity == "weight" else f" ({result.granularity})"
-        )  # masks of other units are no rivals
+        units = "" if result.kind == "weight" else f" ({result.kind})"
         groups[result.task + units, result.sparsity, result.task_fingerprint].append(result)
     names = Counter((task, sparsity) for task, sparsity, _ in groups)
     built = []

@@ -135,7 +135,20 @@ def summary(result: Result) -> Renderables:
         layers.add_column(column, justify="left" if column == "layer" else "right")
     for layer in result.layers:
         layers.add_row(layer.name, "x".join(map(str, layer.shape)), f"{layer.kept:,}", f"{layer.density:.4f}")
-    return Renderables(accuracy, layers, Text(_cost_lines(result)))
+    return Renderables(accuracy, layers, _share(result), Text(_cost_lines(result)))
+
+
+def _share(result: Result) -> Text:
+    """Which part of the network the sparsity is about, and what of the rest looks as if it were."""
+    lines = []
+    if result.n_parameters:
+        share = result.n_weights / result.n_parameters
+        lines.append(f"sparsity is about {share:.1%} of the network's {result.n_parameters:,} parameters")
+    if result.left_dense:
+        named = [f"{name} ({reason})" for name, reason in result.left_dense.items()]
+        more = f" and {len(named) - 8} more" if len(named) > 8 else ""
+        lines.append(f"left dense: {', '.join(named[:8])}{more}")
+    return Text("\n".join(lines))
 
 
 def _short(fact: object) -> str:

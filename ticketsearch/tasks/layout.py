@@ -96,7 +96,7 @@ def layout_of(
     buffers = persistent_buffers(network)
     dtypes = {name: tensor.dtype for name, tensor in {**parameters, **buffers}.items() if tensor.dtype != torch.float32}
     return Layout(
-        MaskSpace.from_shapes(inside, uses),
+        MaskSpace.from_shapes(inside, uses, output=prunable[-1] in inside),
         rest | {name: tuple(buffer.shape) for name, buffer in buffers.items()},
         frozenset(name for name in rest if parameters[name].requires_grad and name in used),
         output.shape[1],

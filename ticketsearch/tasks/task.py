@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +27,7 @@ from ticketsearch.tasks.augmentation import Augmentation
 from ticketsearch.tasks.layout import Layout, layout_of
 from ticketsearch.tasks.modules import unwrapped
 from ticketsearch.tasks.options import as_json, complete_options, wants_source
+from ticketsearch.tasks.probe import probe
 
 
 class Split(NamedTuple):
@@ -97,6 +99,9 @@ class Task:
 
     def __post_init__(self) -> None:
         _check_text(self.name)
+        if isinstance(self.keep, str) or not all(isinstance(name, str) for name in self.keep):
+            raise InvalidValue(f"{self._where} keep {self.keep!r} is not a list of names of layers")
+        object.__setattr__(self, "keep", tuple(self.keep))
         for name in ("train", "validation", "test"):
             object.__setattr__(self, name, self._checked(name, getattr(self, name)))
         for name in ("validation", "test"):
@@ -195,17 +200,21 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of data, recipe, fidelity, augmentation and the network's printed architecture."""
+        """Digest of data, recipe, fidelity, and of what the network computes; see :mod:`ticketsearch.tasks.probe`."""
         state = hashlib.blake2b(digest_size=8)
         for split in (self.train, self.validation, self.test):
             for tensor in split:
                 state.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
                 state.update(tensor.cpu().numpy().data)
-        state.update(repr(self.build(seed=0)).encode())
+        state.update(self.probe(0).encode())
         state.update(repr((self.recipe.identity, self.fidelity)).encode())
         if self.augment is not None:
-            state.update(repr(self.augment).encode())
+            state.update(re.sub(r" at 0x[0-9a-f]+", "", repr(self.augment)).encode())
         return state.hexdigest()
+
+    def probe(self, seed: int) -> str:
+        """Digest of the network at a seed: its initial weights, its outputs and its gradients."""
+        return probe(self, seed)
 
 
 def _check_text(name: object) -> None:
@@ -242,7 +251,32 @@ def load_task(name: str, source: DataSource | None = None, options: Mapping[str,
         raise PluginError(f"task {name!r} failed to build: {type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         raise PluginError(f"task {name!r} returned {type(task).__name__}; it must return a ticketsearch.Task")
-    return replace(task, options=as_json(name, values)) if values else task
+    origin = name if name not in _registered() and ":" in name else None
+    if not values and origin is None:
+        return task
+    return replace(task, options=as_json(name, values) if values else task.options, origin=origin)
+
+
+def _registered() -> set[str]:
+    """Names that lead to a registered task and have a colon: ``distribution:task``."""
+    return {f"{plugin.distribution}:{plugin.name}" for plugin in plugins.available(plugins.TASKS)}
+
+
+def keeping(task: Task, keep: Sequence[str] | str) -> Task:
+    """The same task with more layers left dense.
+
+    Args:
+        task: may have some already.
+        keep: names or patterns of layers; a text is one of them.
+
+    Raises:
+        InvalidValue: something else than a list of texts.
+    """
+    names = [keep] if isinstance(keep, str) else keep
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise InvalidValue(f"keep {keep!r} is not a list of names of layers, or patterns like 'head.*'")
+    both = tuple(sorted({*task.keep, *names}))
+    return task if both == task.keep else replace(task, keep=both)
 
 
 def task_factory(name: str) -> Callable[..., object]:
@@ -252,8 +286,7 @@ def task_factory(name: str) -> Callable[..., object]:
         UnknownName: no such task.
         PluginError: it cannot be imported.
     """
-    registered = {f"{plugin.distribution}:{plugin.name}" for plugin in plugins.available(plugins.TASKS)}
-    if ":" in name and name not in registered:
+    if ":" in name and name not in _registered():
         return _import_user_function(name)
     factory: Callable[..., object] = plugins.load(plugins.TASKS, name)
     return factory
