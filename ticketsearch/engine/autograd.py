@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.engine.calling import Caller
 from ticketsearch.engine.draws import Drawing, drawing
 from ticketsearch.engine.relaxed import RelaxedTraining
 from ticketsearch.errors import InvalidValue
@@ -37,7 +38,7 @@ class Derivatives:
     """
 
     def __init__(self, task: Task, layout: Layout, device: torch.device, draws: Drawing = "") -> None:
-        self._network = task.build(seed=0).to(device)
+        self._call = Caller(task.build(seed=0).to(device))
         self._task, self._layout, self._device, self._draws = task, layout, device, draws
         self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
         self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
@@ -75,7 +76,7 @@ class Derivatives:
         for name in state.keys() & self._network_parameters - {layer.name for layer in self._layout.space.layers}:
             state[name] = torch.zeros_like(state[name]) if "bias" in name else state[name].abs()
         ones = torch.ones_like(self._task.train.inputs[:1], dtype=torch.float64, device=self._device)
-        flow = torch.func.functional_call(self._network.eval(), state, (ones,)).sum()
+        flow = self._called(state, ones, training=False).sum()
         return self._gradient(flow, parameters) * np.abs(weights.vector)
 
     def _gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
@@ -99,7 +100,11 @@ class Derivatives:
 
     @property
     def _network_parameters(self) -> set[str]:
-        return {name for name, _ in self._network.named_parameters()}
+        return {name for name, _ in self._call.module.named_parameters()}
+
+    def _called(self, state: dict[str, Tensor], inputs: Tensor, *, training: bool) -> Tensor:
+        self._call.module.train(training)
+        return self._call(state, inputs)
 
     def _state(self, weights: Weights, dtype: torch.dtype | None = None) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Parameters by name, and the prunable ones, which require gradients; of their own type, or of ``dtype``."""
@@ -122,7 +127,7 @@ class Derivatives:
         inputs = self._task.train.inputs[chosen].to(self._device)
         labels = self._task.train.labels[chosen].to(self._device)
         with drawing(self._draws, 0, indices, self._device):
-            logits = torch.func.functional_call(self._network.train(), state, (inputs,))
+            logits = self._called(state, inputs, training=True)
         return F.cross_entropy(logits / temperature, labels)
 
 

@@ -31,13 +31,15 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.calling import Caller
 from ticketsearch.engine.draws import augmented, drawing
 from ticketsearch.engine.optimizers import make_optimizer
 from ticketsearch.engine.precision import low_precision_inputs, rounded
 from ticketsearch.engine.trial import tried
+from ticketsearch.errors import InvalidValue, TicketsearchError
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
-from ticketsearch.tasks.layout import read_weights, unflatten
+from ticketsearch.tasks.layout import read_weights, unflatten, words_of
 from ticketsearch.tasks.modules import NORM
 from ticketsearch.tickets import Weights
 
@@ -68,10 +70,10 @@ class DenseEngine(Autograd):
         self._draws = trial.draws
         self._one_by_one = not trial.together
         self.threads = 1 if device.type != "cpu" else workers or len(os.sched_getaffinity(0))
-        # functional_call swaps parameters inside the module it is given: one module per thread.
-        self._modules: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
+        # A call swaps parameters inside the module: one module per thread.
+        self._modules: queue.SimpleQueue[Caller] = queue.SimpleQueue()
         for _ in range(self.threads):
-            self._modules.put(task.build(seed=0).to(device))
+            self._modules.put(Caller(task.build(seed=0).to(device)))
         self._train = train or _to(task.train, device)  # or as another engine has it
         self._pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
         self.grain = self._chunk_size()
@@ -89,12 +91,19 @@ class DenseEngine(Autograd):
         return max(1, min(MAX_CHUNK, CHUNK_BYTES // per_network))
 
     @contextmanager
-    def _module(self, *, training: bool) -> Iterator[nn.Module]:
-        module = self._modules.get()
+    def _called(self, *, training: bool) -> Iterator[Caller]:
+        """A module of this thread's own; what it raises is said in a line, with the task's name."""
+        call = self._modules.get()
         try:
-            yield module.train(training)
+            call.module.train(training)
+            yield call
+        except (TicketsearchError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # the user's own code
+            when = "training" if training else "evaluation"
+            raise InvalidValue(f"task {self._task.name!r}: the network failed in {when}: {words_of(error)}") from error
         finally:
-            self._modules.put(module)
+            self._modules.put(call)
 
     def warm_up(self) -> None:
         """Implements :meth:`ticketsearch.engine.Engine.warm_up`: one step of one network."""
@@ -152,12 +161,11 @@ class DenseEngine(Autograd):
             return {name: _channels_last(part, 5).clone() for name, part in parts.items()}
         return {name: part.clone(memory_format=torch.contiguous_format) for name, part in parts.items()}
 
-    def _forward(self, module: nn.Module, state: dict[str, Tensor], inputs: Tensor, *, per_network: bool) -> Tensor:
+    def _forward(self, call: Caller, state: dict[str, Tensor], inputs: Tensor, *, per_network: bool) -> Tensor:
         """``(P, B, C)`` outputs; inputs ``(B, ...)`` shared, or ``(P, B, ...)``."""
 
         def one(own: dict[str, Tensor], x: Tensor) -> Tensor:
-            output: Tensor = torch.func.functional_call(module, own, (x,))
-            return output
+            return call(own, x)
 
         if self._one_by_one:
             own = {name: tensor.squeeze(0) for name, tensor in state.items()}
@@ -166,23 +174,23 @@ class DenseEngine(Autograd):
         outputs: Tensor = torch.func.vmap(one, in_dims=(0, 0 if per_network else None))(state, inputs)
         return outputs
 
-    def _loss(self, module: nn.Module, state: dict[str, Tensor], step: int, examples: IntArray) -> Tensor:
+    def _loss(self, call: Caller, state: dict[str, Tensor], step: int, examples: IntArray) -> Tensor:
         """Mean cross-entropy of each network in a step of the recipe, ``(P,)``; examples ``(B,)``, or ``(P, B)``."""
         chosen = torch.from_numpy(examples).to(self._device)
         inputs, labels = augmented(self._task, self._train.inputs[chosen], step, examples), self._train.labels[chosen]
         with drawing(self._draws, step, examples, self._device):
-            outputs = self._forward(module, state, inputs, per_network=labels.ndim == 2)  # (P, B, C)
+            outputs = self._forward(call, state, inputs, per_network=labels.ndim == 2)  # (P, B, C)
         targets = labels.expand(len(outputs), -1)
         return F.cross_entropy(outputs.transpose(1, 2), targets, reduction="none").mean(1)
 
     def _measure(self, state: dict[str, Tensor], split: Split) -> Measures:
         correct = loss = torch.zeros((), dtype=torch.float64)
         together = MEASURE_IMAGES if self._images else MEASURE_EXAMPLES
-        with self._module(training=False) as module, torch.no_grad():
+        with self._called(training=False) as call, torch.no_grad():
             for first in range(0, len(split.labels), together):
                 labels = split.labels[first : first + together]
                 inputs = split.inputs[first : first + together]
-                outputs = self._forward(module, state, inputs, per_network=False)
+                outputs = self._forward(call, state, inputs, per_network=False)
                 loss = loss + self._sum_loss(outputs, labels)
                 correct = correct + (outputs.argmax(2) == labels).double().sum(1).cpu()
         total = len(split.labels)
@@ -221,13 +229,13 @@ class _Population:
         tensors = [self.state[name] for name in self._trained]
         total = torch.zeros(len(self._job.masks), dtype=torch.float64)
         bits = self._job.recipe.precision
-        with self._engine._module(training=True) as module, low_precision_inputs(module, bits):
+        with self._engine._called(training=True) as call, low_precision_inputs(call.module, bits):
             for step in range(first, last):
                 examples = self._job.batches[..., step, :]  # (B,) or (P, B)
                 for tensor in tensors:
                     tensor.requires_grad_()
                 state, position = self._at_precision(bits), self._job.first_step + step
-                loss = self._engine._loss(module, state, position, examples)  # (P,)
+                loss = self._engine._loss(call, state, position, examples)  # (P,)
                 grads = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
                 total += loss.detach().double().cpu()
                 for tensor in tensors:

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import FloatArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.engine.calling import Caller
 from ticketsearch.engine.draws import Drawing, augmented, drawing
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
@@ -40,7 +41,7 @@ class RelaxedTraining:
     ) -> None:
         if job.recipe.sparsifies or job.recipe.scale_l1 or job.recipe.precision:
             raise InvalidValue("a relaxation has terms of its own; use a recipe without l1, hoyer, scale_l1, precision")
-        self._network = task.build(seed=0).to(device)
+        self._call = Caller(task.build(seed=0).to(device).train())
         self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
         layout = task.layout
         self._layout, self._job, self._relaxation, self._draws = layout, job, relaxation, draws
@@ -101,7 +102,7 @@ class RelaxedTraining:
             state = self._named(weights) | self._rest
             inputs = augmented(self._task, self._inputs[chosen], position, examples)
             with drawing(self._draws, position, examples, self._device):
-                outputs = torch.func.functional_call(self._network.train(), state, (inputs,))
+                outputs = self._call(state, inputs)
             loss = F.cross_entropy(outputs, self._labels[chosen])
             total += float(loss.detach())
             if relaxation.penalty is not None:

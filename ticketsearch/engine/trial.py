@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
+from ticketsearch.engine.calling import Caller
 from ticketsearch.engine.draws import Drawing, draws_at
 from ticketsearch.errors import InvalidValue
 from ticketsearch.seeds import fenced_globals, stream
@@ -63,14 +64,14 @@ def tried(task: Task, device: torch.device, *, together: bool) -> Trial:
     """
     where, count = f"task {task.name!r}:", min(EXAMPLES, task.recipe.batch_size)
     inputs, labels = task.train.inputs[:count].to(device), task.train.labels[:count].to(device)
-    layout, network, own = task.layout, task.build(seed=0).to(device), task.build(seed=0).to(device)
+    layout, own, call = task.layout, task.build(seed=0).to(device), Caller(task.build(seed=0).to(device))
     states = [perturbed(own, seed) for seed in range(2)]
     try:
         expected = [_own_pass(own, state, layout, inputs, labels) for state in states]
         drawing = _drawing(own, states[0], inputs, where, device)
-        found = [_pass_from_outside(network, state, layout, inputs, labels) for state in states for _ in range(2)]
-        scores = [_scores(own, state, inputs, outside=False) for state in states]
-        outside = [_scores(network, state, inputs, outside=True) for state in states]
+        found = [_pass_from_outside(call, state, layout, inputs, labels) for state in states for _ in range(2)]
+        scores = [_scores(Caller(own), state, inputs, outside=False) for state in states]
+        outside = [_scores(call, state, inputs, outside=True) for state in states]
     except InvalidValue:
         raise
     except Exception as error:  # the user's own code
@@ -87,7 +88,7 @@ def tried(task: Task, device: torch.device, *, together: bool) -> Trial:
             f"{where} the network does not use the parameters it is given: it keeps tensors, or a list of parameters, "
             "outside of them; read each parameter in forward, as self.layer.weight"
         )
-    together = together and not drawing and _agree_together(network, states, expected, layout, inputs, labels)
+    together = together and not drawing and _agree_together(call, states, expected, layout, inputs, labels)
     return Trial(drawing, together)
 
 
@@ -136,7 +137,7 @@ def _trained(layout: Layout) -> list[str]:
 
 def _tensors(outputs: Tensor, grads: tuple[Tensor | None, ...], names: list[str], buffers: State) -> State:
     found = {f"gradient {name}": grad for name, grad in zip(names, grads, strict=True) if grad is not None}
-    return {"outputs": outputs.detach(), **found, **{f"buffer {name}": one.clone() for name, one in buffers.items()}}
+    return {"outputs": outputs.detach(), **found, **{f"buffer {name}": one.detach().clone() for name, one in buffers.items()}}
 
 
 def _own_pass(own: nn.Module, state: State, layout: Layout, inputs: Tensor, labels: Tensor) -> Pass:
@@ -150,30 +151,32 @@ def _own_pass(own: nn.Module, state: State, layout: Layout, inputs: Tensor, labe
     return Pass(_tensors(outputs, grads, names, persistent_buffers(own)), draws.count > 0)
 
 
-def _pass_from_outside(network: nn.Module, state: State, layout: Layout, inputs: Tensor, labels: Tensor) -> Pass:
+def _pass_from_outside(call: Caller, state: State, layout: Layout, inputs: Tensor, labels: Tensor) -> Pass:
     """As the engine does it, for one network."""
     own, names = {name: tensor.clone() for name, tensor in state.items()}, _trained(layout)
     for name in names:
         own[name].requires_grad_()
     with fenced_globals(0), draws_at(0, np.zeros(1, dtype=np.int64), inputs.device) as draws:
-        outputs = torch.func.functional_call(network.train(), own, (inputs.clone(),))
+        call.module.train()
+        outputs = call(own, inputs.clone())
         loss = F.cross_entropy(outputs, labels)
         grads = torch.autograd.grad(loss, [own[name] for name in names], allow_unused=True)
-    buffers = {name: own[name] for name in persistent_buffers(network)}
+    buffers = {name: own[name] for name in persistent_buffers(call.module)}
     return Pass(_tensors(outputs, grads, names, buffers), draws.count > 0)
 
 
-def _scores(network: nn.Module, state: State, inputs: Tensor, *, outside: bool) -> State:
+def _scores(call: Caller, state: State, inputs: Tensor, *, outside: bool) -> State:
     """Outputs in evaluation, of the state as its own or from outside."""
     with torch.no_grad():
         if outside:
             own = {name: tensor.clone() for name, tensor in state.items()}
-            return {"outputs": torch.func.functional_call(network.eval(), own, (inputs.clone(),))}
-        return {"outputs": loaded(network, state).eval()(inputs.clone())}
+            call.module.eval()
+            return {"outputs": call(own, inputs.clone())}
+        return {"outputs": loaded(call.module, state).eval()(inputs.clone())}
 
 
 def _agree_together(
-    network: nn.Module, states: list[State], expected: list[Pass], layout: Layout, inputs: Tensor, labels: Tensor
+    call: Caller, states: list[State], expected: list[Pass], layout: Layout, inputs: Tensor, labels: Tensor
 ) -> bool:
     """Whether candidates computed in one operation each get what they get alone."""
     stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
@@ -182,9 +185,9 @@ def _agree_together(
         stacked[name].requires_grad_()
 
     def one(own: State) -> Tensor:
-        output: Tensor = torch.func.functional_call(network.train(), own, (inputs,))
-        return output
+        return call(own, inputs)
 
+    call.module.train()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of an operation that has no rule for it, and would be slow
@@ -194,7 +197,7 @@ def _agree_together(
             grads = torch.autograd.grad(loss, [stacked[name] for name in names], allow_unused=True)
     except Exception:  # whatever it is, these networks are computed one after another, which was tried before
         return False
-    buffers = {name: stacked[name] for name in persistent_buffers(network)}
+    buffers = {name: stacked[name] for name in persistent_buffers(call.module)}
     both = _tensors(outputs, grads, names, buffers)
     rows = [{name: tensor[row] for name, tensor in both.items()} for row in range(len(states))]
     return all(agree(one.tensors, row) for one, row in zip(expected, rows, strict=True))
