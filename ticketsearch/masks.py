@@ -73,6 +73,13 @@ class MaskSpace:
             offset += layers[-1].size
         return cls(tuple(layers), output=output)
 
+    def read_only(self) -> MaskSpace:
+        """A copy whose arrays cannot be assigned to."""
+        own = replace(self, layers=tuple(replace(layer) for layer in self.layers))
+        for array in (own.sizes, own.floors, own._uses):
+            array.flags.writeable = False
+        return own
+
     @cached_property
     def size(self) -> int:
         """D, the number of prunable weights."""

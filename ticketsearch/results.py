@@ -115,8 +115,9 @@ class Result(_Record):
     masks are of; ``sparsity`` is the fraction of such units that is pruned, of which there are ``n_units`` and
     ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights. ``n_parameters`` are all of the network's;
     ``keep`` are the patterns of layers left dense, ``left_dense`` names every tensor that looks prunable and is not in
-    the mask space, and says why. ``task_source`` is where a task that is not registered came from,
-    ``module:function``; ``finished`` is when the run ended, in UTC.
+    the mask space, and says why. ``start`` is where the ticket's weights come from (see
+    :func:`ticketsearch.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is where
+    a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC.
     """
 
     strategy: str
@@ -164,6 +165,8 @@ class Result(_Record):
     keep: list[str] = []
     left_dense: dict[str, str] = {}
     n_parameters: int | None = None
+    start: str = "initial"
+    held: bool = False
     task_source: str | None = None
     finished: str = ""
 

@@ -240,7 +240,7 @@ class _Run:
             shared, checkpoints, self._units,
         )  # fmt: skip
         curve = confirmed_curve(
-            engine, task, spec, initial, found.problem.incumbents, found.ticket, found.spent, confirmed.record,
+            engine, task, spec, initial, found.incumbents, found.ticket, found.spent, confirmed.record,
             self._progress.confirm, checkpoints, self._units,
         )  # fmt: skip
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
@@ -299,17 +299,17 @@ class _Run:
             time_limit_s=spec.time_limit_s,
             n_kept=int(np.count_nonzero(found.ticket.mask)),
             n_weights=space.size,
-            n_units_kept=problem.n_kept,
-            n_units=problem.space.size,
+            n_units_kept=int(np.count_nonzero(self._units.collapse(found.ticket.mask))),
+            n_units=self._units.space.size,
             validation_accuracy=record.validation_accuracy,
             test_accuracy=record.test_accuracy,
             dense_test_accuracy=references["dense"].test_accuracy,
             random_test_accuracy=references["random"].test_accuracy,
             magnitude_test_accuracy=references["magnitude"].test_accuracy,
-            search_score=problem.incumbent.score.value if problem.incumbent else None,
+            search_score=found.incumbents[-1].score.value if found.incumbents else None,
             curve=curve,
             short_scores=short,
-            cost=CostRecord.model_validate(found.spent.as_dict(problem.train_size)),
+            cost=CostRecord.model_validate(found.spent.as_dict(len(self._task.train.labels))),
             confirmation=record,
             references=references,
             layers=[
@@ -336,6 +336,8 @@ class _Run:
             keep=list(spec.keep or []),
             left_dense=self._engine.layout.left_dense,
             n_parameters=self._engine.layout.parameters,
+            start=found.origin,
+            held=found.ticket.held is not None,
             task_source=self._task.origin,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             ticket=str(self._folder / TICKET),

@@ -26,7 +26,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray, read_only
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import MaskSpace
 from ticketsearch.tickets import Ticket
@@ -88,6 +88,16 @@ class Units:
     of_weight: IntArray | None = None
     of_rest: IntArray | None = None
     scale_of: IntArray | None = None
+
+    def read_only(self) -> Units:
+        """A copy, of spaces too, whose arrays cannot be assigned to: for strategies."""
+        arrays = {
+            name: None if (array := getattr(self, name)) is None else read_only(array)
+            for name in ("of_weight", "of_rest", "scale_of")
+        }
+        weights = self.weights.read_only()
+        space = weights if self.space is self.weights else self.space.read_only()
+        return Units(self.granularity, space, weights, **arrays)
 
     def expand(self, masks: BoolArray) -> BoolArray:
         """``(..., U) -> (..., D)``."""

@@ -112,19 +112,6 @@ def verify_run(
     return check.run(searcher, trials)
 
 
-class _Remembering(MaskProblem):
-    """Remembers the masks it was asked about, by digest and steps."""
-
-    seen: dict[tuple[str, int], BoolArray]
-
-    def evaluate(self, masks: BoolArray | Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
-        try:
-            return super().evaluate(masks, fidelity)
-        finally:
-            steps = self.fidelity if fidelity is None else int(fidelity)
-            self.seen.update({(digest(mask), steps): np.array(mask) for mask in masks})
-
-
 class _Check:
     """The steps of a verification, in order; differences are collected."""
 
@@ -177,11 +164,17 @@ class _Check:
 
     def _replay(self, strategy: Strategy) -> Searched | None:
         """The search again, its evaluations answered from the record; ``None`` if it goes another way."""
+        seen = self._seen
 
-        def remembering(*arguments: Any, **options: Any) -> MaskProblem:
-            problem = _Remembering(*arguments, **options)
-            problem.seen = self._seen
-            return problem
+        class Remembering(MaskProblem):
+            """Remembers the masks it was asked about, by digest and steps."""
+
+            def evaluate(self, masks: BoolArray | Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
+                try:
+                    return super().evaluate(masks, fidelity)
+                finally:
+                    steps = self.fidelity if fidelity is None else int(fidelity)
+                    seen.update({(digest(np.asarray(mask)), steps): np.array(mask) for mask in masks})
 
         with Ledger() as memory:
             memory.append(self._record.trials)
@@ -190,7 +183,7 @@ class _Check:
             try:
                 found = search(
                     self._spec, strategy, self._task, self._engine, self._initial, memory, self._progress,
-                    problem_type=remembering, units=self._units,
+                    problem_type=Remembering, units=self._units,
                 )  # fmt: skip
             except (CorruptRun, StrategyError) as error:
                 self._differences.append(f"search: {error}")
@@ -200,7 +193,7 @@ class _Check:
         for name in COUNTED:
             self._compare(f"{name} of the search", recorded[name], spent[name])
         self._compare("ticket of the search", self._result.mask_digest, digest(found.ticket.mask))
-        best = found.problem.incumbent
+        best = found.incumbents[-1] if found.incumbents else None
         self._compare("search_score", self._result.search_score, best.score.value if best else None)
         started = found.ticket.started(self._initial).weights
         if self._exact and started is not None:
@@ -265,7 +258,7 @@ class _Check:
     def _curve(self, found: Searched, record: Confirmation) -> None:
         """The search's earlier masks, confirmed again."""
         again = confirmed_curve(
-            self._engine, self._task, self._spec, self._initial, found.problem.incumbents, found.ticket, found.spent,
+            self._engine, self._task, self._spec, self._initial, found.incumbents, found.ticket, found.spent,
             record, self._progress.confirm, units=self._units,
         )  # fmt: skip
         self._compare(

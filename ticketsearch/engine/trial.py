@@ -137,7 +137,11 @@ def _trained(layout: Layout) -> list[str]:
 
 def _tensors(outputs: Tensor, grads: tuple[Tensor | None, ...], names: list[str], buffers: State) -> State:
     found = {f"gradient {name}": grad for name, grad in zip(names, grads, strict=True) if grad is not None}
-    return {"outputs": outputs.detach(), **found, **{f"buffer {name}": one.detach().clone() for name, one in buffers.items()}}
+    return {
+        "outputs": outputs.detach(),
+        **found,
+        **{f"buffer {name}": one.detach().clone() for name, one in buffers.items()},
+    }
 
 
 def _own_pass(own: nn.Module, state: State, layout: Layout, inputs: Tensor, labels: Tensor) -> Pass:
