@@ -29,6 +29,7 @@ ROWS = [
         "study",
         "executors",
         "provenance",
+        "reconfirm",
         "exporting",
     },
     {"leaderboard", "report"},

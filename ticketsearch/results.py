@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -237,6 +239,23 @@ def kind_of(granularity: str, keep: Sequence[str]) -> str:
 
 
 Record = TypeVar("Record", bound=BaseModel)
+
+
+def faults_of(result: Result) -> Iterator[str]:
+    """What a result says that cannot be so."""
+    if result.cost.epochs > result.budget * (1 + 1e-9):
+        yield f"its search cost {result.cost.epochs:g}ep of a budget of {result.budget:g}ep"
+    if result.n_units is not None and result.n_units_kept != result.n_units - round(result.sparsity * result.n_units):
+        yield f"it keeps {result.n_units_kept} of {result.n_units} units at sparsity {result.sparsity:g}"
+    if sum(layer.kept for layer in result.layers) != result.n_kept:
+        yield f"its layers keep {sum(layer.kept for layer in result.layers)} weights, not {result.n_kept}"
+    if any(not 0 <= layer.kept <= math.prod(layer.shape) for layer in result.layers):
+        yield "a layer keeps more weights than it has"
+    means = (result.test_accuracy, result.confirmation.test_accuracy), (
+        result.confirmation.test_accuracy, statistics.fmean(result.confirmation.test_accuracies or [math.nan]),
+    )  # fmt: skip
+    if any(abs(one - other) > 1e-9 for one, other in means):
+        yield "its test accuracy is not the mean of its confirmation's trainings"
 
 
 def write_result(folder: Path, result: Result) -> None:
