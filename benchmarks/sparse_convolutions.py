@@ -163,9 +163,7 @@ def _torch(task: Task, job: Job, memory_format: Any) -> tuple[float, float]:
     import torch
     from torch.nn import functional
 
-    from ticketsearch.tasks.layout import layout_of
-
-    layout = layout_of(task.build(0), task.train.inputs[:1])
+    layout = task.layout
     model = task.build(0).to(memory_format=memory_format)
     masks = {layer.name: torch.from_numpy(part.copy()) for layer, part in layout.space.split(job.masks[0])}
 

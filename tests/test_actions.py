@@ -147,7 +147,7 @@ def test_rounds_of_pruning_train_under_the_actions() -> None:
         seen.append((mask, arguments["held"], arguments["start"]))
         return train(mask, **arguments)  # type: ignore[arg-type]
 
-    problem.train = watched  # type: ignore[method-assign, assignment]
+    tiny.watch(problem, "train", watched)
     IterativeMagnitudePruning(rounds=2, mask_1="constant", mask_0="freeze").search(problem)
     initial = problem.initial_weights().vector
     (_, first_held, _), (mask, held, begin) = seen

@@ -42,6 +42,9 @@ class CrashAt:
         if self.seen >= self.search_calls:
             raise Crash
 
+    def found(self, result: Any) -> None:
+        pass
+
     def confirm(self, what: str, fraction: float) -> None:
         if what == self.confirming:
             raise Crash

@@ -177,6 +177,6 @@ def test_encodings_refuse_what_they_do_not_know() -> None:
 @every_encoding
 def test_fewer_weights_than_layers_are_refused(name: str) -> None:
     problem = tiny.make_problem()
-    problem.n_kept = 2
+    tiny.watch(problem, "_n_kept", 2)
     with pytest.raises(InvalidValue, match=f"encoding '{name}': 2 kept weights leave some of 3 layers empty"):
         make_encoding(name, problem)

@@ -73,7 +73,7 @@ def test_a_rate_that_would_take_forever_is_refused() -> None:
 class Watching:
     """The masks and starts of a problem's trainings."""
 
-    def __init__(self, problem: MaskProblem, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, problem: MaskProblem) -> None:
         self.masks: list[BoolArray] = []
         self.starts: list[np.ndarray] = []
         self.ends: list[np.ndarray] = []
@@ -86,17 +86,15 @@ class Watching:
                 yield snapshot
             self.ends.append(snapshot.weights.vector)
 
-        monkeypatch.setattr(problem, "train", watch)
+        tiny.watch(problem, "train", watch)
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
 @pytest.mark.parametrize("rewind", [0, "1ep"])
 @pytest.mark.parametrize("criterion", ["large_final", "movement", "small_final"])
-def test_masks_are_nested_and_keep_the_best_survivors(
-    monkeypatch: pytest.MonkeyPatch, scope: str, rewind: int | str, criterion: str
-) -> None:
+def test_masks_are_nested_and_keep_the_best_survivors(scope: str, rewind: int | str, criterion: str) -> None:
     problem = tiny.make_problem(1000, sparsity=0.8)
-    seen = Watching(problem, monkeypatch)
+    seen = Watching(problem)
     imp = IterativeMagnitudePruning(rounds=4, scope=scope, rewind=rewind, criterion=criterion)  # type: ignore[arg-type]
     initial = problem.initial_weights().vector
     score: dict[str, Callable[[FloatArray], FloatArray]]
@@ -116,11 +114,9 @@ def test_masks_are_nested_and_keep_the_best_survivors(
     assert ticket.mask.sum() == problem.n_kept
 
 
-def test_without_rewinding_every_round_and_the_ticket_start_from_the_initial_weights(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_rewinding_every_round_and_the_ticket_start_from_the_initial_weights() -> None:
     problem = tiny.make_problem(1000, sparsity=0.8)
-    seen = Watching(problem, monkeypatch)
+    seen = Watching(problem)
     ticket = IterativeMagnitudePruning(rounds=3).search(problem)
     initial = problem.initial_weights().vector
     assert all(np.array_equal(start, initial) for start in seen.starts)
@@ -130,9 +126,9 @@ def test_without_rewinding_every_round_and_the_ticket_start_from_the_initial_wei
     assert problem.spent.train_examples == 3 * 60 * 30
 
 
-def test_late_rewinding_returns_to_the_weights_of_step_k(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_rewinding_returns_to_the_weights_of_step_k() -> None:
     problem = tiny.make_problem(1000, sparsity=0.8)
-    seen = Watching(problem, monkeypatch)
+    seen = Watching(problem)
     ticket = IterativeMagnitudePruning(rounds=3, rewind="17step").search(problem)
     expected = next(s for s in tiny.make_problem(1000).train(at=(17,)) if s.step == 17)
     assert ticket.step == 17

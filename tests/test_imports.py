@@ -15,7 +15,7 @@ ROWS = [
     {"applying", "masks", "plugins", "tickets", "units", "results", "scores", "densities", "relaxation"},
     {"actions", "criteria", "controls", "encodings", "tasks", "compaction"},
     {"engine"},
-    {"checkpoints", "ledger", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
+    {"checkpoints", "ledger", "audit", "journal", "pricing", "session", "evaluator", "trainer", "problem"},
     {"strategy", "strategies", "halving", "asktell"},
     {
         "confirm",
@@ -28,6 +28,8 @@ ROWS = [
         "baseline",
         "study",
         "executors",
+        "provenance",
+        "reconfirm",
         "exporting",
     },
     {"leaderboard", "report"},

@@ -31,7 +31,7 @@ def logged(problem: MaskProblem, strategy: IterativeMagnitudePruning) -> tuple[T
             call["last_rate"] = recipe.learning_rate_at(snapshot.step - 1)
             yield snapshot
 
-    problem.train = train  # type: ignore[method-assign]
+    tiny.watch(problem, "train", train)
     return strategy.search(problem), calls
 
 

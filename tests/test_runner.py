@@ -65,6 +65,9 @@ class Breaking:
         if problem.trials >= self.after:
             self.action()
 
+    def found(self, result: Any) -> None:
+        self.finished = result
+
     def confirm(self, what: str, fraction: float) -> None:
         if self.after < 0 and fraction > 0.5:
             self.action()

@@ -32,7 +32,7 @@ def test_mnist1d_has_the_published_sizes_and_a_validation_split_of_its_own(mnist
     assert [len(split.labels) for split in (mnist1d.train, mnist1d.validation, mnist1d.test)] == [4000, 2000, 1000]
     rows = [{row.tobytes() for row in s.inputs.numpy()} for s in (mnist1d.train, mnist1d.validation, mnist1d.test)]
     assert [len(a & b) for a, b in combinations(rows, 2)] == [0, 0, 0]
-    space = layout_of(mnist1d.build(0), mnist1d.train.inputs[:1]).space
+    space = mnist1d.layout.space
     assert [layer.shape for layer in space.layers] == [(100, 40), (100, 100), (10, 100)]
 
 
@@ -125,7 +125,8 @@ INPUTS, LABELS = torch.zeros(40, 8), torch.zeros(40, dtype=torch.long)
         ((INPUTS[:0], LABELS[:0]), "N > 0"),
         ((INPUTS, LABELS.float()), "integer labels"),
         ((INPUTS, LABELS[:, None]), "needs inputs"),
-        ((INPUTS.long(), LABELS), "finite floating-point"),
+        ((INPUTS.long(), LABELS), "its inputs are integers, or train's are"),
+        ((INPUTS.bool(), LABELS), "integers, or finite floating-point"),
         ((INPUTS / 0, LABELS), "finite floating-point"),
         ((INPUTS.double() + 1e300, LABELS), "finite floating-point"),
         ((INPUTS, LABELS.bool()), "integer labels"),
@@ -207,7 +208,7 @@ def test_factories_that_build_no_network_are_refused(network: Callable[[], Any])
 def test_the_layout_names_layers_and_counts_their_uses() -> None:
     conv, linear = nn.Conv2d(1, 3, 3, stride=2), nn.Linear(27, 2)
     network = nn.Sequential(conv, nn.Flatten(), linear)
-    layout = layout_of(network, torch.zeros(1, 1, 8, 8))
+    layout = layout_of(network, torch.zeros(2, 1, 8, 8), torch.zeros(2).long())
     assert [(layer.name, layer.shape, layer.uses) for layer in layout.space.layers] == [
         ("0.weight", (3, 1, 3, 3), 9), ("2.weight", (2, 27), 1),
     ]  # fmt: skip
@@ -221,14 +222,14 @@ def test_the_layout_names_layers_and_counts_their_uses() -> None:
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        (nn.ReLU(), "nothing in it can be pruned"),
+        (nn.ReLU(), "nothing can be pruned"),
         (nn.Linear(9, 3), r"cannot process an input of shape \(1, 8\)"),
-        (nn.Sequential(nn.Linear(8, 3), nn.Flatten(0)), r"must map \(1, ...\) to \(1, classes\)"),
+        (nn.Sequential(nn.Linear(8, 3), nn.Flatten(0)), r"must map \(1, ...\) to scores \(1, classes\)"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(network: nn.Module, words: str) -> None:
     with pytest.raises(InvalidValue, match=words):
-        layout_of(network, torch.zeros(1, 8))
+        layout_of(network, torch.zeros(2, 8), torch.zeros(2).long())
 
 
 def test_a_user_s_own_task_is_found_by_module_and_function() -> None:

@@ -146,7 +146,7 @@ def test_channels_keep_at_least_one_in_each_layer() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (lambda: nn.Sequential(nn.Linear(8, 3)), "no channel to prune"),
+        (lambda: nn.Sequential(nn.Linear(8, 3)), "no layer has channels to prune"),
         (lambda: nn.Sequential(nn.Unflatten(1, (2, 4)), nn.ConvTranspose1d(2, 2, 1), nn.Flatten(), nn.Linear(8, 3)),
          "'1' is a transposed convolution"),
         (lambda: nn.Sequential(*[nn.Linear(8, 8)] * 2, nn.Linear(8, 3)), "'0' is used more than once"),
@@ -201,7 +201,7 @@ SEARCHES = [
 @pytest.mark.parametrize("granularity", [CHANNELS, BLOCKS])
 @pytest.mark.parametrize(("name", "settings"), SEARCHES)
 def test_searchers_and_encodings_keep_exact_counts_of_units(
-    name: str, settings: dict[str, Any], granularity: str, monkeypatch: pytest.MonkeyPatch
+    name: str, settings: dict[str, Any], granularity: str
 ) -> None:
     problem = problem_of(granularity)
     if settings.get("encoding") == "layer-density" and granularity == BLOCKS:
@@ -215,7 +215,7 @@ def test_searchers_and_encodings_keep_exact_counts_of_units(
         asked.extend(np.array(masks))
         return evaluate(masks, fidelity)
 
-    monkeypatch.setattr(problem, "evaluate", watched)
+    tiny.watch(problem, "evaluate", watched)
     with pytest.raises(BudgetExhausted):
         make_strategy(name, settings).search(problem)
     assert len({mask.tobytes() for mask in asked}) > 3

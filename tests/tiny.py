@@ -166,6 +166,11 @@ def make_problem(
     )
 
 
+def watch(problem: MaskProblem, name: str, value: object) -> None:
+    """Put a value in place of one of the problem's own, which strategies are not to do."""
+    object.__setattr__(problem, name, value)
+
+
 def masks_of(problem: MaskProblem, count: int, seed: int = 0) -> Any:
     """``(count, D)`` different random masks of the problem's sparsity."""
     rng = np.random.Generator(np.random.PCG64(seed))

@@ -197,7 +197,7 @@ def _counts(space: MaskSpace, sparsity: float, output_rate: float) -> IntArray:
     n_kept = space.n_kept(sparsity)
     if not 0 < output_rate <= 1:
         raise InvalidValue(f"output_rate {output_rate!r} is not in (0, 1]")
-    if output_rate == 1 or len(space.layers) == 1:
+    if output_rate == 1 or len(space.layers) == 1 or not space.output:
         return layer_counts("uniform", space, n_kept)
     relative = np.ones(len(space.layers))
     relative[-1] = output_rate

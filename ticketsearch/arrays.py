@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,3 +17,11 @@ ScoreArray: TypeAlias = npt.NDArray[np.float64]
 """Scores and encodings: double precision, because they are compared and ranked."""
 IntArray: TypeAlias = npt.NDArray[np.int64]
 """Counts and example indices."""
+Array = TypeVar("Array", bound=npt.NDArray[np.generic])
+
+
+def read_only(array: Array) -> Array:
+    """A copy that cannot be assigned to: what is handed out changes nothing of its owner's."""
+    own: Array = array.copy()
+    own.flags.writeable = False
+    return own

@@ -65,7 +65,7 @@ def measure_baseline(
         granularity: of the masks.
     """
     what: list[object] = [task.name, task.fingerprint, sparsity, seed, budget, fidelity, engine.name, engine.device]
-    identity = _digest(what if granularity == "weight" else [*what, granularity])
+    identity = _digest([*what, *([] if granularity == "weight" else [granularity]), *task.keep])
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", task.name)[:100]
     path = out / BASELINES / f"{words}-{sparsity:g}-seed{seed}-{identity}.json"
     if path.is_file():
@@ -94,6 +94,7 @@ def measure_baseline(
         },
         test_accuracies=[test for test, _ in confirmed],
         dense_identity=identity_of_dense,
+        keep=sorted(set(task.keep)),
         dense_budget_test_accuracy=_dense(engine, task, seed, budget) if dense is None else dense,
     )
     write_record(path, record)

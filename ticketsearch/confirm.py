@@ -218,7 +218,7 @@ def _record(test: Measures, validation: Measures, job: Job, meter: Meter) -> Con
 
 
 def _cost(engine: Engine, task: Task, job: Job) -> Cost:
-    pricing = Pricing(engine.layout.space)
+    pricing = Pricing(engine.layout.space, engine.layout.fixed_flops)
     train, forward = job.steps * task.recipe.batch_size, 2 * len(task.test.labels) + len(task.validation.labels)
     prices = (pricing.training(mask, train) + pricing.forward(mask, forward) for mask in job.computed)
     return sum(prices, Cost(trainings=len(job.masks)))

@@ -78,10 +78,12 @@ class _Snapshot(Protocol):
 class Source(Protocol):
     """What criteria ask of a problem; :class:`ticketsearch.MaskProblem` has it."""
 
-    space: MaskSpace
-    units: Units
-    recipe: Recipe
-
+    @property
+    def space(self) -> MaskSpace: ...  # noqa: D102
+    @property
+    def units(self) -> Units: ...  # noqa: D102
+    @property
+    def recipe(self) -> Recipe: ...  # noqa: D102
     def initial_weights(self) -> Weights: ...  # noqa: D102
     def rng(self, name: str) -> np.random.Generator: ...  # noqa: D102
     def steps_for(self, trainings: int, *, reserve: float = 0.0) -> int: ...  # noqa: D102

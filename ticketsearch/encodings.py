@@ -158,7 +158,8 @@ class SeededEncoding(UnitCubeEncoding):
 class EncodedProblem(Source, Protocol):
     """What building an encoding asks of a problem; :class:`ticketsearch.MaskProblem` has it."""
 
-    n_kept: int
+    @property
+    def n_kept(self) -> int: ...  # noqa: D102
 
 
 def make_encoding(

@@ -79,7 +79,9 @@ class Evaluator:
         before = self._session.meter.spent
         self._session.meter.charge(sum(prices, Cost()))
         if self._session.journal.replaying:
-            trials = [self._session.journal.replay(question) for question in questions]
+            reached = accumulate(prices, initial=before)
+            next(reached)
+            trials = [self._session.journal.replay(*pair) for pair in zip(questions, reached, strict=True)]
             scores = [Score.of(trial.score, trial.loss, trial.reason) for trial in trials]
             costs = [before, *(trial.after for trial in trials)]
         else:

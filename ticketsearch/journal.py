@@ -41,11 +41,15 @@ class Journal:
         if self._ledger.ended is None:
             self._ledger.end(reason, spent)
 
-    def replay(self, question: Question) -> Trial:
-        """The next recorded trial, which must answer this question.
+    def replay(self, question: Question, after: Cost) -> Trial:
+        """The next recorded trial, which must answer this question, at this price.
+
+        Args:
+            question: what is asked.
+            after: what the search has spent with it.
 
         Raises:
-            CorruptRun: it answers another one.
+            CorruptRun: it answers another one, or cost something else.
         """
         if not self.replaying:
             raise CorruptRun(f"the ledger ends within a batch, before trial {self.length}")
@@ -54,6 +58,11 @@ class Journal:
             raise CorruptRun(
                 f"trial {self.length} was {trial.question} when first run and is {question} now: the strategy or a "
                 "library changed, or it draws random numbers outside problem.rng; move the folder away to start anew"
+            )
+        if (trial.after - after).counts() != Cost():
+            raise CorruptRun(
+                f"trial {self.length} cost something else when first run than it does now: its record was changed, or "
+                "the code; move the folder away to start anew"
             )
         self.length += 1
         return trial

@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS trials (
     seal TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS ended (reason TEXT NOT NULL, spent TEXT NOT NULL, seal TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS made (code TEXT NOT NULL) STRICT;
 """
 
 
@@ -101,11 +102,20 @@ class Ledger:
 
     Args:
         path: the SQLite file, created if absent; ``None`` = memory only.
+        code: a digest of the code that makes trials; a file of other code's is refused. ``""`` = any.
+
+    Raises:
+        CorruptRun: the file is damaged, or its trials were made by other code.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, code: str = "") -> None:
         self.path = path
         record = read_record(path) if path is not None and path.exists() else Record([], None, "")
+        if record.trials and code and record.code not in ("", code):
+            raise CorruptRun(
+                f"{path}: its trials were made by other code: ticketsearch or a library was changed since; go on with "
+                "the versions that began it, or begin anew with --fresh"
+            )
         self._trials, self._ended, self._seal = list(record.trials), record.ended, record.seal
         with self._storing():
             self._connection = sqlite3.connect(path or ":memory:", isolation_level=None)
@@ -113,6 +123,10 @@ class Ledger:
             with self._storing():
                 self.journal_mode = self._set_journal_mode()
                 self._connection.executescript(_SCHEMA)
+                if not record.trials and code:
+                    with self._connection:
+                        self._connection.execute("DELETE FROM made")
+                        self._connection.execute("INSERT INTO made VALUES (?)", (code,))
         except BaseException:
             self._connection.close()
             raise
@@ -206,11 +220,13 @@ class Record:
         trials: in order.
         ended: why the search ended before its budget, and what it had spent; ``None`` if it did not.
         seal: of the last trial.
+        code: a digest of the code that made them; empty if it is not on record.
     """
 
     trials: list[Trial]
     ended: tuple[str, Cost] | None
     seal: str
+    code: str = ""
 
 
 def read_record(path: Path) -> Record:
@@ -287,7 +303,9 @@ def _record(connection: sqlite3.Connection) -> Record:
     for *row, found in ended:
         if found != _sealed(seal, row):
             raise ValueError("the end of the search is not as it was written")
-    return Record(trials, (ended[0][0], Cost(**json.loads(ended[0][1]))) if ended else None, seal)
+    made = connection.execute("SELECT code FROM made").fetchall() if "made" in tables else []
+    code = str(made[0][0]) if made else ""
+    return Record(trials, (ended[0][0], Cost(**json.loads(ended[0][1]))) if ended else None, seal, code)
 
 
 def _row(trial: Trial, texts: Mapping[Cost, str]) -> tuple[object, ...]:

@@ -53,21 +53,32 @@ class MaskSpace:
         unit: what a bit stands for: ``weight`` or ``channel``.
         floor: bits that every group keeps at least.
         block: consecutive bits of a group; ``None`` = a layer is a group.
+        output: whether the last layer is the network's output layer; not if that one is left dense.
     """
 
     layers: tuple[Layer, ...]
     unit: str = "weight"
     floor: int = 0
     block: int | None = None
+    output: bool = True
 
     @classmethod
-    def from_shapes(cls, shapes: dict[str, tuple[int, ...]], uses: dict[str, int] | None = None) -> MaskSpace:
+    def from_shapes(
+        cls, shapes: dict[str, tuple[int, ...]], uses: dict[str, int] | None = None, *, output: bool = True
+    ) -> MaskSpace:
         """Lay tensors out one after another, in the order given."""
         layers, offset = [], 0
         for name, shape in shapes.items():
             layers.append(Layer(name, tuple(shape), offset, (uses or {}).get(name, 1)))
             offset += layers[-1].size
-        return cls(tuple(layers))
+        return cls(tuple(layers), output=output)
+
+    def read_only(self) -> MaskSpace:
+        """A copy whose arrays cannot be assigned to."""
+        own = replace(self, layers=tuple(replace(layer) for layer in self.layers))
+        for array in (own.sizes, own.floors, own._uses):
+            array.flags.writeable = False
+        return own
 
     @cached_property
     def size(self) -> int:

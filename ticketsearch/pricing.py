@@ -16,9 +16,17 @@ def evaluation_thirds(steps: int, batch_size: int, validation_size: int) -> int:
 
 @dataclass(frozen=True)
 class Pricing:
-    """Prices for the networks of one mask space. FLOPs count the prunable layers' products, nothing else."""
+    """Prices for the networks of one mask space.
+
+    FLOPs count the products of prunable layers, of those left dense too, and nothing else.
+
+    Attributes:
+        space: of the weights.
+        fixed_flops: of one example's forward pass through layers left dense.
+    """
 
     space: MaskSpace
+    fixed_flops: int = 0
 
     def training(self, mask: BoolArray, examples: int) -> Cost:
         """Forward and backward passes; a backward pass makes two products for each one of the forward pass."""
@@ -34,8 +42,8 @@ class Pricing:
 
     def _prices(self, masks: BoolArray, trained: int, forward: int, trainings: int = 0) -> list[Cost]:
         passes = 3 * trained + forward
-        dense = passes * self.space.flops_per_example()
+        dense = passes * (self.space.flops_per_example() + self.fixed_flops)
         return [
-            Cost(trained, forward, dense, passes * flops, trainings)
+            Cost(trained, forward, dense, passes * (flops + self.fixed_flops), trainings)
             for flops in self.space.flops_per_layer(masks).sum(-1).tolist()
         ]

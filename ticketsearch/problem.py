@@ -7,8 +7,10 @@ the best mask evaluated so far.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,17 +41,7 @@ if TYPE_CHECKING:
 class MaskProblem:
     """What a strategy searches on. Made by the host, one for each run.
 
-    Attributes:
-        space: the mask space: layers, shapes, offsets, ``size``. Its bits are weights, or the units of another
-            granularity.
-        units: expands masks of this space to masks of the D weights, and reduces scores of weights to scores in it.
-        sparsity: fraction to prune.
-        n_kept: units a ticket keeps, exactly.
-        recipe: the task's full training.
-        fidelity: steps of the evaluator's short training.
-        train_size: examples in the training split: one epoch.
-        steps_per_epoch: optimiser steps in one epoch.
-        notes: what :meth:`note` was told.
+    All that it hands out is a copy or cannot be changed: a strategy can bend nothing of the host's.
     """
 
     def __init__(
@@ -69,14 +61,11 @@ class MaskProblem:
         limit_s: float | None = None,
         units: Units | None = None,
     ) -> None:
-        self.units = units or weight_units(engine.layout.space)
-        self.space: MaskSpace = self.units.space
-        self.sparsity = sparsity
-        self.n_kept = self.space.n_kept(sparsity)
-        self.recipe = recipe
-        self.fidelity = fidelity
-        self.notes: dict[str, Any] = {}
-        self.train_size = meter.train_size
+        own = units or weight_units(engine.layout.space)
+        self._units = own.read_only()
+        self._sparsity, self._n_kept = sparsity, own.space.n_kept(sparsity)
+        self._recipe, self._fidelity, self._train_size = replace(recipe), fidelity, meter.train_size
+        self._notes: dict[str, Any] = {}
         self._session = Session(
             engine,
             meter,
@@ -87,23 +76,76 @@ class MaskProblem:
             seed,
             lambda: progress(self) if progress else None,
             checkpoints or Checkpoints(),
-            self.units,
+            own,
             limit_s,
         )
-        self.steps_per_epoch = self._session.steps_per_epoch
         self._evaluator, self._trainer = Evaluator(self._session), Trainer(self._session)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Names of the problem's own are set once, when it is made; all others are not to be set."""
+        if not name.startswith("_") or name in self.__dict__:
+            raise StrategyError(
+                f"problem.{name} was assigned to; a strategy reads its problem, and keeps what it needs in variables "
+                "of its own"
+            )
+        object.__setattr__(self, name, value)
 
     # -- free ---------------------------------------------------------------------------------------------------------
 
     @property
-    def incumbent(self) -> Incumbent | None:
-        """The best mask evaluated so far."""
-        return self._evaluator.incumbents[-1] if self._evaluator.incumbents else None
+    def units(self) -> Units:
+        """Expands masks of this space to masks of the D weights, and reduces scores of weights to scores in it."""
+        return self._units
 
     @property
-    def incumbents(self) -> Sequence[Incumbent]:
-        """The best mask evaluated so far, last, and those that were before it, first to last."""
-        return self._evaluator.incumbents
+    def space(self) -> MaskSpace:
+        """The mask space: layers, shapes, offsets, ``size``. Its bits are weights, or other units."""
+        return self._units.space
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction to prune."""
+        return self._sparsity
+
+    @property
+    def n_kept(self) -> int:
+        """Units a ticket keeps, exactly."""
+        return self._n_kept
+
+    @property
+    def recipe(self) -> Recipe:
+        """The task's full training."""
+        return self._recipe
+
+    @property
+    def fidelity(self) -> int:
+        """Steps of the evaluator's short training."""
+        return self._fidelity
+
+    @property
+    def train_size(self) -> int:
+        """Examples in the training split: one epoch."""
+        return self._train_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one epoch."""
+        return self._session.steps_per_epoch
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What :meth:`note` was told: a copy."""
+        return copy.deepcopy(self._notes)
+
+    @property
+    def incumbent(self) -> Incumbent | None:
+        """The best mask evaluated so far: a copy, and read-only."""
+        return self._evaluator.incumbents[-1].read_only() if self._evaluator.incumbents else None
+
+    @property
+    def incumbents(self) -> tuple[Incumbent, ...]:
+        """The best mask evaluated so far, last, and those that were before it, first to last: copies, read-only."""
+        return tuple(one.read_only() for one in self._evaluator.incumbents)
 
     @property
     def remaining(self) -> float:
@@ -146,7 +188,7 @@ class MaskProblem:
         try:
             text = json.dumps(facts, default=plain, ensure_ascii=False)
             text.encode()
-            self.notes.update(json.loads(text))
+            self._notes.update(json.loads(text))
         except (TypeError, ValueError) as error:
             raise StrategyError(f"note: {', '.join(facts)}: {error}; give numbers, texts or lists") from error
 
@@ -268,10 +310,14 @@ class MaskProblem:
         if held is not None and self.units.of_rest is not None:
             raise InvalidValue("pruned channels are zero; mask_0 other than zero needs --granularity weight")
         stops = sorted(step for step in wanted if step > first_step)
+        held = None if held is None else np.array(held, dtype=np.float32)
         if held is not None and (relaxation is not None or held.shape != (self.space.size,)):
             raise StrategyError(
                 f"train: held values of shape {held.shape}; needed: ({self.space.size},), no relaxation"
             )
+        if relaxation is not None:
+            own = {name: replace(one, start=np.array(one.start)) for name, one in relaxation.trainables.items()}
+            relaxation = replace(relaxation, trainables=own)
         return self._trainer.train(
             kept, begin, recipe, first_step, stops, validate=validate, held=held, relaxation=relaxation
         )
@@ -332,9 +378,23 @@ class MaskProblem:
         """Raise TimeLimitReached if the strategy's own code is at work and the time is up; for a signal handler."""
         self._session.stop_if_hanging()
 
+    def close(self) -> None:
+        """Refuse all further work: the search has returned."""
+        self._session.close()
+
     def end(self, reason: str) -> None:
         """Record that and why the search ended before its budget, so that a resumed run ends there too."""
         self._session.journal.end(reason, self._session.meter.spent)
+
+    @property
+    def handed_out(self) -> set[str]:
+        """Identities of the weights that trainings gave to the strategy: a copy."""
+        return set(self._session.handed_out)
+
+    @property
+    def refused(self) -> int:
+        """Calls since the search returned."""
+        return self._session.refused
 
     @property
     def limit_s(self) -> float | None:
@@ -362,7 +422,7 @@ class MaskProblem:
     def _population(self, masks: object, *, exact: bool = True) -> BoolArray:
         """``(P, U)`` booleans with the right count, or a StrategyError that says what is wrong."""
         try:
-            population: npt.NDArray[np.generic] = np.asarray(masks)
+            population: npt.NDArray[np.generic] = np.array(masks)  # a copy: its owner may go on changing it
         except ValueError as error:
             raise StrategyError(f"masks must be booleans of shape (P, {self.space.size}): {error}") from error
         if population.dtype != np.bool_ or population.ndim != 2 or population.shape[1] != self.space.size:
@@ -386,6 +446,9 @@ class MaskProblem:
         """Start weights that fit, by default the initial ones."""
         if start is None:
             return self._session.initial
+        if not isinstance(start, Weights):
+            raise StrategyError(f"start weights of type {type(start).__name__}; needed: ticketsearch.Weights")
+        start = Weights(*(np.array(part, dtype=np.float32) for part in (start.vector, start.rest)))
         shapes = start.vector.shape, start.rest.shape
         needed = self._session.initial.vector.shape, self._session.initial.rest.shape
         if shapes != needed:

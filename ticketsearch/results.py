@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,7 +115,11 @@ class Result(_Record):
     gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes`` what the strategy has to
     say of its search; ``task_options`` are those the task was made with, defaults included. ``granularity`` is what
     masks are of; ``sparsity`` is the fraction of such units that is pruned, of which there are ``n_units`` and
-    ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights.
+    ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights. ``n_parameters`` are all of the network's;
+    ``keep`` are the patterns of layers left dense, ``left_dense`` names every tensor that looks prunable and is not in
+    the mask space, and says why. ``start`` is where the ticket's weights come from (see
+    :func:`ticketsearch.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is where
+    a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC.
     """
 
     strategy: str
@@ -158,6 +164,18 @@ class Result(_Record):
     ticket: str
     run: str
     task_options: dict[str, Any] = {}
+    keep: list[str] = []
+    left_dense: dict[str, str] = {}
+    n_parameters: int | None = None
+    start: str = "initial"
+    held: bool = False
+    task_source: str | None = None
+    finished: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What is pruned: masks of other units, or of other layers, are no rivals."""
+        return kind_of(self.granularity, self.keep)
 
 
 class Baseline(_Record):
@@ -180,6 +198,12 @@ class Baseline(_Record):
     test_accuracies: list[float]
     dense_identity: str = ""
     dense_budget_test_accuracy: float
+    keep: list[str] = []
+
+    @property
+    def kind(self) -> str:
+        """As of a result."""
+        return kind_of(self.granularity, self.keep)
 
 
 class Failure(_Record):
@@ -194,6 +218,7 @@ class Failure(_Record):
     budget: str
     reason: str
     task_options: dict[str, Any] = {}
+    keep: list[str] = []
 
 
 class Failures(_Record):
@@ -202,7 +227,35 @@ class Failures(_Record):
     failures: list[Failure]
 
 
+def already_finished(result: Result) -> str:
+    """One line that says why nothing is computed."""
+    when = f" on {result.finished[:16].replace('T', ' ')} UTC" if result.finished else ""
+    return f"ticketsearch: this run finished{when} and is shown, not repeated; --fresh (fresh=True) runs it anew"
+
+
+def kind_of(granularity: str, keep: Sequence[str]) -> str:
+    """``weight``, ``channel``, ``2:4``; and the layers left dense."""
+    return f"{granularity}, {', '.join(keep)} dense" if keep else granularity
+
+
 Record = TypeVar("Record", bound=BaseModel)
+
+
+def faults_of(result: Result) -> Iterator[str]:
+    """What a result says that cannot be so."""
+    if result.cost.epochs > result.budget * (1 + 1e-9):
+        yield f"its search cost {result.cost.epochs:g}ep of a budget of {result.budget:g}ep"
+    if result.n_units is not None and result.n_units_kept != result.n_units - round(result.sparsity * result.n_units):
+        yield f"it keeps {result.n_units_kept} of {result.n_units} units at sparsity {result.sparsity:g}"
+    if sum(layer.kept for layer in result.layers) != result.n_kept:
+        yield f"its layers keep {sum(layer.kept for layer in result.layers)} weights, not {result.n_kept}"
+    if any(not 0 <= layer.kept <= math.prod(layer.shape) for layer in result.layers):
+        yield "a layer keeps more weights than it has"
+    means = (result.test_accuracy, result.confirmation.test_accuracy), (
+        result.confirmation.test_accuracy, statistics.fmean(result.confirmation.test_accuracies or [math.nan]),
+    )  # fmt: skip
+    if any(abs(one - other) > 1e-9 for one, other in means):
+        yield "its test accuracy is not the mean of its confirmation's trainings"
 
 
 def write_result(folder: Path, result: Result) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from ticketsearch.ledger import Ledger, Trial
 from ticketsearch.lock import LOCK, only_writer
 from ticketsearch.masks import digest
 from ticketsearch.pricing import evaluation_thirds
+from ticketsearch.provenance import code_of_package, source_of
 from ticketsearch.results import (
     LEDGER,
     MARKER,
@@ -35,13 +38,14 @@ from ticketsearch.results import (
     CostRecord,
     LayerRecord,
     Result,
+    already_finished,
     read_result,
     write_result,
 )
 from ticketsearch.search import Progress, Searched, Silent, search
-from ticketsearch.spec import Spec, checked_out, keep_spec, machine_of, versions_of
+from ticketsearch.spec import Spec, checked_out, keep_spec, machine_of, set_aside, versions_of
 from ticketsearch.strategy import Strategy, checked_strategy, make_strategy, parameters_of
-from ticketsearch.tasks import DataSource, Task, load_task
+from ticketsearch.tasks import DataSource, Task, keeping, load_task
 from ticketsearch.tasks.channels import make_units
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tickets import Ticket, Weights, save_ticket
@@ -57,6 +61,7 @@ def run(
     *,
     sparsity: float | None = None,
     granularity: str = "weight",
+    keep: Sequence[str] | str = (),
     budget: str = DEFAULT_BUDGET,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
@@ -74,6 +79,7 @@ def run(
     time_limit: str | None = None,
     executor: str = "local",
     ray_address: str | None = None,
+    fresh: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Search for a ticket, confirm it, and keep both in a folder; a finished run is read back, not repeated.
@@ -84,6 +90,8 @@ def run(
         sparsity: fraction of the units to prune, in [0, 1); default 0.9, or 1 - N/M in blocks N:M, which have no other.
         granularity: what is pruned: ``weight``; ``channel``, whole output channels and neurons; or blocks ``N:M``, like
             ``2:4``. See :mod:`ticketsearch.units`.
+        keep: layers left dense, by name or pattern: ``["head", "blocks.*.norm"]``. They are trained, and no part of
+            the sparsity. See :func:`ticketsearch.tasks.modules.is_kept`.
         budget: what the search may spend, in epochs of the dense network, ``"500ep"``.
         seed: fixes initial weights, data orders and every random choice.
         settings: hyperparameters of a strategy given by name.
@@ -106,6 +114,7 @@ def run(
             depend on it.
         ray_address: of the cluster, ``host:port`` or ``auto``; default the one that ``RAY_ADDRESS`` names or Ray finds
             on this machine, else one of this machine's own.
+        fresh: begin anew, even if the run is finished or begun; what is there is moved to ``.replaced`` in ``out``.
         progress: watches.
 
     Returns:
@@ -129,7 +138,7 @@ def run(
     out_folder = checked_out(Path(out))
     if isinstance(task, Task) and task_options:
         raise InvalidValue("task_options belong to a task given by name; a Task is made already")
-    loaded = task if isinstance(task, Task) else load_task(task, source, task_options)
+    loaded = keeping(task if isinstance(task, Task) else load_task(task, source, task_options), keep)
     trainer = make_engine(loaded, device, engine, workers)
     units = make_units(granularity, trainer.layout, loaded.build(seed=0), loaded.train.inputs[:1])
     sparsity = default_sparsity(granularity) if sparsity is None else sparsity
@@ -154,11 +163,21 @@ def run(
         granularity=units.granularity,
         time_limit_s=seconds,
         task_options=dict(loaded.options) or None,
+        keep=list(loaded.keep) or None,
+        network=loaded.probe(seed),
+        code=source_of(type(searcher)),
     )
     folder = out_folder / spec.folder_name
+    if fresh:
+        set_aside(folder)
     if (folder / RESULT).is_file() and not (folder / FOLDER).exists():
-        return read_result(folder)
-    with distributed(trainer, loaded, executor, ray_address, engine, device, workers) as everywhere:
+        result = read_result(folder)
+        if progress is None:
+            print(already_finished(result), file=sys.stderr)
+        else:
+            progress.found(result)
+        return result
+    with distributed(trainer, loaded, executor, ray_address, trainer.name, device, workers) as everywhere:
         return _Run(spec, searcher, loaded, everywhere, units, folder, progress or Silent()).execute(shared)
 
 
@@ -211,7 +230,7 @@ class _Run:
     def _compute(self, checkpoints: Checkpoints, shared: Shared | None) -> Result:
         spec, engine, task = self._spec, self._engine, self._task
         initial = read_weights(task.build(spec.seed), engine.layout)
-        with Ledger(self._folder / LEDGER) as ledger:
+        with Ledger(self._folder / LEDGER, code_of_package()) as ledger:
             found = search(
                 spec, self._strategy, task, engine, initial, ledger, self._progress, checkpoints, units=self._units
             )
@@ -221,7 +240,7 @@ class _Run:
             shared, checkpoints, self._units,
         )  # fmt: skip
         curve = confirmed_curve(
-            engine, task, spec, initial, found.problem.incumbents, found.ticket, found.spent, confirmed.record,
+            engine, task, spec, initial, found.incumbents, found.ticket, found.spent, confirmed.record,
             self._progress.confirm, checkpoints, self._units,
         )  # fmt: skip
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
@@ -280,17 +299,17 @@ class _Run:
             time_limit_s=spec.time_limit_s,
             n_kept=int(np.count_nonzero(found.ticket.mask)),
             n_weights=space.size,
-            n_units_kept=problem.n_kept,
-            n_units=problem.space.size,
+            n_units_kept=int(np.count_nonzero(self._units.collapse(found.ticket.mask))),
+            n_units=self._units.space.size,
             validation_accuracy=record.validation_accuracy,
             test_accuracy=record.test_accuracy,
             dense_test_accuracy=references["dense"].test_accuracy,
             random_test_accuracy=references["random"].test_accuracy,
             magnitude_test_accuracy=references["magnitude"].test_accuracy,
-            search_score=problem.incumbent.score.value if problem.incumbent else None,
+            search_score=found.incumbents[-1].score.value if found.incumbents else None,
             curve=curve,
             short_scores=short,
-            cost=CostRecord.model_validate(found.spent.as_dict(problem.train_size)),
+            cost=CostRecord.model_validate(found.spent.as_dict(len(self._task.train.labels))),
             confirmation=record,
             references=references,
             layers=[
@@ -314,6 +333,13 @@ class _Run:
             device=spec.device,
             versions=versions_of(spec.distribution),
             machine=machine_of(self._engine.threads, spec.device),
+            keep=list(spec.keep or []),
+            left_dense=self._engine.layout.left_dense,
+            n_parameters=self._engine.layout.parameters,
+            start=found.origin,
+            held=found.ticket.held is not None,
+            task_source=self._task.origin,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
             ticket=str(self._folder / TICKET),
             run=str(self._folder),
             task_options=spec.task_options or {},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ticketsearch.arrays import BoolArray, FloatArray
+from ticketsearch.arrays import BoolArray, FloatArray, read_only
 from ticketsearch.cost import Cost
 from ticketsearch.tickets import Weights
 
@@ -84,3 +84,7 @@ class Incumbent:
     score: Score
     fidelity: int
     cost: Cost
+
+    def read_only(self) -> Incumbent:
+        """A copy whose mask cannot be assigned to."""
+        return Incumbent(read_only(self.mask), replace(self.score), self.fidelity, replace(self.cost))

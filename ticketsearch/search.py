@@ -9,24 +9,28 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from itertools import chain
 from types import FrameType
 from typing import Protocol
 
 import numpy as np
 
+from ticketsearch.audit import Prices, faults_of_costs, faults_of_incumbents, origin_of
 from ticketsearch.checkpoints import Checkpoints
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine
 from ticketsearch.errors import BudgetExhausted, StorageError, StrategyError, TicketsearchError, TimeLimitReached
 from ticketsearch.files import FULL
-from ticketsearch.ledger import Ledger
+from ticketsearch.ledger import Ledger, Trial
 from ticketsearch.problem import MaskProblem
+from ticketsearch.results import Result
+from ticketsearch.scores import Incumbent
 from ticketsearch.session import Stubborn
 from ticketsearch.spec import Spec
 from ticketsearch.strategy import Strategy
 from ticketsearch.tasks import Task
 from ticketsearch.tickets import Ticket, Weights
-from ticketsearch.units import Units
+from ticketsearch.units import Units, weight_units
 
 GRACE_S = 0.2
 """How often a strategy whose time is up is told so, should it not listen."""
@@ -43,6 +47,10 @@ class Progress(Protocol):
         """Called during confirmation with the network being trained and the fraction done."""
         ...
 
+    def found(self, result: Result) -> None:
+        """Called in place of all that when the run is finished already, and its result is shown."""
+        ...
+
 
 class Silent:
     """Progress that nobody watches."""
@@ -53,6 +61,9 @@ class Silent:
     def confirm(self, what: str, fraction: float) -> None:
         """Does nothing."""
 
+    def found(self, result: Result) -> None:
+        """Does nothing."""
+
 
 @dataclass(frozen=True, eq=False)
 class Searched:
@@ -61,14 +72,18 @@ class Searched:
     Attributes:
         ticket: as the strategy returned it, or the incumbent; its mask is of weights.
         stopped: why it ended.
-        problem: incumbents, notes, number of trials.
+        problem: notes, number of trials.
         spent: its cost.
+        incumbents: the best masks of units, first to last.
+        origin: where the ticket's start weights come from; see :func:`ticketsearch.audit.origin_of`.
     """
 
     ticket: Ticket
     stopped: str
     problem: MaskProblem
     spent: Cost
+    incumbents: tuple[Incumbent, ...]
+    origin: str
 
 
 def search(
@@ -103,6 +118,8 @@ def search(
         KeyboardInterrupt: it was interrupted, and its last batch recorded.
     """
     engine.warm_up()
+    units = units or weight_units(engine.layout.space)
+    n_kept = units.space.n_kept(spec.sparsity)
     meter = Meter(len(task.train.labels), spec.budget)
     if len(ledger):  # resumed: the seconds of the session before were spent too
         meter.spent = ledger[-1].after.seconds()
@@ -128,15 +145,47 @@ def search(
         ticket = None
     if ledger.ended is not None:
         stopped, meter.spent = ledger.ended
+    incumbents = problem.incumbents
+    _audit(spec, task, engine, list(ledger), meter.spent, incumbents, n_kept, late=problem.late)
     if ticket is None:
-        if problem.incumbent is None:
+        if not incumbents:
             raise StrategyError(
                 f"strategy {spec.strategy!r} ended without a ticket and without one scored mask ({stopped})"
             )
-        ticket = Ticket(problem.incumbent.mask)
+        own = Ticket(np.array(incumbents[-1].mask))
     else:
-        ticket = _checked(ticket, spec.strategy, problem)
-    return Searched(problem.units.ticket(ticket), stopped, problem, meter.spent)
+        own = _checked(ticket, spec.strategy, problem.recipe.steps, n_kept, units, initial)
+    whole = units.ticket(own)
+    origin = origin_of(whole, initial, units.weights, problem.handed_out)
+    return Searched(whole, stopped, problem, meter.spent, incumbents, origin)
+
+
+def _audit(
+    spec: Spec,
+    task: Task,
+    engine: Engine,
+    trials: list[Trial],
+    spent: Cost,
+    incumbents: tuple[Incumbent, ...],
+    n_kept: int,
+    *,
+    late: bool,
+) -> None:
+    """Add everything up again; what does not add up was bent by the strategy.
+
+    Raises:
+        StrategyError: says what.
+    """
+    layout = engine.layout
+    flops = layout.space.flops_per_example() + layout.fixed_flops
+    prices = Prices(task.recipe.batch_size, len(task.validation.labels), flops)
+    size = len(task.train.labels)
+    faults = chain(
+        faults_of_costs(trials, spent, spec.budget, size, prices, late=late),
+        faults_of_incumbents(incumbents, trials, n_kept),
+    )
+    if (fault := next(faults, None)) is not None:
+        raise StrategyError(f"strategy {spec.strategy!r} changed what is the host's: {fault}")
 
 
 def _let_loose(strategy: Strategy, name: str, problem: MaskProblem, meter: Meter) -> tuple[object, str]:
@@ -154,11 +203,15 @@ def _let_loose(strategy: Strategy, name: str, problem: MaskProblem, meter: Meter
             problem.finish()
         except BaseException as error:
             problem.interrupt()  # trainings it leaves unfinished are no trials: a resumed run makes them anew
+            if isinstance(error, StrategyError) and repr(name) not in str(error):
+                raise StrategyError(f"strategy {name!r}: {error}") from error
             if isinstance(error, TicketsearchError) or not isinstance(error, Exception | SystemExit):
                 raise
             if isinstance(error, OSError) and error.errno in FULL:
                 raise StorageError(f"{error.strerror}; make room and run the same command again") from error
             raise StrategyError(_blame(error, name)) from error
+        finally:
+            problem.close()
         if problem.interrupted:  # after the last verb
             raise KeyboardInterrupt
     meter.lap(strategy=True)
@@ -172,25 +225,26 @@ def _blame(error: BaseException, name: str) -> str:
         words = str(error)
     except Exception:  # its author's own
         words = "(its message cannot be told)"
+    if isinstance(error, ValueError) and "read-only" in words:
+        words += "; what a problem hands out cannot be changed: copy it first, as in mask.copy()"
     return f"strategy {name!r} failed at {last.filename}:{last.lineno}: {type(error).__name__}: {words}"
 
 
-def _checked(ticket: object, name: str, problem: MaskProblem) -> Ticket:
+def _checked(ticket: object, name: str, steps: int, n_kept: int, units: Units, initial: Weights) -> Ticket:
+    """A returned ticket, made anew from copies: its owner may go on changing it."""
     where = f"strategy {name!r} returned"
     if not isinstance(ticket, Ticket):
         raise StrategyError(f"{where} {type(ticket).__name__}; search must return a Ticket or None")
-    mask, initial = np.asarray(ticket.mask), problem.initial_weights()
-    if mask.dtype != np.bool_ or mask.shape != (problem.space.size,):
-        raise StrategyError(f"{where} a mask of {mask.dtype} {mask.shape}; needed: bool ({problem.space.size},)")
+    mask, space = np.array(ticket.mask), units.space
+    if mask.dtype != np.bool_ or mask.shape != (space.size,):
+        raise StrategyError(f"{where} a mask of {mask.dtype} {mask.shape}; needed: bool ({space.size},)")
     kept = int(np.count_nonzero(mask))
-    if kept != problem.n_kept:
-        raise StrategyError(
-            f"{where} a mask that keeps {kept} {problem.space.unit}s; sparsity asks for {problem.n_kept}"
-        )
-    problem.space.check_floor(mask, f"{where} a mask that")
+    if kept != n_kept:
+        raise StrategyError(f"{where} a mask that keeps {kept} {space.unit}s; sparsity asks for {n_kept}")
+    space.check_floor(mask, f"{where} a mask that")
     whole = isinstance(ticket.step, int | np.integer) and not isinstance(ticket.step, bool)
-    if not whole or not 0 <= ticket.step <= problem.recipe.steps:
-        raise StrategyError(f"{where} a ticket of step {ticket.step!r}; the recipe has {problem.recipe.steps}")
+    if not whole or not 0 <= ticket.step <= steps:
+        raise StrategyError(f"{where} a ticket of step {ticket.step!r}; the recipe has {steps}")
     weights = ticket.weights
     if weights is not None and not isinstance(weights, Weights):
         raise StrategyError(f"{where} start weights of type {type(weights).__name__}; needed: ticketsearch.Weights")
@@ -209,7 +263,14 @@ def _checked(ticket: object, name: str, problem: MaskProblem) -> Ticket:
             raise StrategyError(f"{where} {what}: {found}; needed: an array of {needed} {shape}")
         if kinds == "f" and not np.isfinite(values).all():
             raise StrategyError(f"{where} {what} that are not all finite numbers")
-    return ticket
+    return Ticket(
+        mask,
+        None if weights is None else Weights(*(np.array(p, dtype=np.float32) for p in (weights.vector, weights.rest))),
+        int(ticket.step),
+        None if ticket.held is None else np.array(ticket.held, dtype=np.float32),
+        None if ticket.scores is None else np.array(ticket.scores),
+        None if ticket.rest_mask is None else np.array(ticket.rest_mask),
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from ticketsearch.checkpoints import Checkpoints
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine
-from ticketsearch.errors import TimeLimitReached
+from ticketsearch.errors import StrategyError, TimeLimitReached
 from ticketsearch.journal import Journal
 from ticketsearch.ledger import Question
 from ticketsearch.pricing import Pricing
@@ -51,6 +52,9 @@ class Session:
         interrupted: whether to stop at the next verb, and to record nothing that a resumed run would not repeat.
         late: whether the time is up: likewise.
         busy: whether the host is at work, and not the strategy: its work is not cut off in the middle.
+        closed: whether the search has returned, and no work is done any more.
+        refused: calls since then.
+        handed_out: identities of the weights that trainings gave to the strategy.
     """
 
     engine: Engine
@@ -67,13 +71,17 @@ class Session:
     interrupted: bool = field(default=False, init=False)
     late: bool = field(default=False, init=False)
     busy: bool = field(default=True, init=False)
+    closed: bool = field(default=False, init=False)
+    refused: int = field(default=0, init=False)
+    handed_out: set[str] = field(default_factory=set, init=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _told: int = field(default=0, init=False)
     _postponed: tuple[Question, Cost, Score | None] | None = field(default=None, init=False)
 
     @cached_property
     def pricing(self) -> Pricing:
         """Prices for this network."""
-        return Pricing(self.engine.layout.space)
+        return Pricing(self.engine.layout.space, self.engine.layout.fixed_flops)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -82,8 +90,14 @@ class Session:
 
     @contextmanager
     def verb(self) -> Iterator[None]:
-        """Around every metered call: time before it was the strategy's own, time in it is not."""
-        with self.undisturbed():
+        """Around every metered call: time before it was the strategy's own, time in it is not.
+
+        One thread at a time; and none once the search has returned.
+        """
+        with self._lock, self.undisturbed():
+            if self.closed:
+                self.refused += 1
+                raise StrategyError("the search has returned; nothing more is computed for it")
             self.meter.lap(strategy=True)
             try:
                 self.catch_up()
@@ -92,6 +106,11 @@ class Session:
                 self.stop_if_asked()
             finally:
                 self.meter.lap(strategy=False)
+
+    def close(self) -> None:
+        """The search has returned: wait for what another thread has under way, and refuse the rest."""
+        with self._lock:
+            self.closed = True
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -128,19 +147,22 @@ class Session:
 
     def postpone(self, question: Question, before: Cost, score: Score | None) -> None:
         """Record a call at the next chance: from a generator that is being closed no error would get out."""
-        self._postponed = question, before, score
+        if not self.closed:
+            self._postponed = question, before, score
 
     def catch_up(self) -> None:
         """Record what was postponed."""
-        if self._postponed is not None and not self.interrupted and not self.late:
+        if self._postponed is not None and not self.interrupted and not self.late and not self.closed:
             postponed, self._postponed = self._postponed, None
             self.record(*postponed)
 
     def record(self, question: Question, before: Cost, score: Score | None = None) -> None:
         """Record a call whose result is not in the ledger: a replay has it from a checkpoint, or makes it anew."""
+        if self.closed:
+            return
         with self.undisturbed():
             if self.journal.replaying:
-                self.journal.replay(question)
+                self.journal.replay(question, self.meter.spent)
             else:
                 self.journal.record([question], [score], [before, self.meter.spent])
                 self.tell()

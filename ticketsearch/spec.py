@@ -9,6 +9,7 @@ import os
 import platform
 import re
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UnknownName
 from ticketsearch.files import read_whole, write_atomically
+from ticketsearch.lock import only_writer
 from ticketsearch.plugins import TASKS, available
 from ticketsearch.results import MARKER, SPEC, Machine
 
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything that decides a run's outcome but the code's version, which its result has; its digest names it."""
+    """Everything that decides a run's outcome but the code's version, which its result has; its digest names it.
+
+    ``keep`` are the layers left dense, ``network`` is a probe of the network at the run's seed (see
+    :mod:`ticketsearch.tasks.probe`), ``code`` a digest of the source of a strategy from outside.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -46,11 +52,14 @@ class Spec:
     granularity: str = "weight"
     time_limit_s: float | None = None
     task_options: dict[str, Any] | None = None
+    keep: list[str] | None = None
+    network: str = ""
+    code: str | None = None
 
     @property
     def given(self) -> dict[str, Any]:
-        """For JSON; masks of weights, no time limit and no options of the task go without saying."""
-        unsaid = {"granularity": "weight", "time_limit_s": None, "task_options": None}
+        """For JSON; masks of weights, no time limit, no options of the task and the like go without saying."""
+        unsaid = {"granularity": "weight", "time_limit_s": None, "task_options": None, "keep": None, "code": None}
         return {key: value for key, value in asdict(self).items() if key not in unsaid or value != unsaid[key]}
 
     @property
@@ -104,7 +113,7 @@ def task_of(spec: Spec, task: str | Task | None = None, source: DataSource | Non
         UnknownName: the run's own name of it leads nowhere.
         InvalidValue: it is another one.
     """
-    from ticketsearch.tasks import Task, load_task  # torch
+    from ticketsearch.tasks import Task, keeping, load_task  # torch
 
     if isinstance(task, Task):
         found = task
@@ -122,7 +131,7 @@ def task_of(spec: Spec, task: str | Task | None = None, source: DataSource | Non
             f"task {found.name!r} has other data or another recipe than the run's (fingerprint {found.fingerprint}, "
             f"the run's is {spec.task_fingerprint}); name the run's own task"
         )
-    return found
+    return keeping(found, spec.keep or ())
 
 
 def checked_out(out: Path) -> Path:
@@ -144,6 +153,26 @@ def checked_out(out: Path) -> Path:
     if names and MARKER not in names and not any((out / name / SPEC).is_file() for name in names):
         raise NotARun(f"--out {out} exists, is not empty and holds no runs; name a new or an empty folder")
     return out
+
+
+def set_aside(folder: Path) -> None:
+    """Move a run's folder to ``.replaced`` beside it, where no report looks, if it is there.
+
+    Raises:
+        NotARun: it cannot be moved, or is no folder of a run.
+    """
+    if not folder.exists():
+        return
+    if folder.is_symlink() or not (folder / SPEC).is_file():
+        raise NotARun(f"{folder} is not a run; move it away or choose another --out")
+    with only_writer(folder):
+        replaced = folder.parent / ".replaced"
+        number = next(n for n in count(1) if not (replaced / f"{folder.name}.{n}").exists())
+        try:
+            replaced.mkdir(exist_ok=True)
+            folder.rename(replaced / f"{folder.name}.{number}")
+        except OSError as error:
+            raise NotARun(f"{folder} cannot be moved to {replaced}: {error.strerror}") from error
 
 
 def versions_of(distribution: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ from pydantic import (
 from ticketsearch.controls import check_controls
 from ticketsearch.cost import parse_epochs, parse_steps
 from ticketsearch.errors import InvalidValue, NotARun, PluginError, UsageError
+from ticketsearch.results import kind_of
 from ticketsearch.seeds import parse_seeds
 from ticketsearch.strategy import make_strategy, parameters_of
 from ticketsearch.units import default_sparsity, parse_granularity
@@ -50,6 +51,10 @@ def _entry(value: Any) -> Any:
 
 def _seeds(value: Any) -> Any:
     return parse_seeds(value) if isinstance(value, str) else value
+
+
+def _names(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 def _number(value: Any) -> Any:
@@ -87,6 +92,7 @@ class Grid(BaseModel):
         tasks: names, or ``package.module:function``; or tables of a name and options.
         sparsities: fractions pruned.
         granularity: what is pruned; see :mod:`ticketsearch.units`.
+        keep: names or patterns of layers left dense.
         seeds: paired: the same for every strategy.
         budget: of each run's search.
         fidelity: of the evaluator; default the task's.
@@ -104,6 +110,7 @@ class Grid(BaseModel):
     tasks: Annotated[list[Annotated[Entry, BeforeValidator(_entry)]], Field(min_length=1)] = [Entry(name="mnist1d-mlp")]
     sparsities: Annotated[list[Sparsity], Field(min_length=1)] = [0.9]
     granularity: str = "weight"
+    keep: Annotated[list[StrictStr], BeforeValidator(_names)] = []
     seeds: Annotated[list[Seed], BeforeValidator(_seeds), Field(min_length=1)] = list(range(10))
     budget: str = "2000ep"
     fidelity: StrictInt | StrictStr | None = None
@@ -220,11 +227,12 @@ class Planned:
     controls: tuple[str, ...]
     checkpoints: int
     granularity: str = "weight"
+    keep: tuple[str, ...] = ()
 
     @property
     def row(self) -> str:
         """What the run has in common with those of other seeds."""
-        kind = "" if self.granularity == "weight" else f" {self.granularity}"
+        kind = "" if (kind := kind_of(self.granularity, self.keep)) == "weight" else f" {kind}"
         named = f"{_named(self.task, self.task_options)} {self.sparsity:g}{kind}"
         return f"{named} {_named(self.strategy, self.settings)}"
 
@@ -240,6 +248,7 @@ class PlannedBaseline:
     budget: str
     fidelity: int | str | None
     granularity: str = "weight"
+    keep: tuple[str, ...] = ()
 
     @property
     def row(self) -> str:
@@ -264,14 +273,21 @@ def planned(study: Study) -> list[Item]:
             items += [
                 Planned(
                     entry.name, entry.settings, task.name, task.settings, sparsity, seed, grid.budget, grid.fidelity,
-                    grid.orders, tuple(grid.controls), grid.checkpoints, grid.granularity,
+                    grid.orders, tuple(grid.controls), grid.checkpoints, grid.granularity, tuple(grid.keep),
                 )
                 for entry in grid.entries
             ]  # fmt: skip
             if grid.baselines:
                 items.append(
                     PlannedBaseline(
-                        task.name, task.settings, sparsity, seed, grid.budget, grid.fidelity, grid.granularity
+                        task.name,
+                        task.settings,
+                        sparsity,
+                        seed,
+                        grid.budget,
+                        grid.fidelity,
+                        grid.granularity,
+                        tuple(grid.keep),
                     )
                 )
     parameters: dict[str, Any] = {}

@@ -134,6 +134,7 @@ class Trainer:
                         snapshot, score = kept, kept.score
                     self._session.tell()
                 if tick in wanted:
+                    self._session.handed_out.add(identity_of(snapshot.weights.vector, snapshot.weights.rest))
                     yield snapshot
                     seen, loss = tick, 0.0
                     kept = shelf.load(min((stop for stop in wanted if stop > tick), default=0))

@@ -26,7 +26,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray, read_only
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import MaskSpace
 from ticketsearch.tickets import Ticket
@@ -88,6 +88,16 @@ class Units:
     of_weight: IntArray | None = None
     of_rest: IntArray | None = None
     scale_of: IntArray | None = None
+
+    def read_only(self) -> Units:
+        """A copy, of spaces too, whose arrays cannot be assigned to: for strategies."""
+        arrays = {
+            name: None if (array := getattr(self, name)) is None else read_only(array)
+            for name in ("of_weight", "of_rest", "scale_of")
+        }
+        weights = self.weights.read_only()
+        space = weights if self.space is self.weights else self.space.read_only()
+        return Units(self.granularity, space, weights, **arrays)
 
     def expand(self, masks: BoolArray) -> BoolArray:
         """``(..., U) -> (..., D)``."""
@@ -161,16 +171,19 @@ def channel_units(space: MaskSpace, rest_shapes: Mapping[str, tuple[int, ...]], 
     Args:
         space: of the weights; a layer's first dimension is its output channels.
         rest_shapes: name -> shape of everything in the rest, in order.
-        ties: what belongs to which channel.
+        ties: what belongs to which channel. A layer it does not have is kept whole: attention, a recurrent layer.
 
     Raises:
-        InvalidValue: the output layer is the only one.
+        InvalidValue: no layer but the output layer has channels.
     """
-    layers = [layer for layer in space.layers if layer.name != ties.output]
+    layers = [layer for layer in space.layers if layer.name != ties.output and layer.name in ties.owned]
     if not layers:
-        raise InvalidValue("the network has one layer, and its outputs are the classes: there is no channel to prune")
+        raise InvalidValue(
+            "no layer has channels to prune: the outputs of the last one are the classes, and attention, recurrent "
+            "layers and those left dense are kept whole"
+        )
     shapes: dict[str, tuple[int, ...]] = {layer.name: (layer.shape[0],) for layer in layers}
-    units = MaskSpace(MaskSpace.from_shapes(shapes).layers, "channel", floor=1)
+    units = MaskSpace(MaskSpace.from_shapes(shapes).layers, "channel", floor=1, output=False)
     first = {layer.name: layer.offset for layer in units.layers}
     of_weight = np.full(space.size, -1, dtype=np.int64)
     for layer in layers:
@@ -207,5 +220,6 @@ def block_units(space: MaskSpace, kept: int, size: int) -> Units:
     if not shapes:
         inputs_of = ", ".join(f"{layer.name} {layer.shape[1]}" for layer in space.layers)
         raise InvalidValue(f"no layer has inputs in blocks of {size}: {inputs_of}; choose an M that divides some")
-    units = MaskSpace(MaskSpace.from_shapes(shapes).layers, floor=kept, block=size)
+    output = space.output and space.layers[-1].name in shapes
+    units = MaskSpace(MaskSpace.from_shapes(shapes).layers, floor=kept, block=size, output=output)
     return Units(f"{kept}:{size}", units, space, of_weight)

@@ -11,7 +11,7 @@ an accuracy may be off by :data:`TOLERANCE`; losses and weights are not compared
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,15 @@ import numpy as np
 
 from ticketsearch.anytime import confirmed_curve
 from ticketsearch.arrays import BoolArray
-from ticketsearch.confirm import confirm_with_references
-from ticketsearch.cost import Meter
+from ticketsearch.audit import COUNTED, Prices, faults_of_costs
+from ticketsearch.confirm import Confirmed, confirm_with_references
+from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine, make_engine
 from ticketsearch.errors import CorruptRun, InvalidValue, StrategyError
 from ticketsearch.ledger import Ledger, Record, Trial, read_record
 from ticketsearch.masks import digest
 from ticketsearch.problem import MaskProblem
+from ticketsearch.reconfirm import OF_SCORES, Reconfirmed, claimed_ticket, other_values, reconfirm_apart
 from ticketsearch.results import LEDGER, Confirmation, Result, read_result
 from ticketsearch.scores import Score
 from ticketsearch.search import Progress, Searched, Silent, search
@@ -41,7 +43,6 @@ from ticketsearch.units import Units
 
 TOLERANCE = 0.02
 """Of an accuracy, on the dense and the mixed engine."""
-COUNTED = ("train_examples", "forward_examples", "dense_flops", "sparse_flops", "trainings")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Verification:
         evaluations: how many of them were computed again.
         networks: confirmations that were: the ticket's and its references'.
         tolerance: of an accuracy; 0 = exactly.
+        apart: whether the ticket was confirmed in a process that never imported the strategy; not for a task that was
+            given as an object.
         differences: a line for each.
     """
 
@@ -62,6 +65,7 @@ class Verification:
     evaluations: int
     networks: int
     tolerance: float
+    apart: bool
     differences: list[str]
 
     @property
@@ -104,25 +108,17 @@ def verify_run(
         raise InvalidValue(f"trials {trials} is less than 0")
     path = Path(folder)
     result, spec, record, saved = read_result(path), read_spec(path), read_record(path / LEDGER), load_ticket(path)
-    loaded = task_of(spec, task, source)
+    loaded = task_of(spec, task or result.task_source, source)
     engine = make_engine(loaded, spec.device, spec.engine, workers)
     searcher = strategy or make_strategy(spec.strategy, spec.parameters)
     units = make_units(spec.granularity, engine.layout, loaded.build(seed=0), loaded.train.inputs[:1])
     check = _Check(result, spec, record, saved, loaded, engine, units, progress or Silent())
-    return check.run(searcher, trials)
+    apart = None if isinstance(task, Task) else lambda: reconfirm_apart(path, _name_of(task, result), source, workers)
+    return check.run(searcher, trials, apart)
 
 
-class _Remembering(MaskProblem):
-    """Remembers the masks it was asked about, by digest and steps."""
-
-    seen: dict[tuple[str, int], BoolArray]
-
-    def evaluate(self, masks: BoolArray | Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
-        try:
-            return super().evaluate(masks, fidelity)
-        finally:
-            steps = self.fidelity if fidelity is None else int(fidelity)
-            self.seen.update({(digest(mask), steps): np.array(mask) for mask in masks})
+def _name_of(task: str | None, result: Result) -> str:
+    return task or result.task_source or result.task
 
 
 class _Check:
@@ -137,22 +133,24 @@ class _Check:
         self._initial = read_weights(task.build(spec.seed), engine.layout)
         self._exact = engine.name == "sparse"
         self._seen: dict[tuple[str, int], BoolArray] = {}
+        self._n_kept = units.space.n_kept(spec.sparsity)
         self._differences: list[str] = []
 
-    def run(self, strategy: Strategy, trials: int) -> Verification:
+    def run(self, strategy: Strategy, trials: int, apart: Callable[[], Reconfirmed] | None) -> Verification:
         self._papers()
         found = self._replay(strategy)
         evaluations = [trial for trial in self._record.trials if trial.kind == "evaluate"]
         chosen = stream(self._spec.seed, "verify").permutation(len(evaluations))[:trials]
         sample = [evaluations[index] for index in sorted(chosen)]
         self._evaluations(sample)
-        networks = self._confirmation(found)
+        networks = self._confirmation(found, apart)
         return Verification(
             run=self._result.run,
             recorded=len(evaluations),
             evaluations=len(sample),
             networks=networks,
             tolerance=0.0 if self._exact else TOLERANCE,
+            apart=apart is not None,
             differences=self._differences,
         )
 
@@ -174,14 +172,30 @@ class _Check:
         result, record = self._result, self._record
         self._compare("trials of result.json and ledger", result.trials, len(record.trials))
         self._compare("mask of result.json and ticket", result.mask_digest, self._saved.mask_digest)
+        self._compare("kept units and those of the sparsity", result.n_units_kept, self._n_kept)
+        kept = self._units.collapse(self._saved.mask)
+        self._compare("kept units of the ticket", self._n_kept, int(np.count_nonzero(kept)))
+        layout, task = self._engine.layout, self._task
+        flops = layout.space.flops_per_example() + layout.fixed_flops
+        prices = Prices(task.recipe.batch_size, len(task.validation.labels), flops)
+        spent = Cost(**result.cost.model_dump(exclude={"epochs"}))
+        self._differences += faults_of_costs(
+            record.trials, spent, self._spec.budget, len(task.train.labels), prices, late=record.ended is not None
+        )
 
     def _replay(self, strategy: Strategy) -> Searched | None:
         """The search again, its evaluations answered from the record; ``None`` if it goes another way."""
+        seen = self._seen
 
-        def remembering(*arguments: Any, **options: Any) -> MaskProblem:
-            problem = _Remembering(*arguments, **options)
-            problem.seen = self._seen
-            return problem
+        class Remembering(MaskProblem):
+            """Remembers the masks it was asked about, by digest and steps."""
+
+            def evaluate(self, masks: BoolArray | Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
+                try:
+                    return super().evaluate(masks, fidelity)
+                finally:
+                    steps = self.fidelity if fidelity is None else int(fidelity)
+                    seen.update({(digest(np.asarray(mask)), steps): np.array(mask) for mask in masks})
 
         with Ledger() as memory:
             memory.append(self._record.trials)
@@ -190,7 +204,7 @@ class _Check:
             try:
                 found = search(
                     self._spec, strategy, self._task, self._engine, self._initial, memory, self._progress,
-                    problem_type=remembering, units=self._units,
+                    problem_type=Remembering, units=self._units,
                 )  # fmt: skip
             except (CorruptRun, StrategyError) as error:
                 self._differences.append(f"search: {error}")
@@ -200,7 +214,7 @@ class _Check:
         for name in COUNTED:
             self._compare(f"{name} of the search", recorded[name], spent[name])
         self._compare("ticket of the search", self._result.mask_digest, digest(found.ticket.mask))
-        best = found.problem.incumbent
+        best = found.incumbents[-1] if found.incumbents else None
         self._compare("search_score", self._result.search_score, best.score.value if best else None)
         started = found.ticket.started(self._initial).weights
         if self._exact and started is not None:
@@ -234,38 +248,50 @@ class _Check:
                 if self._exact:
                     self._compare(f"{what}, loss", trial.loss, score.loss)
 
-    def _confirmation(self, found: Searched | None) -> int:
+    def _confirmation(self, found: Searched | None, apart: Callable[[], Reconfirmed] | None) -> int:
         """The ticket on record, trained and tested again beside its references; how many networks that were."""
         same = found is not None and digest(found.ticket.mask) == self._saved.mask_digest
-        ticket = found.ticket if found is not None and same else self._claimed()
-        controls = tuple(self._spec.controls) if same else ()  # they need scores, which no file holds
-        confirmed, references = confirm_with_references(
-            self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
-            self._progress.confirm, controls, units=self._units,
-        )  # fmt: skip
+        ticket = found.ticket if found is not None and same else claimed_ticket(self._saved, self._units)
+        of_scores = tuple(name for name in self._spec.controls if name in OF_SCORES) if same else ()
+        if apart is None:
+            plain = tuple(name for name in self._spec.controls if name not in OF_SCORES)
+            confirmed, references = self._confirmed(ticket, (*plain, *of_scores))
+            trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
+            record, other = confirmed.record, other_values(self._saved.trained, trained)
+        else:
+            again = apart()
+            record, references, other = again.ticket, dict(again.references), again.other_weights
+            if of_scores:  # no file holds the scores that chose the mask
+                references |= {name: self._confirmed(ticket, of_scores)[1][name] for name in of_scores}
         result = self._result
-        self._network("ticket", result.confirmation, confirmed.record)
+        self._network("ticket", result.confirmation, record)
         for name, reference in references.items():
             if name in result.references:
                 self._network(name, result.references[name], reference)
             else:
                 self._differences.append(f"{name}: not on record")
-        if self._exact:
-            trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
-            self._weights("trained weights of the ticket", self._saved.trained, trained)
-        heads = {"": confirmed.record, **{f"{name}_": references[name] for name in ("dense", "random", "magnitude")}}
-        for name, record in heads.items():
+        if self._exact and other:
+            self._differences.append(f"trained weights of the ticket: {other} values differ")
+        heads = {"": record, **{f"{name}_": references[name] for name in ("dense", "random", "magnitude")}}
+        for name, reference in heads.items():
             field = f"{name}test_accuracy"
-            self._accuracies(field, [getattr(result, field)], [record.test_accuracy])
-        self._accuracies("validation_accuracy", [result.validation_accuracy], [confirmed.record.validation_accuracy])
+            self._accuracies(field, [getattr(result, field)], [reference.test_accuracy])
+        self._accuracies("validation_accuracy", [result.validation_accuracy], [record.validation_accuracy])
         if found is not None and same:
-            self._curve(found, confirmed.record)
+            self._curve(found, record)
         return 1 + len(references)
+
+    def _confirmed(self, ticket: Ticket, controls: tuple[str, ...]) -> tuple[Confirmed, dict[str, Confirmation]]:
+        """In this process."""
+        return confirm_with_references(
+            self._engine, self._task, ticket, self._initial, self._spec.seed, self._spec.orders,
+            self._progress.confirm, controls, units=self._units,
+        )  # fmt: skip
 
     def _curve(self, found: Searched, record: Confirmation) -> None:
         """The search's earlier masks, confirmed again."""
         again = confirmed_curve(
-            self._engine, self._task, self._spec, self._initial, found.problem.incumbents, found.ticket, found.spent,
+            self._engine, self._task, self._spec, self._initial, found.incumbents, found.ticket, found.spent,
             record, self._progress.confirm, units=self._units,
         )  # fmt: skip
         self._compare(
@@ -274,13 +300,6 @@ class _Check:
         for which in ("search_score", "test_accuracy", "validation_accuracy"):
             pair = ([getattr(one, which) for one in curve] for curve in (self._result.curve, again))
             self._accuracies(f"{which} of the curve", *pair)
-
-    def _claimed(self) -> Ticket:
-        """The ticket of the file."""
-        saved = self._saved
-        pruned = np.where(saved.mask, np.float32(0), saved.start.vector)
-        rest_mask = self._units.rest_mask(self._units.collapse(saved.mask))
-        return Ticket(saved.mask, saved.start, saved.step, pruned if pruned.any() else None, rest_mask=rest_mask)
 
     def _network(self, name: str, recorded: Confirmation, found: Confirmation) -> None:
         for which in ("test_accuracies", "validation_accuracies"):
@@ -292,9 +311,7 @@ class _Check:
             self._compare(f"{name}, {which}", getattr(recorded, which), getattr(found, which))
 
     def _weights(self, what: str, recorded: Weights, found: Weights) -> None:
-        pairs = ((recorded.vector, found.vector), (recorded.rest, found.rest))
-        other = sum(int(np.count_nonzero(~((a == b) | (np.isnan(a) & np.isnan(b))))) for a, b in pairs)
-        if other:
+        if other := other_values(recorded, found):
             self._differences.append(f"{what}: {other} values differ")
 
 
@@ -309,6 +326,8 @@ def lines_of(verification: Verification) -> Iterator[str]:
         f"{verification.run}: re-executed the search with {verification.evaluations} of {verification.recorded} "
         f"evaluations, and the confirmation of {verification.networks} networks; compared {how}"
     )
+    if not verification.apart:
+        yield "the task was given as an object, so the ticket was confirmed in this process, beside the strategy's code"
     for difference in verification.differences:
         yield f"differs: {difference}"
     yield "it agrees" if verification.agrees else f"{len(verification.differences)} differences"

@@ -4,7 +4,10 @@ PyTorch is imported where it is used, so that they find them quickly.
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -149,9 +152,54 @@ class NaNWins(Sound):
 
 
 @dataclass(frozen=True)
-class ChangesTheProblem(Sound):
+class MovesTheTarget(Sound):
     def ticket(self, problem: MaskProblem, masks: BoolArray, scores: list[Score]) -> Ticket | None:
-        problem.fidelity = 20
+        problem.n_kept = problem.space.size  # type: ignore[misc]
+        return None
+
+
+@dataclass(frozen=True)
+class ClimbsInPlace(Sound):
+    """An honest author who forgot a copy."""
+
+    def ticket(self, problem: MaskProblem, masks: BoolArray, scores: list[Score]) -> Ticket | None:
+        assert problem.incumbent is not None
+        mask = problem.incumbent.mask
+        mask[np.flatnonzero(mask)[:2]] = False
+        return None
+
+
+@dataclass(frozen=True)
+class ForgesAScore(Sound):
+    def ticket(self, problem: MaskProblem, masks: BoolArray, scores: list[Score]) -> Ticket | None:
+        if (best := problem.incumbent) is not None:
+            forged = type(best)(np.array(masks[1]), Score(0.99, 0.0), best.fidelity, best.cost)
+            vars(problem)["_evaluator"].incumbents.append(forged)
+        return None
+
+
+@dataclass(frozen=True)
+class ChangesTheProblem(Sound):
+    """By the back door."""
+
+    def ticket(self, problem: MaskProblem, masks: BoolArray, scores: list[Score]) -> Ticket | None:
+        problem.__dict__["_fidelity"] = 20
+        return None
+
+
+@dataclass(frozen=True)
+class WorksAfterwards(Sound):
+    """Leaves a thread behind that goes on evaluating."""
+
+    def ticket(self, problem: MaskProblem, masks: BoolArray, scores: list[Score]) -> Ticket | None:
+        own = swap(masks[0], 2, problem.rng("afterwards"))
+
+        def work() -> None:
+            with contextlib.suppress(Exception):
+                time.sleep(0.05)
+                problem.evaluate(own[None])
+
+        threading.Thread(target=work, daemon=True).start()
         return None
 
 
@@ -297,14 +345,15 @@ class OnlyClosedForm(Sound):
 BREAKERS: dict[str, list[type]] = {
     "parameters-round-trip": [Forgetful],
     "picklable": [Unpicklable],
-    "searches": [Raises],
-    "exact-count": [ReturnsAMask, WrongCount, WrongSize, AsksWrongCount],
+    "searches": [Raises, ClimbsInPlace],
+    "exact-count": [ReturnsAMask, WrongCount, WrongSize, AsksWrongCount, MovesTheTarget],
     "within-budget": [Spendthrift],
     "global-random-state": [Reseeding, ReseedingNumpy, ReseedingTorch],
     "same-seed": [Ambient],
     "fresh-process": [Hashing],
     "failed-scores": [Fragile, NaNWins],
-    "arguments-untouched": [ChangesTheProblem, ChangesSnapshots, ChangesItself],
+    "arguments-untouched": [ChangesTheProblem, ChangesSnapshots, ChangesItself, ForgesAScore],
+    "ends-when-it-returns": [WorksAfterwards],
     "instances-independent": [Sharing],
     "batch-sizes": [NeedsPairs, Overfull],
     "not-worse-than-random": [Pessimist],

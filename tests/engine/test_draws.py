@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -129,10 +130,34 @@ def test_other_random_functions_draw_from_the_stream_too(draw: object) -> None:
     assert np.array_equal(train(engine, job).vector, weights.vector)
 
 
-def test_networks_whose_draws_cannot_be_repeated_are_refused() -> None:
-    for draw in (torch.rand_like, lambda x: F.alpha_dropout(x, 0.5, True)):
-        with pytest.raises(InvalidValue, match=r"task 'tiny': .*cannot be repeated.*torch.nn.Dropout"):
-            tiny.dense_engine(tiny.make_task(lambda draw=draw: Noisy(draw)))  # type: ignore[misc]
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x: x * torch.rand_like(x),
+        lambda x: F.alpha_dropout(x, 0.5, True),
+        lambda x: x * np.random.rand(),  # noqa: NPY002 - a user's network
+        lambda x: x * random.random(),
+    ],
+    ids=["rand_like", "alpha_dropout", "numpy", "python"],
+)
+def test_what_draws_from_global_generators_is_repeatable_and_leaves_them_alone(draw: object) -> None:
+    task = tiny.make_task(lambda: Noisy(draw))
+    masks = np.ones((4, 8 * 3), dtype=bool)
+    states = torch.random.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+    found = []
+    for workers in (1, 2):  # threads share the global generators
+        engine = tiny.dense_engine(task, workers)
+        job = Job(masks, start_of(task, engine), tiny.RECIPE, np.arange(120).reshape(4, 30))
+        found.append(train(engine, job).vector)
+    assert np.array_equal(found[0], found[1])
+    assert all(np.array_equal(row, found[0][0]) for row in found[0])
+    assert torch.equal(states[0], torch.random.get_rng_state())
+    assert (repr(np.random.get_state()), random.getstate()) == states[1:]  # noqa: NPY002
+    other = Job(masks, start_of(task, engine), tiny.RECIPE, np.arange(120, 240).reshape(4, 30))
+    assert not np.array_equal(train(engine, other).vector[0], found[0][0])
+
+
+def test_networks_that_draw_in_evaluation_are_refused() -> None:
     with pytest.raises(InvalidValue, match="in evaluation"):
         tiny.dense_engine(tiny.make_task(lambda: Noisy(lambda x: F.dropout(x, 0.5, True), training_only=False)))
 

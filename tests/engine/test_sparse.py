@@ -142,8 +142,8 @@ def test_large_logits_do_not_overflow() -> None:
 def test_what_is_a_perceptron() -> None:
     assert perceptron_of(perceptron(4, 5, 2)) is not None
     assert perceptron_of(nn.Sequential(nn.Linear(4, 2))) is not None
+    assert perceptron_of(nn.Linear(4, 2)) is not None
     others: list[nn.Module] = [
-        nn.Linear(4, 2),
         nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.Linear(4, 2)),
         nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)),
         nn.Sequential(nn.Linear(4, 4), nn.ReLU()),

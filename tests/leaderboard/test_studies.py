@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
             place.mkdir()
             (place / SPEC).write_text("{}")
             points = IMP if name == "imp" else [(9.0, 0.5, 0.2)]
-            write_result(place, run(name, seed, *points, sparsity=0.9 if seed < 2 else 0.5))
+            write_result(place, run(name, seed, *points, sparsity=0.9 if seed < 2 else 0.5, budget=1000.0))
     write_record(out / "baselines" / "b.json", BASELINE)
     failure = Failure(strategy="x", settings={}, task="tiny", sparsity=0.9, seed=1, budget="9ep", reason="no luck")
     write_record(out / "failures.json", Failures(failures=[failure]))

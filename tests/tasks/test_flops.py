@@ -51,10 +51,10 @@ def test_flops_of_each_layer_are_those_pytorch_counts(make: Callable[[], nn.Modu
     with fenced_globals(0):
         network = make().eval()
     example = torch.zeros(2, *shape)
-    space = layout_of(network, example[:1]).space
+    space = layout_of(network, example, torch.zeros(2).long()).space
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        network(example)
+        network.eval()(example)
     counted = {name.partition(".")[2]: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     ours = space.flops_per_layer()
     for layer, flops in zip(space.layers, ours, strict=True):
@@ -66,7 +66,7 @@ def test_a_training_pass_is_three_forward_ones_less_the_gradient_nobody_needs() 
     """PyTorch computes no gradient of the images; the price has it, as every published count of 1:2 does."""
     with fenced_globals(0):
         network = network_factory("resnet-20", 3, 32, 10)()
-    space = layout_of(network, torch.zeros(1, 3, 32, 32)).space
+    space = layout_of(network, torch.zeros(2, 3, 32, 32), torch.zeros(2).long()).space
     counter = FlopCounterMode(display=False)
     with counter:
         network(torch.zeros(2, 3, 32, 32)).sum().backward()
@@ -76,7 +76,7 @@ def test_a_training_pass_is_three_forward_ones_less_the_gradient_nobody_needs() 
 
 
 def test_kept_weights_cost_what_their_layer_s_positions_are() -> None:
-    space = layout_of(odd(), torch.zeros(1, 4, 13, 10)).space
+    space = layout_of(odd(), torch.zeros(2, 4, 13, 10), torch.zeros(2).long()).space
     mask = top_n(np.random.Generator(np.random.PCG64(0)).random(space.size), space.size // 3)
     by_hand = [2 * int(mask[layer.span].sum()) * layer.uses for layer in space.layers]
     assert space.flops_per_layer(mask).tolist() == by_hand

@@ -28,7 +28,7 @@ from ticketsearch.tasks.networks import (
 
 def weights_of(network: nn.Module, size: int = 32, channels: int = 3) -> int:
     with fenced_globals(0):
-        return layout_of(network, torch.zeros(1, channels, size, size)).space.size
+        return layout_of(network, torch.zeros(2, channels, size, size), torch.zeros(2).long()).space.size
 
 
 @pytest.mark.parametrize(

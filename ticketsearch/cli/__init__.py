@@ -19,6 +19,7 @@ from ticketsearch.cli.options import (
     Executor,
     Granularity,
     Json,
+    Keep,
     Markdown,
     RayAddress,
     Settings,
@@ -59,6 +60,7 @@ def run(
         typer.Option(help="Fraction to prune, in [0, 1). Default 0.9; blocks N:M have 1 - N/M and no other."),
     ] = None,
     granularity: Granularity = "weight",
+    keep: Keep = None,
     budget: Annotated[str, typer.Option(help="What the search may spend, in epochs of the dense network.")] = "2000ep",
     seed: Annotated[int, typer.Option(help="Fixes every random choice.")] = 0,
     settings: Settings = None,
@@ -84,6 +86,7 @@ def run(
     ray_address: RayAddress = None,
     data_root: DataRoot = None,
     download: Download = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; what is there is moved to .replaced.")] = False,
     as_json: Json = False,
 ) -> None:
     """Search for a ticket, confirm it, and keep both in a folder. A finished run is shown, not repeated."""
@@ -103,6 +106,7 @@ def run(
             task,
             sparsity=sparsity,
             granularity=granularity,
+            keep=keep or [],
             budget=budget,
             seed=seed,
             settings=parsed,
@@ -118,6 +122,7 @@ def run(
             time_limit=time_limit,
             executor=executor,
             ray_address=ray_address,
+            fresh=fresh,
             progress=bar,
         )
     if as_json:

@@ -14,6 +14,7 @@ from ticketsearch.cli.options import (
     Download,
     Engine,
     Json,
+    Keep,
     Markdown,
     RayAddress,
     Sparsity,
@@ -34,6 +35,7 @@ def compare(
     task_settings: TaskSettings = None,
     sparsities: Annotated[str | None, typer.Option(help="Fractions to prune: 0.8,0.9. Default 0.9.")] = None,
     granularity: Annotated[str | None, typer.Option(help="weight, channel, or blocks N:M. Default weight.")] = None,
+    keep: Keep = None,
     seeds: Annotated[str | None, typer.Option(help="Paired seeds: 0-9, or 0,1,7. Default 0-9.")] = None,
     budget: Annotated[str | None, typer.Option(help="Of each search, in epochs of the dense network. 2000ep.")] = None,
     fidelity: Annotated[str | None, typer.Option(help="Length of the evaluator's training: '100step', '2ep'.")] = None,
@@ -66,6 +68,7 @@ def compare(
     grid: dict[str, Any] = {
         "strategies": strategies and parse_names(strategies), "tasks": _tasks(tasks, task_settings),
         "sparsities": sparsities and parse_names(sparsities), "granularity": granularity,
+        "keep": keep,
         "seeds": seeds, "budget": budget, "fidelity": fidelity,
         "orders": orders, "checkpoints": checkpoints, "frontier": frontier, "baselines": controls,
         "controls": [] if controls is False else None,

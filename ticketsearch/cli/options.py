@@ -26,6 +26,12 @@ Sparsity = Annotated[float, typer.Option(help="Fraction of the weights to prune,
 Granularity = Annotated[
     str, typer.Option(help="What is pruned: weight, channel (whole output channels), or blocks N:M like 2:4.")
 ]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep", metavar="LAYER", help="A layer left dense, by name or pattern ('head', 'blocks.*'); repeatable."
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 Engine = Annotated[str, typer.Option(help="sparse, dense, mixed, or auto: whichever is faster.")]
 Executor = Annotated[str, typer.Option(help="local, or ray: the workers of a Ray cluster.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from ticketsearch.engine.base import Engine
@@ -26,7 +27,8 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
         workers: threads on a CPU; default one per core this process may use.
 
     Raises:
-        UnknownName, InvalidValue: no such device, or not on this machine.
+        UnknownName: no such engine or device.
+        InvalidValue: the device is not on this machine, the network cannot be trained, or not by this engine.
     """
     if engine not in ENGINES:
         raise UnknownName("engine", engine, ENGINES)
@@ -35,21 +37,45 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
         raise InvalidValue(f"the {engine} engine runs on a CPU, not on {device!r}; use --engine dense")
     if engine in ("sparse", "mixed") and task.augment is not None:
         raise InvalidValue(f"the {engine} engine does not augment, as task {task.name!r} wants; use --engine dense")
+    task.layout  # noqa: B018 - what is wrong with the network is said before anything is compiled
     if device == "cpu" and engine != "dense" and task.augment is None:
-        from ticketsearch.engine.convnet import MixedEngine, SparseConvEngine
-        from ticketsearch.engine.planes import convnet_of
-        from ticketsearch.engine.sparse import SparseEngine, perceptron_of
+        from ticketsearch.engine.plain import looks_plain
 
-        network = task.build(seed=0)
-        if engine == "mixed" or convnet_of(network, tuple(task.train.inputs.shape[1:])) is not None:
-            return SparseConvEngine(task, workers) if engine == "sparse" else MixedEngine(task, workers)
-        if engine == "sparse" or perceptron_of(network) is not None:
-            return SparseEngine(task, workers)
+        found, reason = _sparse(task, engine, workers)
+        if found is not None:
+            return found
+        if engine != "auto":
+            raise InvalidValue(f"the {engine} engine cannot train task {task.name!r}: {reason}; use --engine dense")
+        if looks_plain(task.build(seed=0)):
+            print(f"ticketsearch: the dense engine trains task {task.name!r}: {reason}", file=sys.stderr)
     import torch
 
     from ticketsearch.engine.compacted import CompactedEngine
 
     return CompactedEngine(task, torch.device(device), workers)
+
+
+def _sparse(task: Task, engine: str, workers: int | None) -> tuple[Engine | None, str]:
+    """The sparse or the mixed engine, proven on the task's module; or ``None`` and why not."""
+    from ticketsearch.engine.convnet import MixedEngine, SparseConvEngine
+    from ticketsearch.engine.plain import why_not_plain
+    from ticketsearch.engine.planes import convnet_of
+    from ticketsearch.engine.proof import disagreement
+    from ticketsearch.engine.sparse import KINDS, SparseEngine, perceptron_of
+
+    network = task.build(seed=0)
+    if (reason := why_not_plain(network)) is not None:
+        return None, reason
+    found: SparseEngine | SparseConvEngine | MixedEngine
+    if convnet_of(network, tuple(task.train.inputs.shape[1:])) is not None:
+        found = SparseConvEngine(task, workers) if engine == "sparse" else MixedEngine(task, workers)
+    elif engine != "mixed" and perceptron_of(network) is not None:
+        found = SparseEngine(task, workers)
+    else:
+        return None, f"its network is none of {KINDS}"
+    proven = found.sparse if isinstance(found, MixedEngine) else found
+    difference = disagreement(proven, task)
+    return (found, "") if difference is None else (None, difference)
 
 
 def _check_device(device: str) -> None:

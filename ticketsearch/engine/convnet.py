@@ -20,12 +20,12 @@ from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.compacted import CompactedEngine
 from ticketsearch.engine.planes import Plan, convnet_of, plan_of
-from ticketsearch.engine.sparse import announced, rules_of, starts_of, zeros
+from ticketsearch.engine.sparse import KINDS, announced, rules_of, starts_of, zeros
 from ticketsearch.engine.vectors import LANES
+from ticketsearch.engine.whole import Whole
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
-from ticketsearch.tasks.layout import layout_of
 from ticketsearch.tickets import Weights
 
 DENSE_FROM = 0.4
@@ -49,12 +49,9 @@ class SparseConvEngine(Autograd):
         network = task.build(seed=0)
         shape = convnet_of(network, tuple(task.train.inputs.shape[1:]))
         if shape is None:
-            raise InvalidValue(
-                f"the network of task {task.name!r} is not a Sequential of Conv2d with stride 1 that keeps the size of "
-                "the image, ReLU and MaxPool2d, then Flatten, Linear and ReLU; use --engine dense"
-            )
-        self.layout = layout_of(network, task.train.inputs[:1])
-        task.check_labels(self.layout.classes)
+            raise InvalidValue(f"task {task.name!r}: the network is none of {KINDS}; use --engine dense")
+        self.layout = task.layout
+        self._whole = Whole(self.layout, network)
         self.plan: Plan = plan_of(shape)
         self._task, self._device = task, torch.device("cpu")
         self._inputs, self._labels = _arrays(task.train)
@@ -68,8 +65,8 @@ class SparseConvEngine(Autograd):
         if self._compiled:
             return
         self._compiled = True
-        size, biases = self.layout.space.size, int(self.plan.with_bias.sum())
-        start = Weights(np.zeros(size, dtype=np.float32), np.zeros(biases, dtype=np.float32))
+        size, rest = self.layout.space.size, self.layout.rest_size
+        start = Weights(np.zeros(size, dtype=np.float32), np.zeros(rest, dtype=np.float32))
         job = Job(np.zeros((1, size), dtype=bool), start, Recipe(1, 1, 1.0), np.zeros((1, 1), dtype=np.int64))
         with announced():
             self.evaluate(job, Split(self._task.train.inputs[:1], self._task.train.labels[:1]))
@@ -78,6 +75,7 @@ class SparseConvEngine(Autograd):
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
         """Implements :meth:`ticketsearch.engine.Engine.train`."""
         self.warm_up()
+        job = self._whole.widened(job)
         networks = list(self._pool.map(lambda row: _Network(self.plan, job, row), range(len(job.masks))))
         before = 0
         for stop in stops:
@@ -86,16 +84,16 @@ class SparseConvEngine(Autograd):
             sums = np.array(list(losses))
             parts = list(self._pool.map(lambda network: network.weights(), networks))
             weights = Weights(np.stack([vector for vector, _ in parts]), np.stack([rest for _, rest in parts]))
-            yield weights, sums / max(1, stop - before)
+            yield self._whole.narrowed(weights), sums / max(1, stop - before)
             before = stop
 
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
         self.warm_up()
-        measured_on = _arrays(split)
+        whole, measured_on = self._whole.widened(job), _arrays(split)
 
         def run(row: int) -> tuple[float, float]:
-            network = _Network(self.plan, job, row)
+            network = _Network(self.plan, whole, row)
             network.advance(self._inputs, self._labels, slice(0, job.steps), measure=False)
             return network.evaluate(*measured_on)
 
@@ -158,14 +156,14 @@ class MixedEngine(Autograd):
 
     def __init__(self, task: Task, workers: int | None = None) -> None:
         self._task, self._device = task, torch.device("cpu")
-        self._sparse = SparseConvEngine(task, workers)
+        self.sparse = SparseConvEngine(task, workers)
         self._dense = CompactedEngine(task, self._device, workers)
-        self.layout, self.threads = self._sparse.layout, self._sparse.threads
+        self.layout, self.threads = self.sparse.layout, self.sparse.threads
         self.grain, self.width = 1, self.threads
 
     def warm_up(self) -> None:
         """Implements :meth:`ticketsearch.engine.Engine.warm_up`."""
-        self._sparse.warm_up()
+        self.sparse.warm_up()
         self._dense.warm_up()
 
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
@@ -194,9 +192,10 @@ class MixedEngine(Autograd):
         if job.rest_mask is not None or job.recipe.precision is not None:
             return [(self._dense, np.arange(len(job.masks)))]
         layers, computed = self.layout.space.layers, job.computed
-        products = sum(np.count_nonzero(computed[:, layer.span], axis=1) * layer.uses for layer in layers)
-        dense = products >= DENSE_FROM * sum(layer.size * layer.uses for layer in layers)
-        parts = (self._sparse, np.flatnonzero(~dense)), (self._dense, np.flatnonzero(dense))
+        fixed = self.layout.fixed_flops // 2
+        products = sum(np.count_nonzero(computed[:, layer.span], axis=1) * layer.uses for layer in layers) + fixed
+        dense = products >= DENSE_FROM * (sum(layer.size * layer.uses for layer in layers) + fixed)
+        parts = (self.sparse, np.flatnonzero(~dense)), (self._dense, np.flatnonzero(dense))
         return [(engine, rows) for engine, rows in parts if rows.size]
 
 

@@ -21,7 +21,7 @@ import os
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -31,12 +31,16 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
-from ticketsearch.engine.draws import augmented, draws_at, draws_of
+from ticketsearch.engine.calling import Caller
+from ticketsearch.engine.draws import augmented, drawing
 from ticketsearch.engine.optimizers import make_optimizer
 from ticketsearch.engine.precision import low_precision_inputs, rounded
+from ticketsearch.engine.trial import tried
+from ticketsearch.errors import InvalidValue, TicketsearchError
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
-from ticketsearch.tasks.layout import NORM, layout_of, read_weights, unflatten
+from ticketsearch.tasks.layout import read_weights, unflatten, words_of
+from ticketsearch.tasks.modules import NORM
 from ticketsearch.tickets import Weights
 
 CHUNK_BYTES = 256 * 2**20
@@ -56,19 +60,20 @@ class DenseEngine(Autograd):
     ) -> None:
         self._device = device
         self._task = task
+        self.layout = task.layout
         network = task.build(seed=0)
-        self.layout = layout_of(network, task.train.inputs[:1])
-        task.check_labels(self.layout.classes)
         self._scales = frozenset(f"{name}.weight" for name, one in network.named_modules() if isinstance(one, NORM))
         self._shapes = {layer.name: layer.shape for layer in self.layout.space.layers}
-        self._draws = draws_of(network, task.train.inputs[:2], f"task {task.name!r}:")
-        self._images = device.type == "cpu" and any(len(shape) > 2 for shape in self._shapes.values())
-        self._one_by_one = self._images or self._draws
+        convolves = any(isinstance(one, nn.modules.conv._ConvNd) for one in network.modules())
+        self._images = device.type == "cpu" and convolves
+        trial = tried(task, device, together=not self._images)
+        self._draws = trial.draws
+        self._one_by_one = not trial.together
         self.threads = 1 if device.type != "cpu" else workers or len(os.sched_getaffinity(0))
-        # functional_call swaps parameters inside the module it is given: one module per thread.
-        self._modules: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
+        # A call swaps parameters inside the module: one module per thread.
+        self._modules: queue.SimpleQueue[Caller] = queue.SimpleQueue()
         for _ in range(self.threads):
-            self._modules.put(task.build(seed=0).to(device))
+            self._modules.put(Caller(task.build(seed=0).to(device)))
         self._train = train or _to(task.train, device)  # or as another engine has it
         self._pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
         self.grain = self._chunk_size()
@@ -86,12 +91,19 @@ class DenseEngine(Autograd):
         return max(1, min(MAX_CHUNK, CHUNK_BYTES // per_network))
 
     @contextmanager
-    def _module(self, *, training: bool) -> Iterator[nn.Module]:
-        module = self._modules.get()
+    def _called(self, *, training: bool) -> Iterator[Caller]:
+        """A module of this thread's own; what it raises is said in a line, with the task's name."""
+        call = self._modules.get()
         try:
-            yield module.train(training)
+            call.module.train(training)
+            yield call
+        except (TicketsearchError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # the user's own code
+            when = "training" if training else "evaluation"
+            raise InvalidValue(f"task {self._task.name!r}: the network failed in {when}: {words_of(error)}") from error
         finally:
-            self._modules.put(module)
+            self._modules.put(call)
 
     def warm_up(self) -> None:
         """Implements :meth:`ticketsearch.engine.Engine.warm_up`: one step of one network."""
@@ -143,16 +155,17 @@ class DenseEngine(Autograd):
         # Copied in C order: rows may be a broadcast, and vmap loses in-place updates of strided running statistics.
         stacked = torch.from_numpy(np.array(rows, order="C")).to(self._device)
         parts = unflatten(stacked, shapes)
+        if stacked.is_floating_point():
+            parts = {name: part.to(self.layout.dtypes.get(name, torch.float32)) for name, part in parts.items()}
         if self._images:
             return {name: _channels_last(part, 5).clone() for name, part in parts.items()}
         return {name: part.clone(memory_format=torch.contiguous_format) for name, part in parts.items()}
 
-    def _forward(self, module: nn.Module, state: dict[str, Tensor], inputs: Tensor, *, per_network: bool) -> Tensor:
+    def _forward(self, call: Caller, state: dict[str, Tensor], inputs: Tensor, *, per_network: bool) -> Tensor:
         """``(P, B, C)`` outputs; inputs ``(B, ...)`` shared, or ``(P, B, ...)``."""
 
         def one(own: dict[str, Tensor], x: Tensor) -> Tensor:
-            output: Tensor = torch.func.functional_call(module, own, (x,))
-            return output
+            return call(own, x)
 
         if self._one_by_one:
             own = {name: tensor.squeeze(0) for name, tensor in state.items()}
@@ -161,23 +174,23 @@ class DenseEngine(Autograd):
         outputs: Tensor = torch.func.vmap(one, in_dims=(0, 0 if per_network else None))(state, inputs)
         return outputs
 
-    def _loss(self, module: nn.Module, state: dict[str, Tensor], step: int, examples: IntArray) -> Tensor:
+    def _loss(self, call: Caller, state: dict[str, Tensor], step: int, examples: IntArray) -> Tensor:
         """Mean cross-entropy of each network in a step of the recipe, ``(P,)``; examples ``(B,)``, or ``(P, B)``."""
         chosen = torch.from_numpy(examples).to(self._device)
         inputs, labels = augmented(self._task, self._train.inputs[chosen], step, examples), self._train.labels[chosen]
-        with draws_at(step, examples, self._device) if self._draws else nullcontext():
-            outputs = self._forward(module, state, inputs, per_network=labels.ndim == 2)  # (P, B, C)
+        with drawing(self._draws, step, examples, self._device):
+            outputs = self._forward(call, state, inputs, per_network=labels.ndim == 2)  # (P, B, C)
         targets = labels.expand(len(outputs), -1)
         return F.cross_entropy(outputs.transpose(1, 2), targets, reduction="none").mean(1)
 
     def _measure(self, state: dict[str, Tensor], split: Split) -> Measures:
         correct = loss = torch.zeros((), dtype=torch.float64)
         together = MEASURE_IMAGES if self._images else MEASURE_EXAMPLES
-        with self._module(training=False) as module, torch.no_grad():
+        with self._called(training=False) as call, torch.no_grad():
             for first in range(0, len(split.labels), together):
                 labels = split.labels[first : first + together]
                 inputs = split.inputs[first : first + together]
-                outputs = self._forward(module, state, inputs, per_network=False)
+                outputs = self._forward(call, state, inputs, per_network=False)
                 loss = loss + self._sum_loss(outputs, labels)
                 correct = correct + (outputs.argmax(2) == labels).double().sum(1).cpu()
         total = len(split.labels)
@@ -216,19 +229,20 @@ class _Population:
         tensors = [self.state[name] for name in self._trained]
         total = torch.zeros(len(self._job.masks), dtype=torch.float64)
         bits = self._job.recipe.precision
-        with self._engine._module(training=True) as module, low_precision_inputs(module, bits):
+        with self._engine._called(training=True) as call, low_precision_inputs(call.module, bits):
             for step in range(first, last):
                 examples = self._job.batches[..., step, :]  # (B,) or (P, B)
                 for tensor in tensors:
                     tensor.requires_grad_()
                 state, position = self._at_precision(bits), self._job.first_step + step
-                loss = self._engine._loss(module, state, position, examples)  # (P,)
-                grads = torch.autograd.grad(loss.sum(), tensors)
+                loss = self._engine._loss(call, state, position, examples)  # (P,)
+                grads = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
                 total += loss.detach().double().cpu()
                 for tensor in tensors:
                     tensor.requires_grad_(False)
                 for name, grad in zip(self._trained, grads, strict=True):
-                    self._adjust(name, grad)
+                    if grad is not None:  # a branch not taken: as in PyTorch, such a parameter stays as it is
+                        self._adjust(name, grad)
                 self._optimizer.step(tensors, list(grads), float(self._job.rates[step]))
                 self._hold()
         return (total / max(1, last - first)).numpy()
@@ -261,7 +275,7 @@ class _Population:
 
     def weights(self) -> Weights:
         def flat(names: Iterator[str]) -> FloatArray:
-            parts = [self.state[name].reshape(len(self._job.masks), -1).cpu().numpy() for name in names]
+            parts = [self.state[name].reshape(len(self._job.masks), -1).float().cpu().numpy() for name in names]
             return np.concatenate(parts, axis=1) if parts else np.zeros((len(self._job.masks), 0), dtype=np.float32)
 
         return Weights(flat(iter(self._engine._shapes)), flat(iter(self._engine.layout.rest_shapes)))

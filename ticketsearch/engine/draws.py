@@ -9,17 +9,18 @@ intercepted, call by call, and given the stream's generator instead.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 from torch.overrides import TorchFunctionMode
 
 from ticketsearch.arrays import IntArray
-from ticketsearch.errors import InvalidValue
 from ticketsearch.seeds import derive, fenced_globals, stream, torch_stream
 from ticketsearch.tasks import Task
 
@@ -93,6 +94,30 @@ def draws_at(step: int, examples: IntArray, device: torch.device) -> Draws:
     return Draws(torch_stream(derive(step, "draws", _name(examples)) % 2**63, device))
 
 
+Drawing = Literal["", "streams", "globals"]
+"""What a network draws from while it trains: nothing; PyTorch functions that take a generator; global generators."""
+_GLOBALS = threading.Lock()
+"""Global generators belong to one thread at a time."""
+
+
+@contextmanager
+def drawing(kind: Drawing, step: int, examples: IntArray, device: torch.device) -> Iterator[None]:
+    """Around the forward pass of a training step: whatever the network draws is this step's and this batch's.
+
+    Dropout inside attention or a recurrent layer, NumPy and Python draw from global generators. Those start from the
+    step's own seed, for one thread at a time, and are left as they were found.
+    """
+    if not kind:
+        yield
+        return
+    with ExitStack() as stack:
+        if kind == "globals":
+            stack.enter_context(_GLOBALS)
+            stack.enter_context(fenced_globals(derive(step, "draws", _name(examples)) % 2**63))
+        stack.enter_context(draws_at(step, examples, device))
+        yield
+
+
 def augmented(task: Task, inputs: Tensor, step: int, examples: IntArray) -> Tensor:
     """A batch ``(B, ...)``, or one for each network ``(P, B, ...)``, as a training step sees it.
 
@@ -111,37 +136,3 @@ def augmented(task: Task, inputs: Tensor, step: int, examples: IntArray) -> Tens
 
 def _name(examples: IntArray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(examples, dtype=np.int64).tobytes(), digest_size=16).hexdigest()
-
-
-def draws_of(network: nn.Module, inputs: Tensor, where: str) -> bool:
-    """Whether a network draws random numbers while it trains; it is run once in training and once in evaluation.
-
-    Args:
-        network: a module to spare: its buffers may change.
-        inputs: two examples or more.
-        where: whose network it is, for messages.
-
-    Raises:
-        InvalidValue: it draws by a function that cannot be given a stream, or while it is measured; or it gives
-            something else than class scores in training.
-    """
-    with fenced_globals(0), torch.no_grad():
-        before = torch.random.get_rng_state()
-        drawn: dict[bool, bool] = {}
-        for training in (True, False):
-            with draws_at(0, np.zeros(1, dtype=np.int64), inputs.device) as draws:
-                output = network.train(training)(inputs)
-            if not isinstance(output, Tensor):
-                raise InvalidValue(
-                    f"{where} in training the network returns {type(output).__name__}, not class scores; switch "
-                    "auxiliary outputs off"
-                )
-            drawn[training] = draws.count > 0
-        if not torch.equal(before, torch.random.get_rng_state()):
-            raise InvalidValue(
-                f"{where} the network draws random numbers that cannot be repeated (dropout inside attention or a "
-                "recurrent layer, alpha dropout, rand_like?); use torch.nn.Dropout, or torch.rand and the like"
-            )
-        if drawn[False]:
-            raise InvalidValue(f"{where} the network draws random numbers in evaluation; scores would not be its own")
-    return drawn[True]

@@ -18,8 +18,8 @@ from ticketsearch.recipe import Recipe
 class Optimizer(Protocol):
     """Holds state; changes parameters in place."""
 
-    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor], learning_rate: float) -> None:
-        """One update; ``grads`` may be overwritten."""
+    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor | None], learning_rate: float) -> None:
+        """One update; ``grads`` may be overwritten. A parameter without a gradient stays as it is."""
         ...
 
 
@@ -31,10 +31,12 @@ class SGD:
         self._velocity = [torch.zeros_like(p) for p in parameters] if recipe.momentum else []
 
     @torch.no_grad()
-    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor], learning_rate: float) -> None:
+    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor | None], learning_rate: float) -> None:
         """Implements :meth:`Optimizer.step`."""
         recipe = self._recipe
         for index, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
+            if grad is None:
+                continue
             if recipe.weight_decay:
                 grad.add_(parameter, alpha=recipe.weight_decay)
             update = grad
@@ -49,17 +51,20 @@ class Adam:
 
     def __init__(self, recipe: Recipe, parameters: Sequence[Tensor]) -> None:
         self._recipe = recipe
-        self._step = 0
+        self._steps = [0] * len(parameters)
         self._mean = [torch.zeros_like(p) for p in parameters]
         self._square = [torch.zeros_like(p) for p in parameters]
 
     @torch.no_grad()
-    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor], learning_rate: float) -> None:
+    def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor | None], learning_rate: float) -> None:
         """Implements :meth:`Optimizer.step`."""
-        self._step += 1
         beta1, beta2 = self._recipe.betas
-        correction1, correction2 = 1 - beta1**self._step, 1 - beta2**self._step
-        for parameter, grad, mean, square in zip(parameters, grads, self._mean, self._square, strict=True):
+        for index, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
+            if grad is None:
+                continue
+            self._steps[index] += 1
+            mean, square = self._mean[index], self._square[index]
+            correction1, correction2 = 1 - beta1 ** self._steps[index], 1 - beta2 ** self._steps[index]
             if self._recipe.weight_decay:
                 grad.add_(parameter, alpha=self._recipe.weight_decay)
             mean.lerp_(grad, 1 - beta1)

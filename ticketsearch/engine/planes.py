@@ -20,6 +20,7 @@ import numpy.typing as npt
 from torch import nn
 
 from ticketsearch.arrays import BoolArray, IntArray
+from ticketsearch.engine.plain import alternate, chain_of, fit_together, is_flatten
 
 RUN = 24
 """Lines whose accumulators fit the registers of AVX-512; measured."""
@@ -102,13 +103,13 @@ def convnet_of(network: nn.Module, shape: tuple[int, ...]) -> ConvNet | None:
             convolutions of stride 1 that keep the size of the image.
         shape: of an example, ``(C, H, W)``.
     """
-    modules = _flat(network)
-    if len(shape) != 3 or modules is None or len(set(map(id, modules))) < len(modules):
+    modules = chain_of(network)
+    if len(shape) != 3 or modules is None:
         return None
-    flatten = next((i for i, module in enumerate(modules) if isinstance(module, nn.Flatten)), 0)
+    flatten = next((i for i, module in enumerate(modules) if type(module) is nn.Flatten), 0)
     stages = _stages(modules[:flatten])
     head = modules[flatten + 1 :]
-    if not stages or not _is_flatten(modules[flatten]) or not _alternate(head, nn.Linear, nn.ReLU):
+    if not stages or not is_flatten(modules[flatten]) or not alternate(head, nn.Linear, {nn.ReLU}):
         return None
     linears = [module for module in head if isinstance(module, nn.Linear)]
     channels, (height, width) = shape[0], shape[1:]
@@ -118,30 +119,10 @@ def convnet_of(network: nn.Module, shape: tuple[int, ...]) -> ConvNet | None:
         channels = stage.outputs
         height, width = (side // max(1, stage.pool) for side in (height, width))
     widths = (channels * height * width, *(linear.out_features for linear in linears))
-    if height * width == 0 or any(width != linear.in_features for width, linear in zip(widths, linears, strict=False)):
+    if height * width == 0 or widths[0] != linears[0].in_features or not fit_together(linears):
         return None
     layers = [module for module in modules if isinstance(module, nn.Conv2d | nn.Linear)]
     return ConvNet((shape[1], shape[2]), stages, widths, tuple(layer.bias is not None for layer in layers))
-
-
-def _flat(network: nn.Module) -> list[nn.Module] | None:
-    """The modules of nested Sequentials in order; ``None`` if there are other containers."""
-    if type(network) is nn.Sequential:
-        parts = [_flat(module) for module in network if not isinstance(module, nn.Identity)]
-        return None if None in parts else [module for part in parts for module in part or []]
-    return None if any(True for _ in network.children()) else [network]
-
-
-def _is_flatten(module: nn.Module) -> bool:
-    return isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
-
-
-def _alternate(modules: list[nn.Module], outer: type[nn.Module], inner: type[nn.Module]) -> bool:
-    return (
-        len(modules) % 2 == 1
-        and all(type(module) is outer for module in modules[::2])
-        and all(type(module) is inner for module in modules[1::2])
-    )
 
 
 def _stages(modules: list[nn.Module]) -> tuple[Stage, ...]:
@@ -168,8 +149,11 @@ def _stages(modules: list[nn.Module]) -> tuple[Stage, ...]:
 
 def _keeps_size(module: nn.Conv2d) -> bool:
     half = tuple(side // 2 for side in module.kernel_size)
+    channels = module.out_channels, module.in_channels // module.groups
     return (
-        all(side % 2 for side in module.kernel_size)
+        tuple(module.weight.shape) == (*channels, *module.kernel_size)
+        and (module.bias is None or tuple(module.bias.shape) == channels[:1])
+        and all(side % 2 for side in module.kernel_size)
         and set(module.stride) | set(module.dilation) == {1}
         and module.padding_mode == "zeros"
         and (module.padding == "same" or module.padding == half)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ticketsearch.tasks.layout import PRUNABLE
+from ticketsearch.tasks.modules import PRUNABLE
 
 
 def rounded(tensor: Tensor, bits: int, *, per_network: bool = False) -> Tensor:

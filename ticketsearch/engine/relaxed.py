@@ -13,13 +13,14 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import FloatArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
-from ticketsearch.engine.draws import augmented, draws_at
+from ticketsearch.engine.calling import Caller
+from ticketsearch.engine.draws import Drawing, augmented, drawing
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
 from ticketsearch.relaxation import Relaxation
 from ticketsearch.seeds import torch_stream
 from ticketsearch.tasks import Task
-from ticketsearch.tasks.layout import Layout, unflatten
+from ticketsearch.tasks.layout import unflatten
 from ticketsearch.tickets import Weights
 
 
@@ -28,21 +29,22 @@ class RelaxedTraining:
 
     Args:
         task: network and training split.
-        layout: the network's.
         device: where to compute.
         job: recipe, batches, start of the rest; one row. Its mask is not used.
         relaxation: what is trained, and how the weights follow.
         seed: of the relaxation's own randomness.
+        draws: what the network draws from in training.
     """
 
     def __init__(
-        self, task: Task, layout: Layout, device: torch.device, job: Job, relaxation: Relaxation, seed: int
+        self, task: Task, device: torch.device, job: Job, relaxation: Relaxation, seed: int, draws: Drawing = ""
     ) -> None:
         if job.recipe.sparsifies or job.recipe.scale_l1 or job.recipe.precision:
             raise InvalidValue("a relaxation has terms of its own; use a recipe without l1, hoyer, scale_l1, precision")
-        self._network = task.build(seed=0).to(device)
+        self._call = Caller(task.build(seed=0).to(device).train())
         self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
-        self._layout, self._job, self._relaxation = layout, job, relaxation
+        layout = task.layout
+        self._layout, self._job, self._relaxation, self._draws = layout, job, relaxation, draws
         self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
         self._generator = torch_stream(seed, device)
         self._task, self._device = task, device
@@ -51,7 +53,10 @@ class RelaxedTraining:
             for name, trainable in relaxation.trainables.items()
         }
         row = torch.from_numpy(np.array(job.start.rest, order="C")[None]).to(device)
-        self._rest = {name: part[0].clone() for name, part in unflatten(row, layout.rest_shapes).items()}
+        self._rest = {
+            name: part[0].clone().to(layout.dtypes.get(name, torch.float32))
+            for name, part in unflatten(row, layout.rest_shapes).items()
+        }
         if relaxation.train_rest:
             for name in layout.trained_rest:
                 self._rest[name].requires_grad_()
@@ -96,8 +101,8 @@ class RelaxedTraining:
                 return self._diverged()
             state = self._named(weights) | self._rest
             inputs = augmented(self._task, self._inputs[chosen], position, examples)
-            with draws_at(position, examples, self._device):
-                outputs = torch.func.functional_call(self._network.train(), state, (inputs,))
+            with drawing(self._draws, position, examples, self._device):
+                outputs = self._call(state, inputs)
             loss = F.cross_entropy(outputs, self._labels[chosen])
             total += float(loss.detach())
             if relaxation.penalty is not None:
@@ -110,7 +115,8 @@ class RelaxedTraining:
         mean: ScoreArray = np.array([total / max(1, last - first)])
         with torch.no_grad():
             vector = _array(relaxation.weights(self._values, last, self._generator))
-        rest = np.concatenate([_array(part).reshape(-1) for part in self._rest.values()] or [np.zeros(0, np.float32)])
+        parts = [_array(part.float()).reshape(-1) for part in self._rest.values()]
+        rest = np.concatenate(parts or [np.zeros(0, np.float32)])
         return Weights(vector[None], rest[None]), mean, {name: _array(value) for name, value in self._values.items()}
 
     def _diverged(self) -> Relaxed:
@@ -120,7 +126,11 @@ class RelaxedTraining:
         return lost, np.array([np.nan]), {name: _array(value) for name, value in self._values.items()}
 
     def _named(self, weights: Tensor) -> dict[str, Tensor]:
-        return {name: part[0] for name, part in unflatten(weights[None], self._shapes).items()}
+        types = self._layout.dtypes
+        return {
+            name: part[0].to(types.get(name, torch.float32))
+            for name, part in unflatten(weights[None], self._shapes).items()
+        }
 
 
 def _array(tensor: Tensor) -> FloatArray:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -25,11 +24,13 @@ from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine import kernels, packing
 from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.plain import alternate, chain_of, fit_together, is_flatten
 from ticketsearch.engine.vectors import LANES
+from ticketsearch.engine.whole import Whole
 from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
-from ticketsearch.tasks.layout import Layout, layout_of
+from ticketsearch.tasks.layout import Layout
 from ticketsearch.tickets import Weights
 
 BLOCK_BYTES = 64 * 2**20
@@ -38,6 +39,11 @@ DENSE_FROM = 0.5
 """Density from which a layer is computed densely, its pruned weights held at zero: the measured break-even."""
 MAX_TILE = 8
 """Most vectors whose accumulators fit the registers of a row."""
+KINDS = (
+    "a perceptron (Sequential of Linear and ReLU or Tanh) or a plain convolutional network (Sequential of Conv2d with "
+    "stride 1 that keeps the size of the image, ReLU and MaxPool2d, then Flatten, Linear and ReLU)"
+)
+"""Networks that the kernels train."""
 Batches = tuple[FloatArray, IntArray]
 """Gathered inputs ``(S, I, lanes)`` and labels ``(S, B)``."""
 
@@ -63,19 +69,14 @@ class Perceptron:
 
 
 def perceptron_of(network: nn.Module) -> Perceptron | None:
-    """The perceptron a network is, or ``None``: a Sequential of [Flatten,] Linear, (ReLU | Tanh, Linear)*."""
-    if type(network) is not nn.Sequential:
-        return None
-    modules = [module for module in network if not isinstance(module, nn.Identity)]
-    if modules and isinstance(modules[0], nn.Flatten) and (modules[0].start_dim, modules[0].end_dim) == (1, -1):
+    """The perceptron a network is, or ``None``: a plain chain of [Flatten,] Linear, (ReLU | Tanh, Linear)*."""
+    modules = chain_of(network)
+    if modules and is_flatten(modules[0]):
         modules = modules[1:]
-    linears, activations = modules[::2], {type(module) for module in modules[1::2]}
-    if len(modules) % 2 == 0 or not all(type(module) is nn.Linear for module in linears):
+    if not modules or not alternate(modules, nn.Linear, {nn.ReLU, nn.Tanh}):
         return None
-    if len(activations) > 1 or not activations <= {nn.ReLU, nn.Tanh}:
-        return None
-    layers = [module for module in linears if isinstance(module, nn.Linear)]
-    if any(before.out_features != after.in_features for before, after in pairwise(layers)):
+    layers, activations = [one for one in modules if isinstance(one, nn.Linear)], {type(one) for one in modules[1::2]}
+    if len(activations) > 1 or not fit_together(layers):
         return None
     return Perceptron(
         widths=np.array([layers[0].in_features, *(layer.out_features for layer in layers)], dtype=np.int64),
@@ -97,13 +98,9 @@ class SparseEngine(Autograd):
         network = task.build(seed=0)
         shape = perceptron_of(network)
         if shape is None:
-            raise InvalidValue(
-                "the sparse engine trains perceptrons (Sequential of Linear and ReLU or Tanh) and plain convolutional "
-                "networks (Sequential of Conv2d with stride 1 that keeps the size of the image, ReLU and MaxPool2d, "
-                f"then Flatten, Linear and ReLU), and the network of task {task.name!r} is neither; use --engine dense"
-            )
-        self.layout: Layout = layout_of(network, task.train.inputs[:1])
-        task.check_labels(self.layout.classes)
+            raise InvalidValue(f"task {task.name!r}: the network is none of {KINDS}; use --engine dense")
+        self.layout: Layout = task.layout
+        self._whole = Whole(self.layout, network)
         self.perceptron, self._task, self._device = shape, task, torch.device("cpu")
         self.with_bias: BoolArray = np.repeat(shape.has_bias, shape.widths[1:])  # (F,)
         vectors = -(-task.recipe.batch_size // LANES)
@@ -122,17 +119,18 @@ class SparseEngine(Autograd):
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
         """Implements :meth:`ticketsearch.engine.Engine.train`."""
         self._compile()
+        job = self._whole.widened(job)
         networks = self._networks(job)
         before = 0
         for stop in stops:
             losses = self._advance(job, networks, before, stop, measure=True)
-            yield self._weights(job, networks), losses / max(1, stop - before)
+            yield self._whole.narrowed(self._weights(job, networks)), losses / max(1, stop - before)
             before = stop
 
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
         self._compile()
-        measured_on = self._blocks_of(split)
+        job, measured_on = self._whole.widened(job), self._blocks_of(split)
         if job.batches.ndim == 2 and job.steps <= self._block_steps(job):  # a network lives for one call only
             x, labels = self._gather(job.batches)
             out = np.empty((len(job.masks), 2))
@@ -162,8 +160,8 @@ class SparseEngine(Autograd):
         if self._compiled:
             return
         self._compiled = True
-        size, biases = self.layout.space.size, int(self.with_bias.sum())
-        start = Weights(np.zeros(size, dtype=np.float32), np.zeros(biases, dtype=np.float32))
+        size, rest = self.layout.space.size, self.layout.rest_size
+        start = Weights(np.zeros(size, dtype=np.float32), np.zeros(rest, dtype=np.float32))
         split = Split(torch.zeros(1, int(self.perceptron.widths[0])), torch.zeros(1, dtype=torch.long))
         job = Job(np.zeros((1, size), dtype=bool), start, Recipe(1, 1, 1.0), np.zeros((1, 1), dtype=np.int64))
         with announced():

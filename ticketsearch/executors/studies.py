@@ -91,7 +91,7 @@ def _failure(one: Finished) -> Failure:
     return Failure(
         strategy=run.strategy if run else "baseline", settings=run.settings if run else {}, task=one.item.task,
         sparsity=one.item.sparsity, granularity=one.item.granularity, seed=one.item.seed, budget=one.item.budget,
-        reason=one.reason, task_options=one.item.task_options,
+        reason=one.reason, task_options=one.item.task_options, keep=list(one.item.keep),
     )  # fmt: skip
 
 

@@ -72,20 +72,23 @@ def computed(item: Item, common: Common) -> Finished:
 
 def _run(run: Planned, common: Common) -> Result:
     from ticketsearch.runner import run as search_and_confirm
+    from ticketsearch.search import Silent
 
     return search_and_confirm(
         run.strategy, _loaded(run, common), sparsity=run.sparsity, budget=run.budget,
         seed=run.seed, settings=run.settings, out=common.out, device=common.device, engine=common.engine,
         orders=run.orders, controls=run.controls, checkpoints=run.checkpoints, fidelity=run.fidelity,
-        granularity=run.granularity, workers=common.workers, shared=_shared(common.device),
+        granularity=run.granularity, keep=run.keep, workers=common.workers, shared=_shared(common.device),
+        progress=Silent(),
     )  # fmt: skip
 
 
 def _baseline(item: PlannedBaseline, common: Common) -> Baseline:
     from ticketsearch.baseline import measure_baseline
     from ticketsearch.engine import make_engine
+    from ticketsearch.tasks import keeping
 
-    task = _loaded(item, common)
+    task = keeping(_loaded(item, common), item.keep)
     steps = task.fidelity if item.fidelity is None else parse_steps(item.fidelity, task.steps_per_epoch, "fidelity")
     engine = make_engine(task, common.device, common.engine, common.workers)
     budget = parse_epochs(item.budget)

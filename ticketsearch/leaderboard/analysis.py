@@ -47,8 +47,8 @@ def analyse(results: Iterable[Result], baselines: Sequence[Baseline] = ()) -> li
     for group in build(by_folder.values()):
         runs = {label_of(row): {by_folder[f].seed: by_folder[f] for f in row.runs} for row in group.rows}
         one = by_folder[group.rows[0].runs[0]]
-        about = one.task_fingerprint, one.sparsity, one.granularity
-        own = [b for b in baselines if (b.task_fingerprint, b.sparsity, b.granularity) == about]
+        about = one.task_fingerprint, one.sparsity, one.kind
+        own = [b for b in baselines if (b.task_fingerprint, b.sparsity, b.kind) == about]
         rows = {label_of(row): row for row in group.rows}
         sections.append(_Builder(group.task, group.sparsity, rows, runs, own).section())
     return sections

@@ -21,6 +21,7 @@ from ticketsearch.results import (
     Baseline,
     Failure,
     Result,
+    faults_of,
     read_baseline,
     read_failures,
     read_result,
@@ -97,9 +98,14 @@ def load_study(path: str | Path) -> LoadedStudy:
             unfinished += 1
             continue
         try:
-            results.append(read_result(folder))
+            result = read_result(folder)
         except CorruptRun as error:
             problems.append(str(error))
+            continue
+        if faults := list(faults_of(result)):
+            problems.append(f"{folder} contradicts itself and is left out: {'; '.join(faults)}")
+        else:
+            results.append(result)
     for file in sorted((place / BASELINES).glob("*.json")):
         try:
             baselines.append(read_baseline(file))
@@ -137,4 +143,7 @@ def _read_archive(path: Path) -> LoadedStudy:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise CorruptRun(f"{path} is damaged: {where}: {first['msg']}") from error
-    return LoadedStudy(archive.results, archive.baselines, archive.failures)
+    found = {one.run: list(faults_of(one)) for one in archive.results}
+    problems = [f"{run} contradicts itself and is left out: {'; '.join(own)}" for run, own in found.items() if own]
+    sound = [one for one in archive.results if not found[one.run]]
+    return LoadedStudy(sound, archive.baselines, archive.failures, problems)

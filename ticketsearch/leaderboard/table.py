@@ -32,6 +32,20 @@ class Estimate:
         return cls(mean, _t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values)))
 
 
+MARKS: dict[str, tuple[Callable[[Result], bool], str]] = {
+    "foreign start": (
+        lambda result: result.start == "foreign",
+        "its tickets start from weights that are neither the run's initial ones nor from a training that was metered: "
+        "nobody can say what they were trained on, the test split included",
+    ),
+    "held": (
+        lambda result: result.held,
+        "pruned weights are held at other values than zero: its tickets are not sparse",
+    ),
+}
+"""Mark -> whether a run has it, and what it means."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One strategy with one set of parameters under one budget.
@@ -49,6 +63,7 @@ class Row:
         wall_s: wall seconds of the search.
         trials: metered calls.
         runs: folders.
+        marks: what a reader must know of its tickets; see :data:`MARKS`.
     """
 
     strategy: str
@@ -66,6 +81,7 @@ class Row:
     wall_s: Estimate
     trials: Estimate
     runs: list[str]
+    marks: list[str]
 
 
 @dataclass(frozen=True)
@@ -82,18 +98,16 @@ class Group:
 
 
 def label_of(row: Row) -> str:
-    """Strategy, and the settings that tell it from its neighbours."""
+    """Strategy, the settings that tell it from its neighbours, and its marks."""
     settings = ", ".join(f"{key}={value}" for key, value in row.settings.items())
-    return f"{row.strategy} ({settings})" if settings else row.strategy
+    return " ".join([f"{row.strategy} ({settings})" if settings else row.strategy, *(f"[{one}]" for one in row.marks)])
 
 
 def build(results: Iterable[Result]) -> list[Group]:
     """Group, average and sort."""
     groups: dict[tuple[str, float, str], list[Result]] = defaultdict(list)
     for result in results:
-        units = (
-            "" if result.granularity == "weight" else f" ({result.granularity})"
-        )  # masks of other units are no rivals
+        units = "" if result.kind == "weight" else f" ({result.kind})"
         groups[result.task + units, result.sparsity, result.task_fingerprint].append(result)
     names = Counter((task, sparsity) for task, sparsity, _ in groups)
     built = []
@@ -164,6 +178,7 @@ def _row(runs: list[Result], settings: dict[str, Any]) -> Row:
         wall_s=over(lambda r: r.cost.wall_s),
         trials=over(lambda r: r.trials),
         runs=[result.run for result in runs],
+        marks=[mark for mark, (marked, _) in MARKS.items() if any(marked(result) for result in runs)],
     )
 
 

@@ -44,12 +44,14 @@ def _words(result: Result) -> list[str]:
     words = ["ticketsearch", "run", "--strategy", strategy]
     for name, value in result.parameters.items():
         words += ["--set", f"{name}={_toml(value)}"]
-    words += ["--task", result.task]
+    words += ["--task", result.task_source or result.task]
     for name, value in result.task_options.items():
         words += ["--task-set", f"{name}={_toml(value)}"]
     words += ["--sparsity", _number(result.sparsity), "--budget", f"{_number(result.budget)}ep"]
     if result.granularity != "weight":
         words += ["--granularity", result.granularity]
+    for name in result.keep:
+        words += ["--keep", name]
     words += ["--fidelity", f"{result.fidelity}step", "--orders", str(result.orders)]
     for control in controls:
         words += ["--control", control]

@@ -14,8 +14,11 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ticketsearch.results import already_finished
+
 if TYPE_CHECKING:
     from ticketsearch.problem import MaskProblem
+    from ticketsearch.results import Result
 
 
 class _Bar:
@@ -72,6 +75,10 @@ class ProgressBar(_Bar):
         score = f"best {100 * best.score.value:.1f} %  " if best else ""
         detail = f"{spent:.4g} of {self._budget:g} ep  {score}{rate:.1f} masks/s"
         self._bar.update(self._search, completed=spent, detail=detail)
+
+    def found(self, result: Result) -> None:
+        """Say that nothing is computed."""
+        self._bar.console.print(already_finished(result), markup=False, highlight=False, soft_wrap=True)
 
     def confirm(self, what: str, fraction: float) -> None:
         """Show the confirmation."""

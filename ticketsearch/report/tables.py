@@ -156,8 +156,8 @@ def dense(sections: Iterable[Section], baselines: Sequence[Baseline], runs: Mapp
     for section in sections:
         best = section.contender(section.reference) if section.reference else section.contenders[0]
         run = runs[best.row.runs[0]]
-        about = run.task_fingerprint, run.sparsity, run.granularity
-        seeds = {one.seed for one in baselines if (one.task_fingerprint, one.sparsity, one.granularity) == about}
+        about = run.task_fingerprint, run.sparsity, run.kind
+        seeds = {one.seed for one in baselines if (one.task_fingerprint, one.sparsity, one.kind) == about}
         whole = ["not measured", "", "0"]
         if section.dense_budget is not None and section.dense_budget_epochs is not None:
             whole = [percent(section.dense_budget), f"{section.dense_budget_epochs:g}", str(len(seeds))]

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ticketsearch.leaderboard import Group, Row
-from ticketsearch.leaderboard.table import Estimate, label_of
+from ticketsearch.leaderboard.table import MARKS, Estimate, label_of
 from ticketsearch.results import Confirmation, CostRecord, Result
 
 COLUMNS = (
@@ -72,6 +72,12 @@ NOTE = (
 )
 
 
+def note_of(groups: Sequence[Group]) -> str:
+    """How to read the tables, and what the marks in them mean."""
+    marks = {mark for group in groups for row in group.rows for mark in row.marks}
+    return " ".join([NOTE, *(f"[{mark}]: {meaning}." for mark, (_, meaning) in MARKS.items() if mark in marks)])
+
+
 def leaderboard(groups: Sequence[Group]) -> Renderables:
     """For a terminal."""
     parts: list[Table | Text] = []
@@ -79,7 +85,7 @@ def leaderboard(groups: Sequence[Group]) -> Renderables:
         parts.append(_table(list(COLUMNS), [cells(row) for row in group.rows], title(group)))
         if controls := controls_of(group):
             parts.append(_table(controls[0], controls[1:]))
-    return Renderables(*parts, Text(NOTE, style="dim"))
+    return Renderables(*parts, Text(note_of(groups), style="dim"))
 
 
 def _table(head: list[str], lines: list[list[str]], name: str | None = None) -> Table:
@@ -98,7 +104,7 @@ def markdown(groups: Sequence[Group]) -> str:
         lines += [f"### {title(group)}", "", *piped([list(COLUMNS), *(cells(row) for row in group.rows)]), ""]
         if controls := controls_of(group):
             lines += [*piped(controls), ""]
-    return "\n".join([*lines, NOTE])
+    return "\n".join([*lines, note_of(groups)])
 
 
 def piped(rows: list[list[str]]) -> list[str]:
@@ -135,7 +141,20 @@ def summary(result: Result) -> Renderables:
         layers.add_column(column, justify="left" if column == "layer" else "right")
     for layer in result.layers:
         layers.add_row(layer.name, "x".join(map(str, layer.shape)), f"{layer.kept:,}", f"{layer.density:.4f}")
-    return Renderables(accuracy, layers, Text(_cost_lines(result)))
+    return Renderables(accuracy, layers, _share(result), Text(_cost_lines(result)))
+
+
+def _share(result: Result) -> Text:
+    """Which part of the network the sparsity is about, and what of the rest looks as if it were."""
+    lines = []
+    if result.n_parameters:
+        share = result.n_weights / result.n_parameters
+        lines.append(f"sparsity is about {share:.1%} of the network's {result.n_parameters:,} parameters")
+    if result.left_dense:
+        named = [f"{name} ({reason})" for name, reason in result.left_dense.items()]
+        more = f" and {len(named) - 8} more" if len(named) > 8 else ""
+        lines.append(f"left dense: {', '.join(named[:8])}{more}")
+    return Text("\n".join(lines))
 
 
 def _short(fact: object) -> str:

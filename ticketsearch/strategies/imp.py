@@ -170,7 +170,7 @@ class IterativeMagnitudePruning(PruningOptions):
         if n_kept == space.size:
             return []
         relative = np.ones(len(space.layers))  # a layer's rate, relative to the rate
-        if self.scope == "layer" and len(relative) > 1:
+        if self.scope == "layer" and space.output and len(relative) > 1:
             relative[-1] = self.output_rate
         if self.rounds is not None:
             densities = _equal_rounds(space, n_kept, relative, self.rounds)

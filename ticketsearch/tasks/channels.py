@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ticketsearch.errors import InvalidValue
-from ticketsearch.tasks.layout import NORM, PRUNABLE, Layout
+from ticketsearch.tasks.layout import Layout
+from ticketsearch.tasks.modules import NORM, PRUNABLE
 from ticketsearch.units import ChannelTies, Units, block_units, channel_units, parse_granularity, weight_units
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,17 +17,21 @@ from typing import Any, NamedTuple
 import platformdirs
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from ticketsearch import plugins
 from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, UnknownName
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals
 from ticketsearch.tasks.augmentation import Augmentation
+from ticketsearch.tasks.layout import Layout, layout_of
+from ticketsearch.tasks.modules import unwrapped
 from ticketsearch.tasks.options import as_json, complete_options, wants_source
+from ticketsearch.tasks.probe import probe
 
 
 class Split(NamedTuple):
-    """Inputs ``(N, ...)`` float32 and labels ``(N,)`` int64."""
+    """Inputs ``(N, ...)`` float32, or int64 for an embedding, and labels ``(N,)`` int64."""
 
     inputs: Tensor
     labels: Tensor
@@ -75,7 +80,9 @@ class Task:
         recipe: the full training.
         fidelity: steps of the evaluator's short training.
         augment: what a training step does to its inputs; ``None`` = nothing. Validation and test are as they are.
+        keep: names or patterns of layers that are left dense, in every run on this task.
         options: what :func:`load_task` made it with, defaults included, as JSON values.
+        origin: ``module:function``, if :func:`load_task` made it from there.
     """
 
     name: str
@@ -86,16 +93,23 @@ class Task:
     recipe: Recipe
     fidelity: int
     augment: Augmentation | None = None
+    keep: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    origin: str | None = None
 
     def __post_init__(self) -> None:
         _check_text(self.name)
+        if isinstance(self.keep, str) or not all(isinstance(name, str) for name in self.keep):
+            raise InvalidValue(f"{self._where} keep {self.keep!r} is not a list of names of layers")
+        object.__setattr__(self, "keep", tuple(self.keep))
         for name in ("train", "validation", "test"):
             object.__setattr__(self, name, self._checked(name, getattr(self, name)))
         for name in ("validation", "test"):
             own, needed = tuple(getattr(self, name).inputs.shape[1:]), tuple(self.train.inputs.shape[1:])
             if own != needed:
                 raise InvalidValue(f"{self._where} {name}: an example has shape {own}, one of train {needed}")
+            if getattr(self, name).inputs.dtype != self.train.inputs.dtype:
+                raise InvalidValue(f"{self._where} {name}: its inputs are integers, or train's are; give both alike")
         if self.recipe.batch_size > len(self.train.labels):
             raise InvalidValue(f"{self._where} batch_size {self.recipe.batch_size} exceeds the training split")
         if isinstance(self.fidelity, bool) or not isinstance(self.fidelity, int) or self.fidelity < 0:
@@ -115,8 +129,12 @@ class Task:
                 f"{self._where} {name} needs inputs (N, ...) and integer labels (N,), N > 0; "
                 f"got {tuple(inputs.shape)} and {tuple(labels.shape)} {labels.dtype}"
             )
+        if inputs.dtype in INTEGERS:  # of an embedding
+            return Split(inputs.long().contiguous(), labels.long().contiguous())
         if not inputs.is_floating_point() or not bool(torch.isfinite(inputs := inputs.float()).all()):
-            raise InvalidValue(f"{self._where} {name} inputs must be finite floating-point numbers, also in float32")
+            raise InvalidValue(
+                f"{self._where} {name} inputs must be integers, or finite floating-point numbers, also in float32"
+            )
         return Split(inputs.contiguous(), labels.long().contiguous())
 
     def check_labels(self, classes: int) -> None:
@@ -151,23 +169,52 @@ class Task:
                 raise
             except (Exception, SystemExit) as error:
                 raise PluginError(f"{self._where} building the network failed: {error!r}") from error
-        if not isinstance(network, nn.Module):
-            raise PluginError(f"{self._where} network() returned {type(network).__name__}, not a torch.nn.Module")
+            if not isinstance(network, nn.Module):
+                raise PluginError(f"{self._where} network() returned {type(network).__name__}, not a torch.nn.Module")
+            network = unwrapped(network)
+            if any(isinstance(one, UninitializedParameter) for one in network.parameters()):
+                self._materialise(network)
         return network
+
+    def _materialise(self, network: nn.Module) -> None:
+        """Give lazy layers their shapes, and with them their initial weights."""
+        training = network.training
+        try:
+            with torch.no_grad():
+                network.eval()(self.train.inputs[:1].clone())
+        except Exception as error:  # the user's own code
+            raise InvalidValue(f"{self._where} its lazy layers cannot be made from an example: {error}") from error
+        network.train(training)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where each parameter of the network lies.
+
+        Raises:
+            InvalidValue: it is no network that can be trained here; says why.
+        """
+        batch = self.train.inputs[: self.recipe.batch_size], self.train.labels[: self.recipe.batch_size]
+        layout = layout_of(self.build(seed=0), *batch, self.keep, self._where)
+        self.check_labels(layout.classes)
+        return layout
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of data, recipe, fidelity, augmentation and the network's printed architecture."""
+        """Digest of data, recipe, fidelity, and of what the network computes; see :mod:`ticketsearch.tasks.probe`."""
         state = hashlib.blake2b(digest_size=8)
         for split in (self.train, self.validation, self.test):
             for tensor in split:
                 state.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
                 state.update(tensor.cpu().numpy().data)
-        state.update(repr(self.build(seed=0)).encode())
+        state.update(self.probe(0).encode())
         state.update(repr((self.recipe.identity, self.fidelity)).encode())
         if self.augment is not None:
-            state.update(repr(self.augment).encode())
+            state.update(re.sub(r" at 0x[0-9a-f]+", "", repr(self.augment)).encode())
         return state.hexdigest()
+
+    def probe(self, seed: int) -> str:
+        """Digest of the network at a seed: its initial weights, its outputs and its gradients."""
+        return probe(self, seed)
 
 
 def _check_text(name: object) -> None:
@@ -204,7 +251,32 @@ def load_task(name: str, source: DataSource | None = None, options: Mapping[str,
         raise PluginError(f"task {name!r} failed to build: {type(error).__name__}: {error}") from error
     if not isinstance(task, Task):
         raise PluginError(f"task {name!r} returned {type(task).__name__}; it must return a ticketsearch.Task")
-    return replace(task, options=as_json(name, values)) if values else task
+    origin = name if name not in _registered() and ":" in name else None
+    if not values and origin is None:
+        return task
+    return replace(task, options=as_json(name, values) if values else task.options, origin=origin)
+
+
+def _registered() -> set[str]:
+    """Names that lead to a registered task and have a colon: ``distribution:task``."""
+    return {f"{plugin.distribution}:{plugin.name}" for plugin in plugins.available(plugins.TASKS)}
+
+
+def keeping(task: Task, keep: Sequence[str] | str) -> Task:
+    """The same task with more layers left dense.
+
+    Args:
+        task: may have some already.
+        keep: names or patterns of layers; a text is one of them.
+
+    Raises:
+        InvalidValue: something else than a list of texts.
+    """
+    names = [keep] if isinstance(keep, str) else keep
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise InvalidValue(f"keep {keep!r} is not a list of names of layers, or patterns like 'head.*'")
+    both = tuple(sorted({*task.keep, *names}))
+    return task if both == task.keep else replace(task, keep=both)
 
 
 def task_factory(name: str) -> Callable[..., object]:
@@ -214,8 +286,7 @@ def task_factory(name: str) -> Callable[..., object]:
         UnknownName: no such task.
         PluginError: it cannot be imported.
     """
-    registered = {f"{plugin.distribution}:{plugin.name}" for plugin in plugins.available(plugins.TASKS)}
-    if ":" in name and name not in registered:
+    if ":" in name and name not in _registered():
         return _import_user_function(name)
     factory: Callable[..., object] = plugins.load(plugins.TASKS, name)
     return factory

@@ -10,6 +10,7 @@ import contextlib
 import json
 import pickle
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +186,9 @@ def _arguments_untouched(subject: Subject) -> str:
     for before, weights in ((untouched, engine.initial), (untouched, problem.initial_weights())):
         if not (np.array_equal(weights.vector, before.vector) and np.array_equal(weights.rest, before.rest)):
             raise CheckFailed("it changed the problem's initial weights; initial_weights() is a copy to work on")
+    scored = {(one[1], one[2]): one[4] for one in outcome.trials if one[0] == "evaluate"}
+    if any(scored.get((digest(one.mask), one.fidelity)) != one.score.value for one in problem.incumbents):
+        raise CheckFailed("it wrote itself a score: problem.incumbents has one that no evaluation gave")
     if any(array.tobytes() != content for array, content in handed):
         raise CheckFailed("it changed the weights of a snapshot in place; copy them first")
     after = repr(sorted(vars(strategy).items())) if hasattr(strategy, "__dict__") else repr(strategy)
@@ -199,6 +203,19 @@ class _Nothing:
 
     def search(self, problem: MaskProblem) -> None:
         pass
+
+
+def _ends_when_it_returns(subject: Subject) -> str:
+    left = set(threading.enumerate())
+    outcome, _ = subject.search()
+    busy = [one for one in threading.enumerate() if one not in left]
+    for one in busy:
+        one.join(PATIENCE_S)
+    if outcome.problem.refused:
+        raise CheckFailed(
+            "it asked for more after its return, from a thread it left behind, and was refused; join threads first"
+        )
+    return ""
 
 
 def _instances_independent(subject: Subject) -> str:
@@ -302,6 +319,8 @@ def _tiny_network(subject: Subject) -> str:
     return f"best score {best.score.value:.2f}" if best is not None else "no mask was scored"
 
 
+PATIENCE_S = 0.5
+"""For a thread left behind to ask for something."""
 _SOUND = ("searches", "exact-count")
 _REPEATABLE = (*_SOUND, "global-random-state", "same-seed")
 
@@ -318,6 +337,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "arguments-untouched", "nothing it was given is changed, nor the strategy itself", _arguments_untouched, _SOUND
     ),
+    Check("ends-when-it-returns", "nothing of it goes on after its return", _ends_when_it_returns, _SOUND),
     Check(
         "instances-independent", "two searches at a time do not disturb each other", _instances_independent, _REPEATABLE
     ),

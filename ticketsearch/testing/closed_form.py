@@ -52,6 +52,7 @@ class _Layout(NamedTuple):
     space: MaskSpace
     rest_shapes: dict[str, tuple[int, ...]]
     trained_rest: frozenset[str]
+    fixed_flops: int = 0
 
 
 class ClosedFormEngine:

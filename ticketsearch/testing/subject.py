@@ -199,6 +199,7 @@ def run_search(strategy: Strategy, problem: MaskProblem, ledger: Ledger) -> Outc
     if ticket is None and problem.incumbent is not None:
         mask = problem.incumbent.mask
     problem.finish()
+    problem.close()
     trials = [(*trial.question, trial.state, trial.score, trial.loss) for trial in ledger]
     with contextlib.suppress(TypeError, ValueError):
         mask = None if mask is None else np.array(mask)
