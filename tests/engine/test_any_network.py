@@ -15,10 +15,10 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from tests.engine.networks import CLASSES, WORDS, Drawn, drawn
 from ticketsearch import Recipe, Split, Task, Weights
+from ticketsearch.applying import unwrapped
 from ticketsearch.engine import Job, make_engine
 from ticketsearch.errors import InvalidValue
 from ticketsearch.tasks.layout import read_weights
-from ticketsearch.tasks.modules import unwrapped
 
 NETWORKS, TOGETHER = int(os.environ.get("TICKETSEARCH_NETWORKS", "500")), 25
 RECIPE = Recipe(steps=5, batch_size=12, learning_rate=0.05, momentum=0.9, weight_decay=1e-3)

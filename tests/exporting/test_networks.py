@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tests.applying.tickets import ticket_of
 from tests.compaction.test_compaction import noise
+from ticketsearch.applying import unwrapped
 from ticketsearch.errors import InvalidValue
 from ticketsearch.exporting import Exported, export, formats
 
@@ -32,8 +33,8 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
         plain: Callable[[], nn.Module] | None = None, **how: Any,
     ) -> Exported:  # fmt: skip
         ticket = ticket_of((plain or make)(), *prunable)
-        task = SimpleNamespace(build=lambda seed: make(), validation=SimpleNamespace(inputs=inputs))
-        result = SimpleNamespace(mask_digest=ticket.mask_digest, run="by hand")
+        task = SimpleNamespace(build=lambda seed: unwrapped(make()), validation=SimpleNamespace(inputs=inputs))
+        result = SimpleNamespace(mask_digest=ticket.mask_digest, run="by hand", task_source=None)
         for key, value in (("read_result", result), ("load_ticket", ticket), ("read_spec", None), ("task_of", task)):
             monkeypatch.setattr(VERB, key, lambda *given, value=value: value)
         return export(tmp_path, tmp_path / name, repeats=1, **how)

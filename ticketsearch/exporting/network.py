@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ticketsearch.applying import load_state, state_like, unwrapped
+from ticketsearch.applying import load_state, state_like
 from ticketsearch.compaction import Compaction, compact
 from ticketsearch.compaction.counting import coarsest, flops_of, parameters_of
 from ticketsearch.errors import CorruptRun, InvalidValue, TicketsearchError
@@ -117,7 +117,7 @@ def export(
     result, ticket = read_result(path), load_ticket(path)
     if digest(ticket.mask) != result.mask_digest:
         raise CorruptRun(f"{path}: the mask of its ticket is not the one its result is about; move the folder away")
-    loaded = task_of(read_spec(path), task, source)
+    loaded = task_of(read_spec(path), task or result.task_source, source)
     inputs = loaded.validation.inputs
     inputs = inputs[torch.arange(max(2, batch)) % len(inputs)]
     network = _masked(loaded, ticket, trained=not start)
@@ -192,9 +192,9 @@ class _Made:
             }[format]
             data = write(cut.module.eval(), self.inputs[:2])
             return data, read(data), cut, cut.notes
-        again = unwrapped(self.task.build(0))
+        again = self.task.build(0)
         if format == "torch-prune":
-            state = self.ticket.apply(unwrapped(self.task.build(0)), trained=self.trained).state_dict()
+            state = self.ticket.apply(self.task.build(0), trained=self.trained).state_dict()
             self.ticket.apply(again)
         else:
             state = self.network.state_dict()
@@ -217,6 +217,6 @@ class _Made:
 
 def _masked(task: Task, ticket: SavedTicket, *, trained: bool) -> nn.Module:
     """The run's network under its mask, in evaluation mode."""
-    network = unwrapped(task.build(0))
+    network = task.build(0)
     load_state(network, ticket.state_dict(trained=trained))
     return network.eval()

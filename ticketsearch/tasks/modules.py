@@ -23,17 +23,6 @@ ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"
 """Of ``nn.MultiheadAttention``; its output projection is a linear layer of its own."""
 
 
-def unwrapped(network: nn.Module) -> nn.Module:
-    """The module inside DataParallel, DistributedDataParallel or ``torch.compile``."""
-    while True:
-        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            network = network.module
-        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
-            network = inner
-        else:
-            return network
-
-
 def prunable_in(module: nn.Module) -> list[str]:
     """Names of a module's own parameters that are weights of products: those that can be pruned."""
     if isinstance(module, (*PRUNABLE, nn.Bilinear)):

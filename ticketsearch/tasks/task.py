@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from ticketsearch import plugins
+from ticketsearch.applying import unwrapped
 from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, UnknownName
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals
 from ticketsearch.tasks.augmentation import Augmentation
 from ticketsearch.tasks.layout import Layout, layout_of
-from ticketsearch.tasks.modules import unwrapped
 from ticketsearch.tasks.options import as_json, complete_options, wants_source
 from ticketsearch.tasks.probe import probe
 
