@@ -28,7 +28,7 @@ def essence(result: Any) -> Any:
             return {key: without(part) for key, part in value.items() if not str(key).endswith("_s")}
         return [without(part) for part in value] if isinstance(value, list) else value
 
-    return without(result.model_dump(exclude={"run", "ticket", "machine"}))
+    return without(result.model_dump(exclude={"run", "ticket", "machine", "finished"}))
 
 
 def test_a_run_that_loses_a_node_ends_as_the_serial_one(
