@@ -15,10 +15,11 @@ import ticketsearch
 from tests import tiny
 from tests.test_runner import Crash, folder_of, outcome, run, trials_of
 from ticketsearch import MaskProblem, Ticket
-from ticketsearch.checkpoints import FOLDER, Checkpoints, identity_of
+from ticketsearch.checkpoints import Checkpoints, identity_of
 from ticketsearch.engine import Job
 from ticketsearch.engine.sparse import SparseEngine
 from ticketsearch.errors import CorruptRun
+from ticketsearch.folders import CHECKPOINTS
 from ticketsearch.masks import digest, top_n
 
 IMP: dict[str, Any] = {
@@ -155,17 +156,17 @@ def test_finished_references_are_not_trained_again(tmp_path: Path, steps: Counte
                 tmp_path / "broken", "ga", settings={"population": 4}, budget="20ep", progress=CrashAt(confirming=what),
                 **arguments,
             )  # fmt: skip
-        assert (folder_of(tmp_path / "broken") / FOLDER).is_dir()
+        assert (folder_of(tmp_path / "broken") / CHECKPOINTS).is_dir()
     assert outcome(run(tmp_path / "broken", "ga", settings={"population": 4}, budget="20ep", **arguments)) == outcome(
         whole
     )
     assert steps.total() <= once + 5 * 10 + 60  # an epoch of each reference, a training of the checkpoints' first order
-    assert not (folder_of(tmp_path / "broken") / FOLDER).exists()
+    assert not (folder_of(tmp_path / "broken") / CHECKPOINTS).exists()
 
 
 def test_checkpoints_that_a_killed_process_left_beside_its_result_are_removed(tmp_path: Path) -> None:
     result = run(tmp_path)
-    left = Path(result.run) / FOLDER
+    left = Path(result.run) / CHECKPOINTS
     Checkpoints(left).save("train-0-1", "x", {"a": np.zeros(3)})
     (Path(result.run) / ".ticket.safetensors.tmp-abc").write_bytes(b"half")
     assert run(tmp_path) == result
@@ -178,7 +179,7 @@ def test_damaged_checkpoints_cost_their_computation_again(tmp_path: Path) -> Non
     with pytest.raises(Crash):
         run(tmp_path / "broken", progress=CrashAt(confirming="dense"), **IMP)
     rng = np.random.Generator(np.random.PCG64(0))
-    for path in (folder_of(tmp_path / "broken") / FOLDER).iterdir():
+    for path in (folder_of(tmp_path / "broken") / CHECKPOINTS).iterdir():
         content = bytearray(path.read_bytes())
         content[rng.integers(len(content))] ^= 1 << rng.integers(8)
         path.write_bytes(content[: rng.integers(len(content))] if rng.random() < 0.3 else content)
@@ -202,7 +203,7 @@ MOODS: list[None] = []
 def test_a_checkpoint_of_other_work_is_a_corrupt_run(tmp_path: Path) -> None:
     with pytest.raises(Crash):
         ticketsearch.run(Moody(), tiny.make_task(), budget="20ep", out=tmp_path, progress=CrashAt(confirming="ticket"))
-    folder = folder_of(tmp_path) / FOLDER
+    folder = folder_of(tmp_path) / CHECKPOINTS
     for path in folder.glob("train-0-*"):  # the same step, another recipe
         path.rename(folder / "train-0-22.safetensors")
     with pytest.raises(CorruptRun, match="made for other work than train-0-22 is now"):

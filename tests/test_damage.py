@@ -24,10 +24,11 @@ from tests.test_runner import Crash, outcome, run
 from ticketsearch import Result, load_ticket
 from ticketsearch.baseline import measure_baseline
 from ticketsearch.errors import CorruptRun, NotARun, TicketsearchError
+from ticketsearch.folders import BASELINES, LEDGER, RESULT, SPEC, TICKET
 from ticketsearch.leaderboard import load_study
 from ticketsearch.ledger import read_record
 from ticketsearch.masks import digest, pack
-from ticketsearch.results import BASELINES, LEDGER, RESULT, SPEC, TICKET, read_baseline, read_result
+from ticketsearch.results import read_baseline, read_result
 from ticketsearch.sealed import read_sealed, write_sealed
 from ticketsearch.spec import read_spec
 

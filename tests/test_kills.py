@@ -21,8 +21,9 @@ from tests.logged import END, LOG
 from tests.test_runner import outcome
 from ticketsearch import Result
 from ticketsearch import run as run_here
+from ticketsearch.folders import LEDGER
 from ticketsearch.ledger import read_record
-from ticketsearch.results import LEDGER, read_result
+from ticketsearch.results import read_result
 
 KILLS = int(os.environ.get("TICKETSEARCH_KILLS", "12"))
 CASES: dict[str, dict[str, Any]] = {

@@ -10,11 +10,12 @@ from scipy import stats
 
 from ticketsearch import Result
 from ticketsearch.errors import NotARun
+from ticketsearch.folders import SPEC, run_folders
 from ticketsearch.leaderboard import build, load_study
 from ticketsearch.leaderboard.table import Estimate, label_of
 from ticketsearch.report.svg import write_svg
 from ticketsearch.report.text import COLUMNS, cells, markdown
-from ticketsearch.results import SPEC, read_result, run_folders, write_result
+from ticketsearch.results import read_result, write_result
 
 COST = {
     "epochs": 90.0, "train_examples": 100, "forward_examples": 10, "dense_flops": 5 * 10**9, "sparse_flops": 10**9,

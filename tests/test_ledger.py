@@ -98,7 +98,7 @@ def test_a_file_without_end_is_not_copied(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ledger")
-    with pytest.raises(CorruptRun, match="it is not a file"):
+    with pytest.raises(CorruptRun, match="is a pipe, not a file"):
         Ledger(tmp_path / "ledger")
 
 

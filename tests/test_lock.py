@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.test_runner import Breaking, folder_of, outcome, run
 from ticketsearch.errors import RunInUse
+from ticketsearch.folders import RESULT
 from ticketsearch.lock import LOCK, only_writer
-from ticketsearch.results import RESULT, read_result
+from ticketsearch.results import read_result
 
 HOLDER = """
 import sys, time
@@ -101,15 +101,15 @@ def test_a_run_that_another_process_finished_in_between_is_read_back(
 ) -> None:
     result = run(tmp_path)
     looked: list[Path] = []
-    is_file: Callable[[Path], bool] = Path.is_file
+    exists = os.path.lexists
 
     def blind_once(path: Path) -> bool:
         if path.name == RESULT and not looked:
             looked.append(path)
             return False
-        return is_file(path)
+        return exists(path)
 
-    monkeypatch.setattr(Path, "is_file", blind_once)
+    monkeypatch.setattr("ticketsearch.runner.os.path.lexists", blind_once)
     before = (folder_of(tmp_path) / "spec.json").stat().st_mtime_ns
     assert run(tmp_path) == result
     assert looked

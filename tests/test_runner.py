@@ -21,9 +21,10 @@ from tests import tiny
 from tests.conftest import ROOT
 from ticketsearch import MaskProblem, Result, Task, Ticket, TicketsearchError
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, PluginError, StorageError, StrategyError, UnknownName
+from ticketsearch.folders import LEDGER, RESULT, SPEC, TICKET
 from ticketsearch.ledger import Ledger, Trial
 from ticketsearch.masks import random_mask, top_n
-from ticketsearch.results import LEDGER, RESULT, SPEC, TICKET, read_result
+from ticketsearch.results import read_result
 from ticketsearch.strategies.ga import Genetic
 from ticketsearch.strategies.random_search import RandomSearch
 

@@ -21,8 +21,8 @@ from tests.conftest import ROOT, Cli
 from tests.test_runner import folder_of, outcome, run
 from ticketsearch import MaskProblem
 from ticketsearch.errors import StorageError
+from ticketsearch.folders import LEDGER, RESULT
 from ticketsearch.ledger import Ledger, read_record
-from ticketsearch.results import LEDGER, RESULT
 from ticketsearch.tickets import Ticket
 
 IMP: dict[str, Any] = {"strategy": "imp", "settings": {"rounds": 3}, "sparsity": 0.8, "budget": "20ep"}

@@ -191,7 +191,7 @@ def test_a_study_stopped_halfway_goes_on_to_the_same_end(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         compute(study(tmp_path / "stopped"), tell=stop)
     found, whole = (compute(study(tmp_path / name)) for name in ("stopped", "whole"))
-    times = {"run", "ticket", "cost", "curve", "confirmation", "references", "finished"}
+    times = {"run", "ticket", "cost", "curve", "confirmation", "references", "finished", "files"}
     first, second = (
         [one.result and one.result.model_dump(exclude=times) for one in results] for results in (found, whole)
     )

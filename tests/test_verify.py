@@ -18,8 +18,9 @@ from tests.conftest import Cli
 from tests.test_runner import First, folder_of, run
 from ticketsearch import MaskProblem, Result, Ticket, load_ticket, verify_run
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UnknownName
+from ticketsearch.folders import LEDGER, RESULT, SPEC, TICKET
 from ticketsearch.ledger import Ledger, read_record
-from ticketsearch.results import LEDGER, RESULT, SPEC, TICKET, read_result, write_result
+from ticketsearch.results import read_result, write_result
 from ticketsearch.tickets import save_ticket
 from ticketsearch.verify import TOLERANCE
 

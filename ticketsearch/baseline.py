@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +20,10 @@ from ticketsearch.anytime import confirm_masks, short_scores
 from ticketsearch.confirm import Tick, population
 from ticketsearch.engine import Engine, batch_indices
 from ticketsearch.errors import CorruptRun
+from ticketsearch.folders import BASELINES
 from ticketsearch.masks import random_masks
 from ticketsearch.pricing import evaluation_thirds
-from ticketsearch.results import BASELINES, Baseline, read_baseline, write_record
+from ticketsearch.results import Baseline, read_baseline, write_record
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task
 from ticketsearch.tasks.channels import make_units
@@ -68,7 +70,7 @@ def measure_baseline(
     identity = _digest([*what, *([] if granularity == "weight" else [granularity]), *task.keep])
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", task.name)[:100]
     path = out / BASELINES / f"{words}-{sparsity:g}-seed{seed}-{identity}.json"
-    if path.is_file():
+    if os.path.lexists(path):
         return read_baseline(path)
     initial = read_weights(task.build(seed), engine.layout)
     units = make_units(granularity, engine.layout, task.build(seed=0), task.train.inputs[:1])

@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ticketsearch.errors import CorruptRun
+from ticketsearch.errors import CorruptRun, StorageError
 from ticketsearch.sealed import Tensors, read_sealed, write_sealed
 
-FOLDER = "checkpoints"
 LIMIT_BYTES = 2**30
 """A run keeps no more than this; what comes after is computed again by a resumed run."""
 
@@ -70,12 +69,20 @@ class Checkpoints:
         return Kept(arrays, json.loads(header["facts"]))
 
     def save(self, name: str, identity: str, arrays: Tensors, facts: object = None) -> None:
-        """Keep a result, where there is room for it."""
+        """Keep a result, where there is room for it.
+
+        Raises:
+            StorageError: the run's folder is gone.
+        """
         size = sum(array.nbytes for array in arrays.values())
         if self._folder is None or size > self._left:
             return
         self._left -= size
         # Not synced: a kill cannot lose it, and what a power failure damages is computed again.
+        if not self._folder.parent.is_dir():
+            raise StorageError(
+                f"{self._folder.parent} was removed while the run was at work; run the same command again"
+            )
         header = {"identity": identity, "facts": json.dumps(facts)}
         write_sealed(self._folder / f"{name}.safetensors", header, arrays, sync=False)
 

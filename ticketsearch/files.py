@@ -70,10 +70,38 @@ def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
             raise
 
 
+def check_there(path: Path, opened: int | tuple[int, int]) -> None:
+    """Refuse to go on when an open file is no longer the one of its name: what is written would be lost.
+
+    Args:
+        path: the name.
+        opened: a descriptor, or device and inode.
+
+    Raises:
+        StorageError: the file was removed or replaced.
+    """
+    known = opened if isinstance(opened, tuple) else identity_of(os.fstat(opened))
+    try:
+        same = identity_of(os.lstat(path)) == known
+    except OSError:
+        same = False
+    if not same:
+        raise StorageError(
+            f"{path} was removed or replaced while the run was at work, so nothing more was written; run the same "
+            "command again"
+        )
+
+
+def identity_of(found: os.stat_result) -> tuple[int, int]:
+    """What makes a file that file: its device and inode."""
+    return found.st_dev, found.st_ino
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that a killed process left; for the only writer of a folder."""
     for path in folder.glob(f".*.{_MARK}*"):
-        path.unlink(missing_ok=True)
+        if path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -29,7 +30,8 @@ from pydantic_core import to_json
 
 from ticketsearch.cost import Cost
 from ticketsearch.errors import CorruptRun, StorageError
-from ticketsearch.files import storing
+from ticketsearch.files import check_there, identity_of, storing
+from ticketsearch.folders import check_file
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS trials (
@@ -110,6 +112,8 @@ class Ledger:
 
     def __init__(self, path: Path | None = None, code: str = "") -> None:
         self.path = path
+        if path is not None:
+            _check_files(path)
         record = read_record(path) if path is not None and path.exists() else Record([], None, "")
         if record.trials and code and record.code not in ("", code):
             raise CorruptRun(
@@ -127,6 +131,7 @@ class Ledger:
                     with self._connection:
                         self._connection.execute("DELETE FROM made")
                         self._connection.execute("INSERT INTO made VALUES (?)", (code,))
+            self._identity = None if path is None else identity_of(os.lstat(path))
         except BaseException:
             self._connection.close()
             raise
@@ -166,7 +171,7 @@ class Ledger:
 
         Raises:
             CorruptRun: another process has written to the file.
-            StorageError: the disk is full.
+            StorageError: the disk is full, or the file was removed.
         """
         costs = {cost for trial in trials for cost in (trial.before, trial.after)}  # one's after is the next's before
         texts = {cost: to_json(vars(cost)).decode() for cost in costs}
@@ -186,6 +191,7 @@ class Ledger:
         self._ended = reason, spent
 
     def _commit(self, insert: str, rows: Sequence[tuple[object, ...]]) -> None:
+        self.check_there()
         with self._storing():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -196,6 +202,15 @@ class Ledger:
             finally:
                 if self._connection.in_transaction:  # SQLite may have rolled back by itself
                     self._connection.execute("ROLLBACK")
+
+    def check_there(self) -> None:
+        """Refuse to go on without the file.
+
+        Raises:
+            StorageError: it was removed or replaced.
+        """
+        if self.path is not None and self._identity is not None:
+            check_there(self.path, self._identity)
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -236,6 +251,7 @@ def read_record(path: Path) -> Record:
         CorruptRun: it is damaged.
         StorageError: there is no room for a copy.
     """
+    _check_files(path)
     if (fault := _fault(path)) is not None:
         raise _unreadable(path, fault)
     with tempfile.TemporaryDirectory() as folder:
@@ -257,6 +273,12 @@ def read_record(path: Path) -> Record:
             raise _unreadable(path, error) from error
         finally:
             connection.close()
+
+
+def _check_files(path: Path) -> None:
+    """Refuse a ledger, or one of its logs, that is no regular file: SQLite follows links."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        check_file(path.with_name(path.name + suffix))
 
 
 def _unreadable(path: Path, fault: object) -> CorruptRun:

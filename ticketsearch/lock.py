@@ -15,38 +15,42 @@ import errno
 import json
 import os
 import socket
+import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ticketsearch.errors import RunInUse
-from ticketsearch.files import storing
+from ticketsearch.files import check_there, storing
 
 LOCK = ".lock"
 _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run for a block.
+def only_writer(folder: Path) -> Iterator[Callable[[], None]]:
+    """Hold the lock of a run for a block, which gets a function that raises StorageError once the folder is gone.
 
     Raises:
         RunInUse: another process, or another thread of this one, holds it; at once.
         StorageError: no file can be made there.
     """
     with storing(folder / LOCK):
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(folder / LOCK, flags, 0o666)
     try:
         with storing(folder / LOCK):
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "it is there, and not a file")
             if not _locked(descriptor):
                 raise RunInUse(f"{folder} is in use by {_holder(descriptor)}; wait for it to end, or end it")
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         try:
-            yield
+            yield lambda: check_there(folder / LOCK, descriptor)
         finally:
             with contextlib.suppress(OSError):  # only words are left behind: the lock itself goes with the descriptor
                 os.ftruncate(descriptor, 0)

@@ -11,18 +11,16 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
+from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.files import read_whole, write_atomically
+from ticketsearch.folders import FAILURES, RESULT, SPEC, TICKET, check_digests, check_file, check_run
 
-SPEC, LEDGER, TICKET, RESULT = "spec.json", "ledger.sqlite", "ticket.safetensors", "result.json"
-MARKER = ".ticketsearch"
-FAILURES, BASELINES = "failures.json", "baselines"
 DIGEST = "digest"
 
 
@@ -119,7 +117,8 @@ class Result(_Record):
     ``keep`` are the patterns of layers left dense, ``left_dense`` names every tensor that looks prunable and is not in
     the mask space, and says why. ``start`` is where the ticket's weights come from (see
     :func:`ticketsearch.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is where
-    a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC.
+    a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC;
+    ``files`` are digests of the run's other files as they were then.
     """
 
     strategy: str
@@ -171,6 +170,7 @@ class Result(_Record):
     held: bool = False
     task_source: str | None = None
     finished: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -275,6 +275,7 @@ def read_record(kind: type[Record], path: Path) -> Record:
     Raises:
         CorruptRun: it cannot be read, does not parse or does not match its digest.
     """
+    check_file(path)
     try:
         return _parsed(kind, path, read_whole(path))
     except OSError as error:
@@ -286,9 +287,11 @@ def read_result(folder: Path) -> Result:
 
     Raises:
         NotARun: no result there.
-        CorruptRun: a result that does not parse, or does not match its digest or the run's spec.
+        CorruptRun: a result that does not parse, or does not match its digest or the run's spec; or something else lies
+            at a name of the run's files.
     """
     path = folder / RESULT
+    check_run(folder)
     try:
         text = read_whole(path)
     except OSError as error:
@@ -296,6 +299,17 @@ def read_result(folder: Path) -> Result:
     result = _parsed(Result, path, text)
     _check_spec(folder / SPEC, result)
     return result.model_copy(update={"run": str(folder), "ticket": str(folder / TICKET)})
+
+
+def read_finished(folder: Path) -> Result:
+    """Read a finished run whose other files are as they were when it finished.
+
+    Raises:
+        NotARun, CorruptRun: as :func:`read_result` does; or the spec, the ledger or the ticket is damaged.
+    """
+    result = read_result(folder)
+    check_digests(folder, result.files)
+    return result
 
 
 def _check_spec(path: Path, result: Result) -> None:
@@ -328,7 +342,7 @@ def read_failures(out: Path) -> list[Failure]:
         CorruptRun: the record is damaged.
     """
     path = out / FAILURES
-    return read_record(Failures, path).failures if path.is_file() else []
+    return read_record(Failures, path).failures if os.path.lexists(path) else []
 
 
 def _parsed(kind: type[Record], path: Path, text: bytes) -> Record:
@@ -359,44 +373,3 @@ def _damaged(path: Path, how: str) -> CorruptRun:
 
 def _digest(content: object) -> str:
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def check_output(path: Path) -> None:
-    """Refuse to write what somebody asked for over what a run is made of.
-
-    Raises:
-        InvalidValue: the file is one of a run's own.
-    """
-    if path.name in (SPEC, LEDGER, TICKET, RESULT) and (path.parent / SPEC).is_file():
-        raise InvalidValue(f"{path} belongs to a run; name another file")
-
-
-def check_outputs(paths: Iterable[Path]) -> None:
-    """Several files to be written: none a run's own, and no two the same.
-
-    Raises:
-        InvalidValue: one is.
-    """
-    seen: set[Path] = set()
-    for path in paths:
-        check_output(path)
-        if path in seen:
-            raise InvalidValue(f"{path} is named for two outputs; name a file for each")
-        seen.add(path)
-
-
-def run_folders(out: str | os.PathLike[str]) -> Iterator[Path]:
-    """Folders of runs, finished or not, in ``out``; or ``out`` itself if it is one. Sorted by name.
-
-    Raises:
-        NotARun: no such folder.
-    """
-    root = Path(out)
-    if not root.is_dir():
-        raise NotARun(f"{root} is not a folder of runs; name the folder given to --out")
-    if (root / SPEC).is_file():
-        yield root
-        return
-    for folder in sorted(root.iterdir()):
-        if (folder / SPEC).is_file():
-            yield folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,36 +14,41 @@ import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.anytime import confirmed_curve, short_scores
-from ticketsearch.checkpoints import FOLDER, Checkpoints
+from ticketsearch.checkpoints import Checkpoints
 from ticketsearch.confirm import Shared, confirm_with_references
 from ticketsearch.controls import check_controls
 from ticketsearch.cost import at_least, parse_epochs, parse_seconds, parse_steps
 from ticketsearch.engine import Engine, make_engine
-from ticketsearch.errors import InvalidValue, NotARun, StorageError
+from ticketsearch.errors import InvalidValue
 from ticketsearch.executors import check_executor, distributed
-from ticketsearch.files import FULL, remove_leftovers
+from ticketsearch.files import remove_leftovers
+from ticketsearch.folders import (
+    CHECKPOINTS,
+    LEDGER,
+    RESULT,
+    TICKET,
+    checked_out,
+    digests_of,
+    make_run_folder,
+    set_aside,
+)
 from ticketsearch.ledger import Ledger, Trial
-from ticketsearch.lock import LOCK, only_writer
+from ticketsearch.lock import only_writer
 from ticketsearch.masks import digest
 from ticketsearch.pricing import evaluation_thirds
 from ticketsearch.provenance import code_of_package, source_of
 from ticketsearch.results import (
-    LEDGER,
-    MARKER,
-    RESULT,
-    SPEC,
-    TICKET,
     Checkpoint,
     Confirmation,
     CostRecord,
     LayerRecord,
     Result,
     already_finished,
-    read_result,
+    read_finished,
     write_result,
 )
 from ticketsearch.search import Progress, Searched, Silent, search
-from ticketsearch.spec import Spec, checked_out, keep_spec, machine_of, set_aside, versions_of
+from ticketsearch.spec import Spec, keep_spec, machine_of, versions_of
 from ticketsearch.strategy import Strategy, checked_strategy, make_strategy, parameters_of
 from ticketsearch.tasks import DataSource, Task, keeping, load_task
 from ticketsearch.tasks.channels import make_units
@@ -170,8 +175,8 @@ def run(
     folder = out_folder / spec.folder_name
     if fresh:
         set_aside(folder)
-    if (folder / RESULT).is_file() and not (folder / FOLDER).exists():
-        result = read_result(folder)
+    if os.path.lexists(folder / RESULT) and not os.path.lexists(folder / CHECKPOINTS):
+        result = read_finished(folder)
         if progress is None:
             print(already_finished(result), file=sys.stderr)
         else:
@@ -217,17 +222,17 @@ class _Run:
         self._units, self._folder, self._progress = units, folder, progress
 
     def execute(self, shared: Shared | None) -> Result:
-        self._prepare_folder()
-        with only_writer(self._folder):
+        make_run_folder(self._folder)
+        with only_writer(self._folder) as check_there:
             remove_leftovers(self._folder)
-            checkpoints = Checkpoints(self._folder / FOLDER)
+            checkpoints = Checkpoints(self._folder / CHECKPOINTS)
             if not (self._folder / RESULT).is_file():  # it may be there since we looked, by another process
                 keep_spec(self._folder, self._spec)
-                write_result(self._folder, self._compute(checkpoints, shared))
+                write_result(self._folder, self._compute(checkpoints, shared, check_there))
             checkpoints.clear()
-        return read_result(self._folder)
+        return read_finished(self._folder)
 
-    def _compute(self, checkpoints: Checkpoints, shared: Shared | None) -> Result:
+    def _compute(self, checkpoints: Checkpoints, shared: Shared | None, check_there: Callable[[], None]) -> Result:
         spec, engine, task = self._spec, self._engine, self._task
         initial = read_weights(task.build(spec.seed), engine.layout)
         with Ledger(self._folder / LEDGER, code_of_package()) as ledger:
@@ -235,6 +240,7 @@ class _Run:
                 spec, self._strategy, task, engine, initial, ledger, self._progress, checkpoints, units=self._units
             )
             trials = list(ledger)
+            ledger.check_there()
         confirmed, references = confirm_with_references(
             engine, task, found.ticket, initial, spec.seed, spec.orders, self._progress.confirm, tuple(spec.controls),
             shared, checkpoints, self._units,
@@ -245,20 +251,9 @@ class _Run:
         )  # fmt: skip
         trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
         start = found.ticket.started(initial)
+        check_there()
         save_ticket(self._folder / TICKET, start, engine.layout.space, trained, engine.layout.rest_shapes)
         return self._result(found, trials, confirmed.record, references, curve, self._short_scores(found, initial))
-
-    def _prepare_folder(self) -> None:
-        ours = {SPEC, LOCK}  # the lock comes first: a process killed in between leaves nothing else
-        if self._folder.exists() and (found := set(os.listdir(self._folder))) and not found & ours:
-            raise NotARun(f"{self._folder} exists, is not empty and is not a run; move it away or choose another --out")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder.parent / MARKER).touch()
-        except OSError as error:
-            if error.errno in FULL:
-                raise StorageError(f"{self._folder} cannot be made: {error.strerror}; make room") from error
-            raise NotARun(f"no folder can be made in --out {self._folder.parent}: {error.strerror}") from error
 
     def _short_scores(self, found: Searched, initial: Weights) -> dict[int, float]:
         """Of a ticket that starts where the evaluator does; another one's mask alone would say nothing of it."""
@@ -339,6 +334,7 @@ class _Run:
             start=found.origin,
             held=found.ticket.held is not None,
             task_source=self._task.origin,
+            files=digests_of(self._folder),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             ticket=str(self._folder / TICKET),
             run=str(self._folder),

@@ -9,7 +9,6 @@ import os
 import platform
 import re
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UnknownName
 from ticketsearch.files import read_whole, write_atomically
-from ticketsearch.lock import only_writer
+from ticketsearch.folders import SPEC
 from ticketsearch.plugins import TASKS, available
-from ticketsearch.results import MARKER, SPEC, Machine
+from ticketsearch.results import Machine
 
 if TYPE_CHECKING:
     from ticketsearch.tasks import DataSource, Task
@@ -132,47 +131,6 @@ def task_of(spec: Spec, task: str | Task | None = None, source: DataSource | Non
             f"the run's is {spec.task_fingerprint}); name the run's own task"
         )
     return keeping(found, spec.keep or ())
-
-
-def checked_out(out: Path) -> Path:
-    """``out``, if run folders may be made in it: it is new, empty, or holds runs already."""
-    try:
-        if b"\0" in str(out).encode():
-            raise NotARun(f"--out {str(out)[:100]!r} cannot be a folder: it has a NUL")
-        if not out.exists():
-            return out
-        if not out.is_dir():
-            raise NotARun(f"--out {out} is a file; name a folder")
-        if (out / SPEC).is_file():
-            raise NotARun(f"--out {out} is a run itself; name the folder above it")
-        names = os.listdir(out)
-    except UnicodeEncodeError:
-        raise NotARun(f"--out {str(out)[:100]!r} is no text that a result could hold; name another folder") from None
-    except OSError as error:
-        raise NotARun(f"--out {str(out)[:100]} cannot be read: {error.strerror}") from error
-    if names and MARKER not in names and not any((out / name / SPEC).is_file() for name in names):
-        raise NotARun(f"--out {out} exists, is not empty and holds no runs; name a new or an empty folder")
-    return out
-
-
-def set_aside(folder: Path) -> None:
-    """Move a run's folder to ``.replaced`` beside it, where no report looks, if it is there.
-
-    Raises:
-        NotARun: it cannot be moved, or is no folder of a run.
-    """
-    if not folder.exists():
-        return
-    if folder.is_symlink() or not (folder / SPEC).is_file():
-        raise NotARun(f"{folder} is not a run; move it away or choose another --out")
-    with only_writer(folder):
-        replaced = folder.parent / ".replaced"
-        number = next(n for n in count(1) if not (replaced / f"{folder.name}.{n}").exists())
-        try:
-            replaced.mkdir(exist_ok=True)
-            folder.rename(replaced / f"{folder.name}.{number}")
-        except OSError as error:
-            raise NotARun(f"{folder} cannot be moved to {replaced}: {error.strerror}") from error
 
 
 def versions_of(distribution: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
+from ticketsearch.folders import TICKET, check_file
 from ticketsearch.masks import Layer, MaskSpace, digest, pack, unpack
 from ticketsearch.sealed import read_sealed, write_sealed
 
@@ -195,7 +196,8 @@ def load_mask(folder: str | os.PathLike[str]) -> tuple[MaskSpace, BoolArray]:
 def _read(folder: str | os.PathLike[str]) -> SavedTicket:
     path = Path(folder)
     if path.is_dir():
-        path = path / "ticket.safetensors"
+        path = path / TICKET
+        check_file(path)
     if not path.is_file():
         raise NotARun(f"no ticket at {path}; name the folder of a finished run")
     try:

@@ -25,11 +25,12 @@ from ticketsearch.confirm import Confirmed, confirm_with_references
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import Engine, make_engine
 from ticketsearch.errors import CorruptRun, InvalidValue, StrategyError
+from ticketsearch.folders import LEDGER, check_digests
 from ticketsearch.ledger import Ledger, Record, Trial, read_record
 from ticketsearch.masks import digest
 from ticketsearch.problem import MaskProblem
 from ticketsearch.reconfirm import OF_SCORES, Reconfirmed, claimed_ticket, other_values, reconfirm_apart
-from ticketsearch.results import LEDGER, Confirmation, Result, read_result
+from ticketsearch.results import Confirmation, Result, read_result
 from ticketsearch.scores import Score
 from ticketsearch.search import Progress, Searched, Silent, search
 from ticketsearch.seeds import stream
@@ -170,6 +171,10 @@ class _Check:
     def _papers(self) -> None:
         """The files of the run must say the same; that spec and result do was seen as they were read."""
         result, record = self._result, self._record
+        try:
+            check_digests(Path(result.run), result.files)
+        except CorruptRun as error:
+            self._differences.append(str(error))
         self._compare("trials of result.json and ledger", result.trials, len(record.trials))
         self._compare("mask of result.json and ticket", result.mask_digest, self._saved.mask_digest)
         self._compare("kept units and those of the sparsity", result.n_units_kept, self._n_kept)

@@ -15,9 +15,10 @@ from tests.test_study import study
 from ticketsearch import MaskProblem, Result
 from ticketsearch.executors.studies import compute
 from ticketsearch.executors.work import Finished
+from ticketsearch.folders import LEDGER
 from ticketsearch.ledger import read_record
 from ticketsearch.report.progress import ProgressBar
-from ticketsearch.results import LEDGER, read_result
+from ticketsearch.results import read_result
 
 
 def essence(result: Any) -> Any:
@@ -28,7 +29,7 @@ def essence(result: Any) -> Any:
             return {key: without(part) for key, part in value.items() if not str(key).endswith("_s")}
         return [without(part) for part in value] if isinstance(value, list) else value
 
-    return without(result.model_dump(exclude={"run", "ticket", "machine", "finished"}))
+    return without(result.model_dump(exclude={"run", "ticket", "machine", "finished", "files"}))
 
 
 def test_a_run_that_loses_a_node_ends_as_the_serial_one(

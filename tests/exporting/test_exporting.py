@@ -23,7 +23,7 @@ from ticketsearch import Ticket, export, load_ticket
 from ticketsearch.errors import InvalidValue, NotARun, TicketsearchError, UnknownName
 from ticketsearch.exporting import FORMATS, formats
 from ticketsearch.exporting.timing import interleaved, medians
-from ticketsearch.results import TICKET
+from ticketsearch.folders import TICKET
 from ticketsearch.tickets import save_ticket
 
 TASK = ("--task", "tests.tiny:task")

@@ -9,9 +9,10 @@ import pytest
 
 from tests.leaderboard.test_analysis import IMP, run
 from ticketsearch.errors import CorruptRun, NotARun
+from ticketsearch.folders import SPEC
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.studies import LoadedStudy, load_study, write_archive
-from ticketsearch.results import SPEC, Baseline, Failure, Failures, write_record, write_result
+from ticketsearch.results import Baseline, Failure, Failures, write_record, write_result
 
 BASELINE = Baseline(
     task="tiny", task_fingerprint="f1", sparsity=0.9, seed=0, budget=9.0, fidelity=10, short_scores={10: [0.1, 0.2]},

@@ -20,6 +20,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.report.studies import EVIL, analysed, evil, made, study
+from ticketsearch.folders import SPEC
 from ticketsearch.leaderboard.analysis import aggregate
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
 from ticketsearch.leaderboard.studies import LoadedStudy
@@ -29,7 +30,7 @@ from ticketsearch.report import tables
 from ticketsearch.report.html import RUNS_INSIDE, html_of, write_html
 from ticketsearch.report.text import percent
 from ticketsearch.report.verdicts import points, summary, verdict_cells
-from ticketsearch.results import SPEC, write_result
+from ticketsearch.results import write_result
 
 WHEN = datetime.datetime(2031, 2, 3, 4, 5, tzinfo=datetime.UTC)
 SECTIONS = (

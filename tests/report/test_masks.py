@@ -8,11 +8,12 @@ import pytest
 
 import ticketsearch
 from tests import tiny
+from ticketsearch.folders import TICKET
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.studies import load_study
 from ticketsearch.report import charts
 from ticketsearch.report.masks import Overlaps, overlaps_of
-from ticketsearch.results import TICKET
+from ticketsearch.results import Result
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def read(folder: Path) -> Overlaps:
-    results = load_study(folder).results
+def read(folder: Path, results: list[Result] | None = None) -> Overlaps:
+    results = results or load_study(folder).results
     [section] = analyse(results)
     return overlaps_of(section, {one.run: one for one in results})
 
@@ -55,14 +56,19 @@ def test_the_figure_is_symmetric_and_shows_them(folder: Path) -> None:
 def test_missing_damaged_and_foreign_tickets_are_told(folder: Path) -> None:
     [gone, _, *others] = sorted(path for path in folder.iterdir() if "magnitude" in path.name or "snip" in path.name)
     kept = {path: (path / TICKET).read_bytes() for path in (gone, *others)}
+    results = load_study(folder).results
     try:
         (gone / TICKET).unlink()
         (others[0] / TICKET).write_bytes(b"nonsense")
         (others[1] / TICKET).write_bytes(kept[gone])
-        problems = read(folder).problems
+        problems = read(folder, results).problems  # damaged since they were read
+        study = load_study(folder)
     finally:
         for path, content in kept.items():
             (path / TICKET).write_bytes(content)
     assert len(problems) == 2
+    assert len(study.results) == len(results) - 3
+    for path in (gone, *others[:2]):
+        assert any(str(path / TICKET) in line for line in study.problems)
     assert any("not a readable ticket" in line and str(others[0]) in line for line in problems)
     assert any("not the one its result is about" in line and str(others[1]) in line for line in problems)

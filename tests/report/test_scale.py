@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.conftest import python
 from tests.report.studies import baseline, study
-from ticketsearch.results import SPEC, write_record, write_result
+from ticketsearch.folders import SPEC
+from ticketsearch.results import write_record, write_result
 
 CODE = """
 import sys

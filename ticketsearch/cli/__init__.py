@@ -149,10 +149,10 @@ def report(
 ) -> None:
     """Show the leaderboard of finished runs, grouped by task and sparsity, and the verdicts on searches."""
     from ticketsearch import leaderboard
+    from ticketsearch.folders import check_outputs
     from ticketsearch.leaderboard.analysis import analyse
     from ticketsearch.leaderboard.studies import load_study, write_archive
     from ticketsearch.report import text, verdicts
-    from ticketsearch.results import check_outputs
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")

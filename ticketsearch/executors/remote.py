@@ -20,7 +20,8 @@ from ticketsearch.executors.cluster import connected, environment, slots
 from ticketsearch.executors.fleet import Fleet, GivenUp
 from ticketsearch.executors.work import Common, Finished, computed
 from ticketsearch.files import storing
-from ticketsearch.results import RESULT, TICKET, Result
+from ticketsearch.folders import RESULT, TICKET
+from ticketsearch.results import Result
 from ticketsearch.study import Item
 
 VISIBLE_S = 30.0

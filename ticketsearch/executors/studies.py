@@ -15,8 +15,8 @@ from ticketsearch.errors import InvalidValue, NotARun
 from ticketsearch.executors import check_executor
 from ticketsearch.executors.local import on_this_machine
 from ticketsearch.executors.work import Common, Finished
-from ticketsearch.results import FAILURES, MARKER, Failure, Failures, read_failures, write_record
-from ticketsearch.spec import checked_out
+from ticketsearch.folders import FAILURES, checked_out, mark
+from ticketsearch.results import Failure, Failures, read_failures, write_record
 from ticketsearch.study import Planned, Study, planned
 
 
@@ -52,7 +52,7 @@ def compute(
     out, items = checked_out(Path(study.out)), planned(study)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / MARKER).touch()
+        mark(out)
     except OSError as error:
         raise NotARun(f"no folder can be made at --out {out}: {error.strerror}") from error
     read_failures(out)  # a damaged record is named before hours of work, not after

@@ -22,8 +22,9 @@ from ticketsearch.exporting import formats
 from ticketsearch.exporting.formats import Compute
 from ticketsearch.exporting.timing import interleaved, medians
 from ticketsearch.files import write_atomically
+from ticketsearch.folders import check_output
 from ticketsearch.masks import digest
-from ticketsearch.results import check_output, read_result
+from ticketsearch.results import read_result
 from ticketsearch.spec import read_spec, task_of
 from ticketsearch.tasks import DataSource, Task
 from ticketsearch.tickets import SavedTicket, load_ticket

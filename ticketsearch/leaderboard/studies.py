@@ -7,6 +7,7 @@ complete enough for every number of a report to be computed again.
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.files import read_whole, write_atomically
-from ticketsearch.results import (
-    BASELINES,
-    RESULT,
-    Baseline,
-    Failure,
-    Result,
-    faults_of,
-    read_baseline,
-    read_failures,
-    read_result,
-    run_folders,
-)
+from ticketsearch.folders import BASELINES, RESULT, check_run, check_study, run_folders
+from ticketsearch.results import Baseline, Failure, Result, faults_of, read_baseline, read_failures, read_finished
 
 GZIP = b"\x1f\x8b"
 MAX_BYTES = 2**30
@@ -94,11 +85,12 @@ def load_study(path: str | Path) -> LoadedStudy:
     problems: list[str] = []
     unfinished = 0
     for folder in run_folders(place):
-        if not (folder / RESULT).is_file():
-            unfinished += 1
-            continue
         try:
-            result = read_result(folder)
+            if not os.path.lexists(folder / RESULT):
+                check_run(folder)
+                unfinished += 1
+                continue
+            result = read_finished(folder)
         except CorruptRun as error:
             problems.append(str(error))
             continue
@@ -106,6 +98,10 @@ def load_study(path: str | Path) -> LoadedStudy:
             problems.append(f"{folder} contradicts itself and is left out: {'; '.join(faults)}")
         else:
             results.append(result)
+    try:
+        check_study(place)
+    except CorruptRun as error:
+        problems.append(str(error))
     for file in sorted((place / BASELINES).glob("*.json")):
         try:
             baselines.append(read_baseline(file))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import CorruptRun
+from ticketsearch.folders import TICKET
 from ticketsearch.leaderboard.overlap import overlaps
 from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.statistics import Summary
-from ticketsearch.results import TICKET, Result
+from ticketsearch.results import Result
 
 
 @dataclass(frozen=True)
