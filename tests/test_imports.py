@@ -11,7 +11,7 @@ from tests.conftest import ROOT, python
 
 PACKAGE = ROOT / "ticketsearch"
 ROWS = [
-    {"errors", "arrays", "cost", "seeds", "files", "folders", "lock", "sealed", "recipe"},
+    {"errors", "arrays", "cost", "seeds", "files", "folders", "lock", "visible", "sealed", "recipe"},
     {"applying", "masks", "plugins", "tickets", "units", "results", "scores", "densities", "relaxation"},
     {"actions", "criteria", "controls", "encodings", "tasks", "compaction"},
     {"engine"},

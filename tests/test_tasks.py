@@ -149,7 +149,7 @@ def test_splits_that_cannot_be_trained_on_are_refused(split: Any, words: str) ->
         ({"fidelity": True}, "fidelity True"),
         ({"fidelity": 1.5}, r"fidelity 1\.5"),
         ({"name": 3}, "must be a text, not 3"),
-        ({"name": "\ud800"}, "must be a text"),
+        ({"name": "\ud800"}, "visible characters"),
     ],
 )
 def test_what_no_record_could_hold_is_refused(changes: dict[str, Any], words: str) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.files import read_whole, write_atomically
 from ticketsearch.folders import FAILURES, RESULT, SPEC, TICKET, check_digests, check_file, check_run
+from ticketsearch.visible import visible_in
 
 DIGEST = "digest"
 
@@ -315,7 +316,7 @@ def read_finished(folder: Path) -> Result:
 def _check_spec(path: Path, result: Result) -> None:
     """Raise CorruptRun if a run's spec is of another run than its result: somebody moved a file."""
     try:
-        spec = json.loads(read_whole(path))
+        spec = visible_in(json.loads(read_whole(path)))
     except (OSError, ValueError, RecursionError):
         return  # a result says all that a report needs; who needs the spec reads it, and says what is wrong
     for key in sorted(result.model_fields_set & set(spec if isinstance(spec, dict) else ())):
@@ -355,7 +356,7 @@ def _parsed(kind: type[Record], path: Path, text: bytes) -> Record:
         raise _damaged(path, f"it lacks its {DIGEST}")
     if content.pop(DIGEST) != _digest(content):
         raise _damaged(path, f"its content does not match its {DIGEST}")
-    return _validated(kind, path, json.dumps(content))
+    return _validated(kind, path, json.dumps(visible_in(content)))
 
 
 def _validated(kind: type[Record], path: Path, text: str | bytes) -> Record:

@@ -198,7 +198,10 @@ def _resolve(strategy: str | Strategy, settings: Mapping[str, Any]) -> tuple[str
         return plugin.name, plugin.distribution, make_strategy(strategy, settings)
     if settings:
         raise InvalidValue("settings belong to a strategy given by name; an instance has its own")
-    return type(strategy).__name__, type(strategy).__module__, checked_strategy(strategy)
+    name = type(strategy).__name__
+    if not name.isprintable():
+        raise InvalidValue(f"the name of a strategy's class must be of visible characters, which {name!r} is not")
+    return name, type(strategy).__module__, checked_strategy(strategy)
 
 
 def _check_budget(task: Task, budget: float, steps: int) -> None:

@@ -30,6 +30,7 @@ from ticketsearch.cli.options import (
     print_rich,
 )
 from ticketsearch.errors import InvalidValue, TicketsearchError
+from ticketsearch.visible import visible
 
 app = typer.Typer(
     help="Search for lottery tickets: sparse masks under which a network trains as well as the whole.",
@@ -100,7 +101,7 @@ def run(
     from ticketsearch import run as search_and_confirm  # torch, from here on
     from ticketsearch.tasks import DataSource
 
-    with ProgressBar(Console(stderr=True), strategy, limit) as bar:
+    with ProgressBar(Console(stderr=True, markup=False, emoji=False), strategy, limit) as bar:
         result = search_and_confirm(
             strategy,
             task,
@@ -227,7 +228,7 @@ def _mend_streams() -> None:
 
 
 def _refuse(message: str, code: int) -> int:
-    print(f"ticketsearch: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"ticketsearch: error: {visible(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -26,6 +26,7 @@ from ticketsearch.cli.options import (
     print_rich,
 )
 from ticketsearch.errors import InvalidValue
+from ticketsearch.visible import visible
 
 
 def compare(
@@ -81,7 +82,7 @@ def compare(
              "executor": executor, "ray_address": ray_address}  # fmt: skip
     plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
     items = planned(plan)
-    with StudyTable(Console(stderr=True), [item.row for item in items]) as table:
+    with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in items]) as table:
         finished = compute(
             plan, data_root=data_root, download=download, jobs=jobs,
             tell=lambda one: table.tell(one.item.row, one.item.seed, one.accuracy, one.reason),
@@ -94,7 +95,7 @@ def compare(
     else:
         print_rich(text.leaderboard(groups))
     for one in failed:
-        print(f"failed: {one.item.row} seed {one.item.seed}: {one.reason}", file=sys.stderr)
+        print(visible(f"failed: {one.item.row} seed {one.item.seed}: {one.reason}"), file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
@@ -146,7 +147,7 @@ def ablate(
     wanted, task_options = parse_seeds(seeds), parse_settings(task_settings or [], "--task-set")
     from ticketsearch.tasks import DataSource
 
-    with StepBar(Console(stderr=True)) as bar:
+    with StepBar(Console(stderr=True, markup=False, emoji=False)) as bar:
         outcomes = run_ablation(
             task, cells, sparsity=sparsity, output_rate=output_rate, seeds=wanted, out=out, device=device,
             engine=engine, task_options=task_options, source=DataSource(data_root, download), tick=bar.update,

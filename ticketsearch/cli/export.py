@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticketsearch.cli.options import DataRoot, Download, Json, print_json, print_rich
+from ticketsearch.visible import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +43,7 @@ def export(
         print_json(found.as_dict())
         return
     print_rich(_table(found))
-    print("\n".join(lines_of(found)))
+    print("\n".join(map(visible, lines_of(found))))
 
 
 def _table(found: Exported) -> Table:

@@ -55,8 +55,8 @@ def print_rich(renderable: RenderableType) -> None:
     """On stdout, wide where that is not a terminal."""
     from rich.console import Console
 
-    console = Console()
-    Console(width=None if console.is_terminal else 160).print(renderable)
+    width = None if Console().is_terminal else 160
+    Console(width=width, markup=False, emoji=False).print(renderable)  # names are no markup
 
 
 def parse_settings(pairs: list[str], option: str = "--set") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticketsearch.cli.options import Json, Settings, parse_settings, print_json
+from ticketsearch.visible import visible
 
 if TYPE_CHECKING:
     from ticketsearch.plugins.status import Status
@@ -58,7 +59,7 @@ def show_strategy(name: Name, as_json: Json = False) -> None:
     if as_json:
         print_json(described)
     else:
-        print(as_text(described))
+        print(visible(as_text(described), keep="\n"))
 
 
 @tasks.callback()
@@ -82,7 +83,7 @@ def show_task(
     if as_json:
         print_json(described)
     else:
-        print(task_as_text(described))
+        print(visible(task_as_text(described), keep="\n"))
 
 
 def check(name: Name, settings: Settings = None, timeout: Timeout = 20.0, as_json: Json = False) -> None:
@@ -93,7 +94,7 @@ def check(name: Name, settings: Settings = None, timeout: Timeout = 20.0, as_jso
     if as_json:
         print_json(report.as_dict())
     else:
-        print(report)
+        print(visible(str(report), keep="\n"))
     raise typer.Exit(0 if report.passed else 1)
 
 

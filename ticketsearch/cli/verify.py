@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ticketsearch.cli.options import DataRoot, Download, Json, print_json
+from ticketsearch.visible import visible
 
 
 def verify(
@@ -30,11 +31,11 @@ def verify(
     from ticketsearch.tasks import DataSource
     from ticketsearch.verify import lines_of, verify_run
 
-    with ProgressBar(Console(stderr=True), "replay", budget) as bar:
+    with ProgressBar(Console(stderr=True, markup=False, emoji=False), "replay", budget) as bar:
         found = verify_run(run, trials=trials, task=task, source=DataSource(data_root, download), progress=bar)
     if as_json:
         print_json(found.as_dict())
     else:
-        print("\n".join(lines_of(found)))
+        print("\n".join(map(visible, lines_of(found))))
     if not found.agrees:
         raise typer.Exit(1)

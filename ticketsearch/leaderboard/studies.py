@@ -18,6 +18,7 @@ from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.files import read_whole, write_atomically
 from ticketsearch.folders import BASELINES, RESULT, check_run, check_study, run_folders
 from ticketsearch.results import Baseline, Failure, Result, faults_of, read_baseline, read_failures, read_finished
+from ticketsearch.visible import visible, visible_in
 
 GZIP = b"\x1f\x8b"
 MAX_BYTES = 2**30
@@ -113,7 +114,7 @@ def load_study(path: str | Path) -> LoadedStudy:
         problems.append(str(error))
     if not results and not problems:
         raise NotARun(f"{path} holds no finished run" + (f" ({unfinished} unfinished)" if unfinished else ""))
-    return LoadedStudy(results, baselines, failures, problems, unfinished)
+    return LoadedStudy(results, baselines, failures, [visible(one) for one in problems], unfinished)
 
 
 def write_archive(path: Path, study: LoadedStudy) -> None:
@@ -133,6 +134,8 @@ def _read_archive(path: Path) -> LoadedStudy:
         if not unpacker.eof:
             raise CorruptRun(f"{path} is cut short, or unpacks to more than {MAX_BYTES // 2**20} MiB")
         archive = _Archive.model_validate_json(text)
+        if any(fault in text for fault in (b"\\", b"\x7f")) or not text.isascii():
+            archive = _Archive.model_validate(visible_in(archive.model_dump()))
     except (zlib.error, OSError) as error:
         raise NotARun(f"{path} is no archive of a study: {error}") from error
     except ValidationError as error:
@@ -142,4 +145,4 @@ def _read_archive(path: Path) -> LoadedStudy:
     found = {one.run: list(faults_of(one)) for one in archive.results}
     problems = [f"{run} contradicts itself and is left out: {'; '.join(own)}" for run, own in found.items() if own]
     sound = [one for one in archive.results if not found[one.run]]
-    return LoadedStudy(sound, archive.baselines, archive.failures, problems)
+    return LoadedStudy(sound, archive.baselines, archive.failures, [visible(one) for one in problems])

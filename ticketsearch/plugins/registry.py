@@ -103,13 +103,15 @@ def find(group: str, name: str) -> Plugin:
 
     Raises:
         UnknownName: nobody registered it.
-        PluginError: two distributions did.
+        PluginError: two distributions did, or the name cannot be seen.
     """
     distribution, _, bare = name.rpartition(":")
     points = entry_points(group=group)
     matches = [p for p in _plugins(points.select(name=bare)) if distribution in ("", p.distribution)]
     if not matches:
         raise UnknownName(KIND[group], name, points.names)
+    if not bare.isprintable():
+        raise PluginError(f"{KIND[group]} {name!r} has a name that cannot be seen; its author must give it another")
     if len(matches) > 1:
         choices = " or ".join(p.qualified for p in matches)
         raise PluginError(f"{KIND[group]} {name!r} is registered twice; say {choices}")

@@ -21,6 +21,7 @@ from ticketsearch.plugins.interface import API_VERSION, Fault, State
 from ticketsearch.plugins.probe import TIMEOUT_S, probe_all
 from ticketsearch.plugins.registry import KIND, OWN, STRATEGIES, Plugin, available
 from ticketsearch.plugins.static import find_module, forget, static_fault
+from ticketsearch.visible import visible
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ def check_all(group: str = STRATEGIES, timeout_s: float = TIMEOUT_S) -> list[Sta
 
 def as_text(found: list[Status]) -> str:
     """A line for each."""
-    rows = [(s.name, s.status, f"{s.distribution} {s.version}", s.reason or s.value) for s in found]
+    rows = [
+        [visible(text) for text in (s.name, s.status, f"{s.distribution} {s.version}", s.reason or s.value)]
+        for s in found
+    ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     return "\n".join("  ".join([*(f"{row[i]:{widths[i]}}" for i in range(3)), row[3]]) for row in rows)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from ticketsearch.ablation import Cell, SeedOutcome
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.dots import Line, Panel, write_dots
-from ticketsearch.report.text import percent
+from ticketsearch.report.text import escaped, percent
 
 COLUMNS = ("criterion", "mask-1", "mask-0", "trained %", "difference", "untrained %")
 NOTE = (
@@ -75,8 +75,9 @@ def table(outcomes: Sequence[SeedOutcome]) -> Renderables:
 
 def markdown(outcomes: Sequence[SeedOutcome]) -> str:
     """A GitHub-flavoured table."""
-    lines = [f"### {title(outcomes)}", "", "| " + " | ".join(COLUMNS) + " |", "|---|---|---|---:|---:|---:|"]
-    lines += ["| " + " | ".join(_cells(row, index)) + " |" for index, row in enumerate(rows_of(outcomes))]
+    lines = [f"### {escaped(title(outcomes))}", "", "| " + " | ".join(COLUMNS) + " |", "|---|---|---|---:|---:|---:|"]
+    rows = ([escaped(cell) for cell in _cells(row, index)] for index, row in enumerate(rows_of(outcomes)))
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([*lines, "", NOTE])
 
 

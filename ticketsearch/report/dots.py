@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ticketsearch.files import write_atomically
 from ticketsearch.leaderboard.table import Estimate
+from ticketsearch.visible import visible
 
 WIDTH, LEFT, RIGHT, ROW = 860, 190, 610, 26
 MARKS = {
@@ -66,7 +67,7 @@ def write_dots(path: Path, panels: Sequence[Panel], title: str) -> None:
         y += height
     body = f'<rect class="paper" width="{WIDTH}" height="{y:.0f}" fill="#ffffff"/>' + "".join(parts)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:.0f}" role="img">'
-    write_atomically(path, f"{head}<title>{escape(title)}</title>{_STYLE}{body}</svg>\n".encode())
+    write_atomically(path, f"{head}<title>{escape(visible(title))}</title>{_STYLE}{body}</svg>\n".encode())
 
 
 def _panel(panel: Panel, top: float) -> tuple[str, float]:
@@ -118,4 +119,4 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{escape(visible(text))}</text>'

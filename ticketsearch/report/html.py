@@ -29,6 +29,7 @@ from ticketsearch.report.charts.style import DASHES, SEARCHES
 from ticketsearch.report.masks import Overlaps, overlaps_of
 from ticketsearch.report.text import percent
 from ticketsearch.results import Result
+from ticketsearch.visible import visible
 
 TEMPLATES = "ticketsearch.report", "templates"
 ISLAND_FORMAT = "ticketsearch-analysis-1"
@@ -59,7 +60,7 @@ def html_of(study: LoadedStudy, sections: Sequence[Section], written: datetime.d
         figure["number"] = number
     environment = Environment(
         loader=PackageLoader(*TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     return environment.get_template("report.html.j2").render(
         written=f"{written:%Y-%m-%d %H:%M %Z}".strip(),
@@ -153,6 +154,13 @@ def _island(sections: Sequence[Section], study: LoadedStudy, overlaps: dict[tupl
 def _without_pairs(section: Section) -> dict[str, Any]:
     """Its pairs of short and confirmed scores are in runs and baselines, and would be a third of the whole."""
     return replace(section, fidelity=[replace(one, pairs=[]) for one in section.fidelity]).as_dict()
+
+
+def _shown(value: Any) -> Any:
+    """What the template fills in, but for markup of our own."""
+    from markupsafe import Markup
+
+    return visible(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _plotly() -> str:

@@ -13,6 +13,7 @@ from ticketsearch.files import write_atomically
 from ticketsearch.leaderboard.table import REFERENCES
 from ticketsearch.report.commands import command_of
 from ticketsearch.results import CostRecord, Result
+from ticketsearch.visible import visible
 
 PLAIN = (
     "run", "strategy", "distribution", "task", "task_fingerprint", "sparsity", "granularity", "seed", "budget",
@@ -21,6 +22,8 @@ PLAIN = (
     "trials", "failed_trials", "stopped", "mask_digest",
 )  # fmt: skip
 """Fields of a result that are one value each."""
+FORMULA = ("=", "+", "-", "@", "|", "%")
+"""With these a formula begins in one spreadsheet or another."""
 
 
 def record(result: Result) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def csv_text(results: Sequence[Result]) -> str:
     columns = [*(name for name in names if name != last), last]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: _cell(name) for name in columns})
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
@@ -77,6 +80,10 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
 
 
 def _cell(value: Any) -> Any:
+    """As a spreadsheet shows it: a text that it would compute as a formula begins with an apostrophe."""
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
+        return visible(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, str):
+        text = visible(value)
+        return f"'{text}" if text.lstrip().startswith(FORMULA) else text
     return "" if value is None else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Group as Renderables
@@ -11,6 +12,7 @@ from rich.text import Text
 from ticketsearch.leaderboard import Group, Row
 from ticketsearch.leaderboard.table import MARKS, Estimate, label_of
 from ticketsearch.results import Confirmation, CostRecord, Result
+from ticketsearch.visible import visible
 
 COLUMNS = (
     "strategy",
@@ -101,15 +103,20 @@ def markdown(groups: Sequence[Group]) -> str:
     """GitHub-flavoured tables."""
     lines: list[str] = []
     for group in groups:
-        lines += [f"### {title(group)}", "", *piped([list(COLUMNS), *(cells(row) for row in group.rows)]), ""]
+        lines += [f"### {escaped(title(group))}", "", *piped([list(COLUMNS), *(cells(row) for row in group.rows)]), ""]
         if controls := controls_of(group):
             lines += [*piped(controls), ""]
     return "\n".join([*lines, note_of(groups)])
 
 
+def escaped(text: str) -> str:
+    """A text as Markdown shows it: no markup, no link, no line or cell of its own."""
+    return re.sub(r"([\\`*<|]|(?<=\])\()", r"\\\1", visible(text))
+
+
 def piped(rows: list[list[str]]) -> list[str]:
     """Lines of a Markdown table; the first row is its head."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(map(escaped, row)) + " |" for row in rows]
     return [lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]]
 
 
@@ -119,8 +126,9 @@ def summary(result: Result) -> Renderables:
     for column in ("network", "weights", "test accuracy %", "validation %", "untrained %", "trained, ep"):
         accuracy.add_column(column, justify="left" if column == "network" else "right")
     epochs_of = _trained_epochs
+    first = Text("ticket", style="bold")
     accuracy.add_row(
-        "[bold]ticket[/]", f"{result.n_kept:,}", _spread(result.confirmation), _validation(result.confirmation),
+        first, f"{result.n_kept:,}", _spread(result.confirmation), _validation(result.confirmation),
         _untrained(result.confirmation), epochs_of(result.confirmation),
     )  # fmt: skip
     names = {"dense": "dense network", "random": "random mask, same counts", "magnitude": "one-shot magnitude"}

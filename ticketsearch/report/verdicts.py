@@ -13,7 +13,7 @@ from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
 from ticketsearch.leaderboard.section import EPOCHS, Contender, Section
 from ticketsearch.leaderboard.statistics import Summary
 from ticketsearch.leaderboard.verdict import RULE, Comparison, Verdict
-from ticketsearch.report.text import percent, piped
+from ticketsearch.report.text import escaped, percent, piped
 
 VERDICTS = ("search", "currency", "R", "95 % interval", "seeds", "search is not much better")
 STANDINGS = (
@@ -158,8 +158,8 @@ def as_markdown(sections: Sequence[Section]) -> str:
     lines: list[str] = []
     for section in sections:
         for name, rows in _tables(section):
-            lines += [f"### {name}", "", *piped(rows), ""]
-        lines += [*(f"- {line}" for line in sentences(section)), ""]
+            lines += [f"### {escaped(name)}", "", *piped(rows), ""]
+        lines += [*(f"- {escaped(line)}" for line in sentences(section)), ""]
     return "\n".join([*lines, *_rules(sections)])
 
 

@@ -218,13 +218,11 @@ class Task:
 
 
 def _check_text(name: object) -> None:
-    """Raise InvalidValue if a task's name is no text that a file can hold."""
-    try:
-        if isinstance(name, str) and name.encode():
-            return
-    except UnicodeEncodeError:
-        pass
-    raise InvalidValue(f"the name of a task must be a text, not {name!r}")
+    """Raise InvalidValue if a task's name is no text that can be seen: a file and a terminal must hold it."""
+    if not isinstance(name, str) or not name:
+        raise InvalidValue(f"the name of a task must be a text, not {name!r}")
+    if not name.isprintable():
+        raise InvalidValue(f"the name of a task must be of visible characters, which {name!r} is not")
 
 
 def load_task(name: str, source: DataSource | None = None, options: Mapping[str, Any] | None = None) -> Task:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ticketsearch.report.charts.style import Style
+from ticketsearch.visible import visible
 
 Plot = dict[str, Any]
 ROW = 22
@@ -65,7 +66,7 @@ class Figure:
 
 def plain(text: str) -> str:
     """As Plotly is to show it: it reads texts as HTML."""
-    return html.escape(text, quote=False)
+    return html.escape(visible(text), quote=False)
 
 
 def named(name: str) -> str:
