@@ -342,7 +342,7 @@ def test_without_arguments_there_is_help() -> None:
     code, stdout, stderr = command_line()
     assert code in (0, 2)
     assert "Usage: ticketsearch" in stdout + stderr
-    assert "error" not in stderr
+    assert "ticketsearch: error" not in stderr
 
 
 def test_output_that_goes_nowhere_is_an_error_in_a_line(tmp_path: Path) -> None:

@@ -174,3 +174,12 @@ def test_a_picture_of_nothing_is_xml(tmp_path: Path) -> None:
     root = ET.fromstring((tmp_path / "empty.svg").read_text())
     assert root.tag.endswith("svg")
     assert not [node for node in root.iter() if node.tag.endswith("circle")]
+
+
+def test_where_classes_are_unbalanced_the_majority_stands_beside_the_accuracies() -> None:
+    even, uneven = result(majority_test_accuracy=0.1, n_classes=10), result(majority_test_accuracy=0.62, n_classes=2)
+    assert even.unbalanced is None
+    assert result().unbalanced is None  # a result that does not say
+    assert uneven.unbalanced == 0.62
+    assert "the most frequent class alone: 62.00 %" in markdown(build([uneven]))
+    assert "most frequent" not in markdown(build([even]))

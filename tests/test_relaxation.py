@@ -34,7 +34,7 @@ def last(problem: MaskProblem, relaxation: Relaxation, **options: object) -> Sna
     return list(problem.train(relaxation=relaxation, **options))[-1]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_the_identity_trains_the_dense_network(optimizer: str) -> None:
     recipe = replace(tiny.RECIPE, optimizer=optimizer, learning_rate=0.01)  # type: ignore[arg-type]
     relaxed, plain = tiny.make_problem(), tiny.make_problem()

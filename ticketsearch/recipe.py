@@ -1,7 +1,7 @@
 """How a network is trained: optimiser, learning-rate schedule, batch size, number of steps.
 
-The definitions are PyTorch's (coupled weight decay, ``torch.optim.SGD`` and ``Adam``), so that every
-engine can be checked against ``torch.optim``. A schedule is a pure function of the step.
+The definitions are PyTorch's (``torch.optim.SGD``, ``Adam`` and ``AdamW``), so that every engine can be checked against
+``torch.optim``. A schedule is a pure function of the step.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ class Recipe:
         steps: optimiser steps of a full training.
         batch_size: examples per step.
         learning_rate: peak learning rate, at most :data:`LARGEST_RATE`.
-        optimizer: ``"sgd"`` or ``"adam"``.
+        optimizer: ``"sgd"``, ``"adam"``, or ``"adamw"``, which is Adam with weight decay apart from the gradient
+            (Loshchilov & Hutter, arXiv:1711.05101).
         momentum: of SGD.
         nesterov: Nesterov's momentum, of SGD.
-        weight_decay: L2 coefficient, added to the gradient.
-        betas: of Adam.
-        epsilon: of Adam.
+        weight_decay: L2 coefficient, added to the gradient; of AdamW, the share of each weight that a step takes away,
+            times the learning rate.
+        betas: of Adam and AdamW.
+        epsilon: of Adam and AdamW.
         schedule: ``"constant"``, ``"cosine"`` (to zero at the last step), ``"linear"`` (to zero) or
             ``"step"`` (times 0.1 at 1/2 and at 3/4 of the steps).
         warmup_steps: linear rise from zero at the beginning.
@@ -45,7 +47,7 @@ class Recipe:
     steps: int
     batch_size: int
     learning_rate: float
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -63,7 +65,7 @@ class Recipe:
             "steps": _is_whole(self.steps) and 0 <= self.steps <= 1e12,
             "batch_size": _is_whole(self.batch_size) and self.batch_size >= 1,
             "learning_rate": 0 < self.learning_rate <= LARGEST_RATE,
-            "optimizer": self.optimizer in ("sgd", "adam"),
+            "optimizer": self.optimizer in ("sgd", "adam", "adamw"),
             "momentum": 0 <= self.momentum < 1,
             "nesterov": not self.nesterov or self.momentum > 0,
             "weight_decay": math.isfinite(self.weight_decay) and self.weight_decay >= 0,

@@ -23,6 +23,8 @@ from ticketsearch.folders import FAILURES, RESULT, SPEC, TICKET, check_digests, 
 from ticketsearch.visible import visible_in
 
 DIGEST = "digest"
+UNBALANCED = 1.2
+"""How many times as frequent as among equal classes the most frequent one is, for a reader to be told."""
 
 
 class _Record(BaseModel):
@@ -119,7 +121,8 @@ class Result(_Record):
     the mask space, and says why. ``start`` is where the ticket's weights come from (see
     :func:`ticketsearch.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is where
     a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC;
-    ``files`` are digests of the run's other files as they were then.
+    ``files`` are digests of the run's other files as they were then. ``majority_test_accuracy`` is that of always
+    answering the training split's most frequent class, of the ``n_classes`` that the test split has.
     """
 
     strategy: str
@@ -172,6 +175,16 @@ class Result(_Record):
     task_source: str | None = None
     finished: str = ""
     files: dict[str, str] = Field(default_factory=dict)
+    majority_test_accuracy: float | None = None
+    n_classes: int | None = None
+
+    @property
+    def unbalanced(self) -> float | None:
+        """Where classes are unbalanced, the test accuracy of always answering the most frequent one."""
+        majority = self.majority_test_accuracy
+        if majority is None or not self.n_classes or majority <= UNBALANCED / self.n_classes:
+            return None
+        return majority
 
     @property
     def kind(self) -> str:

@@ -337,6 +337,8 @@ class _Run:
             start=found.origin,
             held=found.ticket.held is not None,
             task_source=self._task.origin,
+            majority_test_accuracy=self._task.majority,
+            n_classes=self._task.n_classes,
             files=digests_of(self._folder),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             ticket=str(self._folder / TICKET),

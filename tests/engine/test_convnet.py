@@ -25,6 +25,7 @@ from ticketsearch.tasks.layout import read_weights
 Network = Callable[[], nn.Module]
 SGD = Recipe(6, 21, 0.05, momentum=0.9, nesterov=True, weight_decay=1e-2, schedule="cosine")
 ADAM = Recipe(6, 21, 0.003, optimizer="adam", weight_decay=1e-2)
+ADAMW = replace(ADAM, optimizer="adamw", weight_decay=0.5)
 HOYER = replace(SGD, l1=0.003, hoyer=0.002)
 
 
@@ -111,7 +112,7 @@ def test_trainings_are_torch_s_at_any_density(name: str, density: float) -> None
     assert_torch_s(SparseConvEngine(task), task, make_job(task, some_masks(task, density)))
 
 
-@pytest.mark.parametrize("recipe", [ADAM, HOYER], ids=["adam", "hoyer"])
+@pytest.mark.parametrize("recipe", [ADAM, ADAMW, HOYER], ids=["adam", "adamw", "hoyer"])
 def test_trainings_are_torch_s_by_any_recipe(recipe: Recipe) -> None:
     task = make_task(recipe=recipe)
     assert_torch_s(SparseConvEngine(task), task, make_job(task, some_masks(task, 0.4)))

@@ -26,6 +26,7 @@ RECIPES = {
     "nesterov": replace(SGD, momentum=0.9, nesterov=True, warmup_steps=7),
     "weight-decay": replace(SGD, momentum=0.8, weight_decay=0.05, schedule="cosine"),
     "adam": replace(SGD, optimizer="adam", learning_rate=0.01),
+    "adamw": replace(SGD, optimizer="adamw", learning_rate=0.01, weight_decay=0.3, schedule="cosine"),
     "l1": replace(SGD, momentum=0.9, l1=0.01),
     "hoyer": replace(SGD, optimizer="adam", learning_rate=0.01, hoyer=0.003, l1=0.001),
     "adam-decay": replace(
@@ -91,7 +92,8 @@ def torch_training(task: Task, engine: Engine, job: Job, row: int) -> nn.Module:
             weight_decay=recipe.weight_decay,
         )  # fmt: skip
     else:
-        optimizer = torch.optim.Adam(
+        kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(
             network.parameters(), lr=1.0, betas=recipe.betas, eps=recipe.epsilon, weight_decay=recipe.weight_decay
         )
     for step, chosen in enumerate(job.batches if job.batches.ndim == 2 else job.batches[row]):

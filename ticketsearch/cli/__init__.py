@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -42,6 +43,18 @@ app = typer.Typer(
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 """Whatever the parser refuses; its class is not exported, the one below it is."""
+
+DEBUG = "--debug"
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show the traceback of an error; also TICKETSEARCH_DEBUG=1.")
+    ] = False,
+) -> None:
+    """Search for lottery tickets: sparse masks under which a network trains as well as the whole."""
+
 
 plugins.add_to(app)
 app.command()(experiments.compare)
@@ -197,12 +210,15 @@ def report(
 
 
 def main() -> NoReturn:
-    """Entry point of the console script: errors are one line on stderr, never a traceback."""
+    """Entry point of the console script: errors are one line on stderr, and no traceback unless it is asked for."""
     _mend_streams()
+    debug = _wants_debugging()
     try:
         code = app(prog_name="ticketsearch", standalone_mode=False) or 0
         sys.stdout.flush()
     except TicketsearchError as error:
+        if debug:
+            traceback.print_exc()
         code = _refuse(str(error), error.exit_code)
     except _UsageError as error:
         code = _refuse_usage(error)
@@ -215,6 +231,15 @@ def main() -> NoReturn:
     if code == 130:
         print("ticketsearch: interrupted; the same command goes on where this one stopped", file=sys.stderr)
     sys.exit(code)
+
+
+def _wants_debugging() -> bool:
+    """Whether errors come with tracebacks: ``--debug``, at any place, or TICKETSEARCH_DEBUG in the environment."""
+    own = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
+    if DEBUG not in own:
+        return os.environ.get("TICKETSEARCH_DEBUG", "") not in ("", "0")
+    sys.argv.remove(DEBUG)
+    return True
 
 
 def _mend_streams() -> None:

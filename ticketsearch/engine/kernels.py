@@ -211,6 +211,7 @@ class Rules(NamedTuple):
         momentum: of SGD, or Adam's beta1.
         nesterov: Nesterov's momentum.
         decay: coupled weight decay.
+        shrink: weight decay apart from the gradient, AdamW's.
         beta2, epsilon: Adam's.
         l1, hoyer: coefficients of the terms that favour sparse weights.
     """
@@ -219,6 +220,7 @@ class Rules(NamedTuple):
     momentum: np.float32
     nesterov: bool
     decay: np.float32
+    shrink: np.float32
     beta2: np.float32
     epsilon: np.float32
     l1: float
@@ -227,7 +229,7 @@ class Rules(NamedTuple):
 
 @njit(nogil=True, inline="always", error_model="numpy")
 def update(rules, step, rate, network, grads):
-    """One step of ``torch.optim.SGD`` or ``Adam`` on all entries and biases that are alive."""
+    """One step of ``torch.optim.SGD``, ``Adam`` or ``AdamW`` on all entries and biases that are alive."""
     weights, alive, first, second = network.weights, network.alive, network.first, network.second
     momentum, decay = rules.momentum, rules.decay
     if rules.optimizer == SGD:
@@ -240,7 +242,9 @@ def update(rules, step, rate, network, grads):
         size = np.float32(rate / (1.0 - math.pow(momentum, step)))
         root = np.float32(math.sqrt(1.0 - math.pow(rules.beta2, step)))
         beta2, epsilon = rules.beta2, rules.epsilon
+        left = np.float32(1.0 - rate * rules.shrink)
         for k in range(weights.size):
+            weights[k] *= left if alive[k] else np.float32(1.0)
             g = grads[k] + decay * weights[k] if alive[k] else np.float32(0.0)
             first[k] += (np.float32(1.0) - momentum) * (g - first[k])
             second[k] = beta2 * second[k] + (np.float32(1.0) - beta2) * g * g

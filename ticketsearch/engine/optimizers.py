@@ -1,7 +1,8 @@
-"""SGD and Adam on stacked parameters, as ``torch.optim`` defines them, updated in place.
+"""SGD, Adam and AdamW on stacked parameters, as ``torch.optim`` defines them, updated in place.
 
-A weight whose gradient, state and value are zero stays zero under both: SGD adds
-``weight_decay * 0 + momentum * 0``, Adam moves by ``0 / (0 + epsilon)``. So masking the gradient is enough.
+A weight whose gradient, state and value are zero stays zero under all of them: SGD adds
+``weight_decay * 0 + momentum * 0``, Adam moves by ``0 / (0 + epsilon)``, and AdamW multiplies it. So masking the
+gradient is enough.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class SGD:
 
 
 class Adam:
-    """``torch.optim.Adam`` (Kingma & Ba, arXiv:1412.6980) with coupled weight decay."""
+    """``torch.optim.Adam`` (Kingma & Ba, arXiv:1412.6980) with coupled weight decay, or ``torch.optim.AdamW``."""
 
     def __init__(self, recipe: Recipe, parameters: Sequence[Tensor]) -> None:
         self._recipe = recipe
@@ -58,15 +59,18 @@ class Adam:
     @torch.no_grad()
     def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor | None], learning_rate: float) -> None:
         """Implements :meth:`Optimizer.step`."""
-        beta1, beta2 = self._recipe.betas
+        (beta1, beta2), decay = self._recipe.betas, self._recipe.weight_decay
+        decoupled = self._recipe.optimizer == "adamw"
         for index, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
             if grad is None:
                 continue
             self._steps[index] += 1
             mean, square = self._mean[index], self._square[index]
             correction1, correction2 = 1 - beta1 ** self._steps[index], 1 - beta2 ** self._steps[index]
-            if self._recipe.weight_decay:
-                grad.add_(parameter, alpha=self._recipe.weight_decay)
+            if decay and decoupled:
+                parameter.mul_(1 - learning_rate * decay)
+            elif decay:
+                grad.add_(parameter, alpha=decay)
             mean.lerp_(grad, 1 - beta1)
             square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             denominator = square.sqrt().div_(correction2**0.5).add_(self._recipe.epsilon)

@@ -82,8 +82,9 @@ class RelaxedTraining:
         rest = [tensor for tensor in self._rest.values() if tensor.requires_grad]
         if rest:
             groups.append({"params": rest, "rate": 1.0, "weight_decay": recipe.weight_decay})
-        if recipe.optimizer == "adam":
-            return torch.optim.Adam(groups, recipe.learning_rate, recipe.betas, recipe.epsilon, foreach=False)
+        if recipe.optimizer != "sgd":
+            kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+            return kind(groups, recipe.learning_rate, recipe.betas, recipe.epsilon, foreach=False)
         return torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=recipe.nesterov, foreach=False)
 
     def _advance(self, first: int, last: int) -> Relaxed:

@@ -261,12 +261,13 @@ def rules_of(recipe: Recipe) -> kernels.Rules:
     """
     if recipe.precision is not None:
         raise InvalidValue(f"precision {recipe.precision} is simulated by the dense engine only; use --engine dense")
-    adam = recipe.optimizer == "adam"
+    adam, apart = recipe.optimizer != "sgd", recipe.optimizer == "adamw"
     return kernels.Rules(
         optimizer=kernels.ADAM if adam else kernels.SGD,
         momentum=np.float32(recipe.betas[0] if adam else recipe.momentum),
         nesterov=recipe.nesterov,
-        decay=np.float32(recipe.weight_decay),
+        decay=np.float32(0.0 if apart else recipe.weight_decay),
+        shrink=np.float32(recipe.weight_decay if apart else 0.0),
         beta2=np.float32(recipe.betas[1]),
         epsilon=np.float32(recipe.epsilon),
         l1=float(recipe.l1),

@@ -86,11 +86,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """All rows of one task at one sparsity, best confirmed accuracy first."""
+    """All rows of one task at one sparsity, best confirmed accuracy first.
+
+    Attributes:
+        task: its name, and what tells it from others of that name.
+        sparsity: fraction of the units that is pruned.
+        rows: strategies.
+        majority: where classes are unbalanced, the test accuracy of always answering the most frequent one.
+    """
 
     task: str
     sparsity: float
     rows: list[Row]
+    majority: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -128,7 +136,8 @@ def _group(task: str, sparsity: float, results: list[Result]) -> Group:
         own = _settings(runs[0])
         differing = {key: value for key, value in own.items() if any(other.get(key) != value for other in others)}
         rows.append(_row(runs, differing))
-    return Group(task, sparsity, sorted(rows, key=_place))
+    majority = max((one.unbalanced for one in results if one.unbalanced is not None), default=None)
+    return Group(task, sparsity, sorted(rows, key=_place), majority)
 
 
 def _one_per_seed(runs: list[Result]) -> list[Result]:

@@ -19,7 +19,7 @@ PLAIN = (
     "run", "strategy", "distribution", "task", "task_fingerprint", "sparsity", "granularity", "seed", "budget",
     "fidelity", "orders", "engine", "device", "n_kept", "n_weights", "n_units_kept", "n_units", "test_accuracy",
     "validation_accuracy", "dense_test_accuracy", "random_test_accuracy", "magnitude_test_accuracy", "search_score",
-    "trials", "failed_trials", "stopped", "mask_digest",
+    "majority_test_accuracy", "trials", "failed_trials", "stopped", "mask_digest",
 )  # fmt: skip
 """Fields of a result that are one value each."""
 FORMULA = ("=", "+", "-", "@", "|", "%")

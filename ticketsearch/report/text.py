@@ -65,7 +65,8 @@ def controls_of(group: Group) -> list[list[str]]:
 
 def title(group: Group) -> str:
     """What a group is about."""
-    return f"{group.task} at sparsity {group.sparsity:g}"
+    majority = "" if group.majority is None else f"; the most frequent class alone: {100 * group.majority:.2f} %"
+    return f"{group.task} at sparsity {group.sparsity:g}{majority}"
 
 
 NOTE = (
@@ -153,8 +154,13 @@ def summary(result: Result) -> Renderables:
 
 
 def _share(result: Result) -> Text:
-    """Which part of the network the sparsity is about, and what of the rest looks as if it were."""
+    """What the accuracies and the sparsity are about: the classes, and which part of the network."""
     lines = []
+    if result.unbalanced is not None:
+        lines.append(
+            "classes are unbalanced: always to answer the most frequent one is right for "
+            f"{100 * result.unbalanced:.2f} % of the test split"
+        )
     if result.n_parameters:
         share = result.n_weights / result.n_parameters
         lines.append(f"sparsity is about {share:.1%} of the network's {result.n_parameters:,} parameters")

@@ -158,7 +158,7 @@ def _first_step(network: nn.Module, inputs: Tensor, labels: Tensor, classes: int
     except Exception as error:  # the user's own code
         raise InvalidValue(
             f"{where} it fails in its first training step, on a batch {tuple(inputs.shape)}: {words_of(error)}"
-            f"{_hint(inputs)}"
+            f"{_hint(inputs, training=True)}"
         ) from error
     _check_untouched(batch, inputs, where)
     for name, buffer in network.named_buffers():
@@ -190,10 +190,10 @@ def words_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {first[:300]}"
 
 
-def _hint(inputs: Tensor) -> str:
+def _hint(inputs: Tensor, *, training: bool = False) -> str:
     if not inputs.is_floating_point():
         return "; inputs are integers, as an embedding needs them; give images and other numbers as floats"
-    if len(inputs) == 1:
+    if training and len(inputs) == 1:
         return "; batch_size is 1, and a normalisation over a batch needs 2 or more"
     return ""
 

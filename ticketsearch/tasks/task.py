@@ -152,6 +152,17 @@ class Task:
                 )
 
     @property
+    def n_classes(self) -> int:
+        """Classes that the test split has."""
+        return int(torch.count_nonzero(torch.bincount(self.test.labels)))
+
+    @property
+    def majority(self) -> float:
+        """Test accuracy of always answering the training split's most frequent class (the first, of several)."""
+        most = torch.bincount(self.train.labels).argmax()
+        return float((self.test.labels == most).double().mean())
+
+    @property
     def steps_per_epoch(self) -> int:
         """Whole batches in the training split; what is left over is dropped, and drawn anew each epoch."""
         return len(self.train.labels) // self.recipe.batch_size
