@@ -30,6 +30,7 @@ ROWS = [
         "executors",
         "provenance",
         "reconfirm",
+        "rounds",
         "exporting",
     },
     {"leaderboard", "report"},

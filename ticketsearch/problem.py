@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
-from ticketsearch.checkpoints import Checkpoints
+from ticketsearch.checkpoints import Checkpoints, identity_of
 from ticketsearch.cost import Cost, Meter, at_least, parse_steps
 from ticketsearch.engine import Engine
 from ticketsearch.errors import InvalidValue, StrategyError
@@ -27,7 +27,7 @@ from ticketsearch.ledger import Ledger
 from ticketsearch.masks import MaskSpace
 from ticketsearch.recipe import Recipe
 from ticketsearch.relaxation import Relaxation
-from ticketsearch.scores import Incumbent, Score, Snapshot
+from ticketsearch.scores import Incumbent, Score, Snapshot, TrainedRound
 from ticketsearch.seeds import stream
 from ticketsearch.session import Session
 from ticketsearch.tickets import Weights
@@ -66,6 +66,7 @@ class MaskProblem:
         self._sparsity, self._n_kept = sparsity, own.space.n_kept(sparsity)
         self._recipe, self._fidelity, self._train_size = replace(recipe), fidelity, meter.train_size
         self._notes: dict[str, Any] = {}
+        self._rounds: list[TrainedRound] = []
         self._session = Session(
             engine,
             meter,
@@ -191,6 +192,24 @@ class MaskProblem:
             self._notes.update(json.loads(text))
         except (TypeError, ValueError) as error:
             raise StrategyError(f"note: {', '.join(facts)}: {error}; give numbers, texts or lists") from error
+
+    def record_round(self, mask: BoolArray, snapshot: Snapshot) -> None:
+        """Report the end of a round of an iterative search: a network as :meth:`train` left it, before it is pruned.
+
+        The host measures it when the search has ended, also on the test split, and shows it with the result. It is
+        free, and answers nothing.
+
+        Args:
+            mask: ``(size,)``, under which it was trained.
+            snapshot: the last one of its training.
+
+        Raises:
+            StrategyError: the weights are none that a training of this search gave.
+        """
+        own = Weights(np.array(snapshot.weights.vector), np.array(snapshot.weights.rest))
+        if identity_of(own.vector, own.rest) not in self._session.handed_out:
+            raise StrategyError("record_round: these weights are none that problem.train gave in this search")
+        self._rounds.append(TrainedRound(self._one_mask(mask), int(snapshot.step), own))
 
     def rng(self, name: str) -> np.random.Generator:
         """The run's random stream of that name, from its beginning: ask once and hold on to it."""
@@ -390,6 +409,11 @@ class MaskProblem:
     def handed_out(self) -> set[str]:
         """Identities of the weights that trainings gave to the strategy: a copy."""
         return set(self._session.handed_out)
+
+    @property
+    def rounds(self) -> tuple[TrainedRound, ...]:
+        """What :meth:`record_round` was told, in order."""
+        return tuple(self._rounds)
 
     @property
     def refused(self) -> int:

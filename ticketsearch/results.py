@@ -81,6 +81,26 @@ class Checkpoint(_Record):
     mask_digest: str
 
 
+class RoundRecord(_Record):
+    """A network that an iterative search trained on its way; the last one is the ticket, as confirmed.
+
+    ``round`` counts from 0, which is the whole network in IMP. ``sparsity`` is the fraction of the units pruned,
+    ``step`` the recipe's step that the training reached. Accuracies are of one training, the search's own, or means of
+    as many as ``trainings`` says. ``cost`` is that of measuring them, on the confirmation's account.
+    """
+
+    round: int
+    n_kept: int
+    n_units_kept: int
+    sparsity: float
+    step: int
+    validation_accuracy: float
+    test_accuracy: float
+    trainings: int
+    mask_digest: str
+    cost: CostRecord
+
+
 class Machine(_Record):
     """What a run was made on: seconds mean little without it. ``threads`` are the engine's."""
 
@@ -121,7 +141,8 @@ class Result(_Record):
     the mask space, and says why. ``start`` is where the ticket's weights come from (see
     :func:`ticketsearch.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is where
     a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC;
-    ``files`` are digests of the run's other files as they were then. ``majority_test_accuracy`` is that of always
+    ``files`` are digests of the run's other files as they were then. ``rounds`` are
+    networks that an iterative search trained on its way. ``majority_test_accuracy`` is that of always
     answering the training split's most frequent class, of the ``n_classes`` that the test split has.
     """
 
@@ -175,6 +196,7 @@ class Result(_Record):
     task_source: str | None = None
     finished: str = ""
     files: dict[str, str] = Field(default_factory=dict)
+    rounds: list[RoundRecord] = Field(default_factory=list)
     majority_test_accuracy: float | None = None
     n_classes: int | None = None
 

@@ -47,6 +47,7 @@ from ticketsearch.results import (
     read_finished,
     write_result,
 )
+from ticketsearch.rounds import measured_rounds
 from ticketsearch.search import Progress, Searched, Silent, search
 from ticketsearch.spec import Spec, keep_spec, machine_of, versions_of
 from ticketsearch.strategy import Strategy, checked_strategy, make_strategy, parameters_of
@@ -331,6 +332,7 @@ class _Run:
             device=spec.device,
             versions=versions_of(spec.distribution),
             machine=machine_of(self._engine.threads, spec.device),
+            rounds=measured_rounds(self._engine, self._task, problem.rounds, found.ticket.mask, record, self._units),
             keep=list(spec.keep or []),
             left_dense=self._engine.layout.left_dense,
             n_parameters=self._engine.layout.parameters,

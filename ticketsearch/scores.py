@@ -70,6 +70,21 @@ class Snapshot:
 
 
 @dataclass(frozen=True, eq=False)
+class TrainedRound:
+    """A network that an iterative search trained on its way, and will prune.
+
+    Attributes:
+        mask: of units, ``(U,)``, under which it was trained.
+        step: the recipe's step reached.
+        weights: vector ``(D,)`` and rest ``(R,)``.
+    """
+
+    mask: BoolArray
+    step: int
+    weights: Weights
+
+
+@dataclass(frozen=True, eq=False)
 class Incumbent:
     """The best mask evaluated so far, at the highest fidelity used.
 

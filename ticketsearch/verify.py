@@ -31,6 +31,7 @@ from ticketsearch.masks import digest
 from ticketsearch.problem import MaskProblem
 from ticketsearch.reconfirm import OF_SCORES, Reconfirmed, claimed_ticket, other_values, reconfirm_apart
 from ticketsearch.results import Confirmation, Result, read_result
+from ticketsearch.rounds import measured_rounds
 from ticketsearch.scores import Score
 from ticketsearch.search import Progress, Searched, Silent, search
 from ticketsearch.seeds import stream
@@ -284,6 +285,7 @@ class _Check:
         self._accuracies("validation_accuracy", [result.validation_accuracy], [record.validation_accuracy])
         if found is not None and same:
             self._curve(found, record)
+            self._rounds(found, record)
         return 1 + len(references)
 
     def _confirmed(self, ticket: Ticket, controls: tuple[str, ...]) -> tuple[Confirmed, dict[str, Confirmation]]:
@@ -305,6 +307,14 @@ class _Check:
         for which in ("search_score", "test_accuracy", "validation_accuracy"):
             pair = ([getattr(one, which) for one in curve] for curve in (self._result.curve, again))
             self._accuracies(f"{which} of the curve", *pair)
+
+    def _rounds(self, found: Searched, record: Confirmation) -> None:
+        """The networks that the search trained on its way, measured again."""
+        again = measured_rounds(self._engine, self._task, found.problem.rounds, found.ticket.mask, record, self._units)
+        recorded = self._result.rounds
+        self._compare("masks of the rounds", *([one.mask_digest for one in rounds] for rounds in (recorded, again)))
+        for which in ("test_accuracy", "validation_accuracy"):
+            self._accuracies(f"{which} of the rounds", *([getattr(o, which) for o in r] for r in (recorded, again)))
 
     def _network(self, name: str, recorded: Confirmation, found: Confirmation) -> None:
         for which in ("test_accuracies", "validation_accuracies"):

@@ -52,6 +52,15 @@ def record(result: Result) -> dict[str, Any]:
             }
             for point in result.curve
         ],
+        "rounds": [
+            {
+                "sparsity": one.sparsity,
+                "n_kept": one.n_kept,
+                "validation_accuracy": one.validation_accuracy,
+                "test_accuracy": one.test_accuracy,
+            }
+            for one in result.rounds
+        ],
         "layers": {layer.name: layer.density for layer in result.layers},
         "calls": result.calls,
         "versions": result.versions,

@@ -150,7 +150,19 @@ def summary(result: Result) -> Renderables:
         layers.add_column(column, justify="left" if column == "layer" else "right")
     for layer in result.layers:
         layers.add_row(layer.name, "x".join(map(str, layer.shape)), f"{layer.kept:,}", f"{layer.density:.4f}")
-    return Renderables(accuracy, layers, _share(result), Text(_cost_lines(result)))
+    tables = [accuracy, _rounds(result), layers] if result.rounds else [accuracy, layers]
+    return Renderables(*tables, _share(result), Text(_cost_lines(result)))
+
+
+def _rounds(result: Result) -> Table:
+    """Accuracy over sparsity: the networks that the search trained on its way, and its ticket."""
+    table = Table(title="rounds of the search, and the ticket as confirmed", title_justify="left")
+    for column in ("round", "sparsity", "weights", "test accuracy %", "validation %", "steps"):
+        table.add_column(column, justify="right")
+    for one in result.rounds:
+        accuracies = (f"{100 * accuracy:.2f}" for accuracy in (one.test_accuracy, one.validation_accuracy))
+        table.add_row(f"{one.round}", f"{one.sparsity:.4f}", f"{one.n_kept:,}", *accuracies, f"{one.step}")
+    return table
 
 
 def _share(result: Result) -> Text:

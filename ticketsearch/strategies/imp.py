@@ -100,6 +100,7 @@ class IterativeMagnitudePruning(PruningOptions):
                     break  # what was pruned before agrees in any two masks
             assert last is not None  # a round has at least one step
             lengths.append(last.step)
+            problem.record_round(mask, last)
             trained = self._last_alive(problem.units, mask, last.weights, trained)
             scores = self._scores(problem, trained)
             order = ranked_within(mask, scores, ticket.scores)
