@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from ticketsearch.errors import InvalidValue
 
 LARGEST_RATE = 1e30
 """A learning rate beyond it is soon no float32."""
+OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Recipe:
     steps: int
     batch_size: int
     learning_rate: float
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimizer: OptimizerName = "sgd"
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0

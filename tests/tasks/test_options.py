@@ -162,6 +162,6 @@ def test_task_options_are_shown_without_loading_data(cli: Cli) -> None:
         "name": "steps", "type": "int", "required": True, "default": None, "doc": "of the recipe, all of them.",
     }  # fmt: skip
     assert [option["name"] for option in described["options"]] == ["steps", "rate", "kind", "widths"]
-    assert "none" in cli("tasks", "show", "mnist-lenet").out.splitlines()[-1]
+    assert "none" in cli("tasks", "show", "mnist1d-mlp").out.splitlines()[-1]
     assert cli("tasks", "show", "nothing").code == 2
     assert "image-folder" in cli("tasks").out

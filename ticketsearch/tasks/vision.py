@@ -3,22 +3,60 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
-from ticketsearch.recipe import Recipe
+from ticketsearch.errors import InvalidValue
+from ticketsearch.recipe import OptimizerName, Recipe
 from ticketsearch.tasks.datasets import FASHION_MNIST, MNIST, ImageData, image_task
 from ticketsearch.tasks.images import AugmentName
 from ticketsearch.tasks.networks import mlp
 from ticketsearch.tasks.task import DataSource, Task
 
-
-def mnist_lenet(source: DataSource) -> Task:
-    """LeNet-300-100 on MNIST; 55,000 / 5,000 / 10,000 images under the data folder."""
-    return _lenet("mnist-lenet", MNIST, source)
+InitName = Literal["glorot", "kaiming"]
 
 
-def fashion_lenet(source: DataSource) -> Task:
-    """LeNet-300-100 on Fashion-MNIST; 55,000 / 5,000 / 10,000 images under the data folder."""
-    return _lenet("fashion-lenet", FASHION_MNIST, source)
+def mnist_lenet(
+    source: DataSource,
+    *,
+    epochs: float = 5,
+    optimizer: OptimizerName = "adam",
+    learning_rate: float = 1.2e-3,
+    batch_size: int = 60,
+    init: InitName = "glorot",
+) -> Task:
+    """LeNet-300-100 on MNIST; 55,000 / 5,000 / 10,000 images under the data folder.
+
+    Args:
+        source: where the data set lies.
+        epochs: length of the full training.
+        optimizer: ``adam``, ``adamw`` or ``sgd`` without momentum.
+        learning_rate: constant.
+        batch_size: examples per step.
+        init: scale of the initial weights: Glorot & Bengio's, as in the paper, or He et al.'s (``kaiming``).
+    """
+    return _lenet("mnist-lenet", MNIST, source, epochs, optimizer, learning_rate, batch_size, init)
+
+
+def fashion_lenet(
+    source: DataSource,
+    *,
+    epochs: float = 5,
+    optimizer: OptimizerName = "adam",
+    learning_rate: float = 1.2e-3,
+    batch_size: int = 60,
+    init: InitName = "glorot",
+) -> Task:
+    """LeNet-300-100 on Fashion-MNIST; 55,000 / 5,000 / 10,000 images under the data folder.
+
+    Args:
+        source: where the data set lies.
+        epochs: length of the full training.
+        optimizer: ``adam``, ``adamw`` or ``sgd`` without momentum.
+        learning_rate: constant.
+        batch_size: examples per step.
+        init: scale of the initial weights: Glorot & Bengio's, as in the paper, or He et al.'s (``kaiming``).
+    """
+    return _lenet("fashion-lenet", FASHION_MNIST, source, epochs, optimizer, learning_rate, batch_size, init)
 
 
 def fashion_conv2(
@@ -38,14 +76,20 @@ def fashion_conv2(
     )
 
 
-def _lenet(name: str, data: ImageData, source: DataSource) -> Task:
+def _lenet(
+    name: str, data: ImageData, source: DataSource, epochs: float, optimizer: OptimizerName, learning_rate: float,
+    batch_size: int, init: InitName,
+) -> Task:  # fmt: skip
     train, validation, test = data.splits(source, name)
+    epoch = max(1, len(train.labels) // max(1, batch_size))
+    if not 0 < epochs <= 10_000:
+        raise InvalidValue(f"task {name!r}: epochs {epochs:g} is not above 0, and at most 10000")
     return Task(
         name=name,
-        network=partial(mlp, 784, 300, 100, 10, init="glorot"),
+        network=partial(mlp, 784, 300, 100, 10, init=init),
         train=train,
         validation=validation,
         test=test,
-        recipe=Recipe(steps=4580, batch_size=60, learning_rate=1.2e-3, optimizer="adam"),
-        fidelity=916,  # one epoch
+        recipe=Recipe(round(epochs * epoch), batch_size, learning_rate, optimizer),
+        fidelity=epoch,
     )
