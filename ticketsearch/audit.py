@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ticketsearch.arrays import FloatArray
 from ticketsearch.checkpoints import identity_of
 from ticketsearch.cost import Cost, Meter
-from ticketsearch.ledger import Trial
+from ticketsearch.folders import LEDGER
+from ticketsearch.ledger import Trial, read_record
 from ticketsearch.masks import MaskSpace, digest
+from ticketsearch.results import Result
 from ticketsearch.scores import Incumbent
 from ticketsearch.tickets import Ticket, Weights
 
@@ -33,11 +36,13 @@ class Prices:
         batch_size: examples of an evaluation's step.
         validation_size: examples of an evaluation's measurement.
         flops: of one example's forward pass through the dense network.
+        train_size: examples of an epoch.
     """
 
     batch_size: int
     validation_size: int
     flops: int
+    train_size: int
 
     def fault(self, trial: Trial) -> str | None:
         """What is wrong with a trial's price; ``None`` if nothing is.
@@ -72,7 +77,7 @@ def counted(cost: Cost) -> tuple[int, ...]:
 
 
 def faults_of_costs(
-    trials: Sequence[Trial], spent: Cost, budget: float, train_size: int, prices: Prices, *, late: bool = False
+    trials: Sequence[Trial], spent: Cost, budget: float, prices: Prices, *, late: bool = False
 ) -> Iterator[str]:
     """What does not add up in a record.
 
@@ -80,7 +85,6 @@ def faults_of_costs(
         trials: in order.
         spent: the cost of the search.
         budget: in epochs.
-        train_size: examples of an epoch.
         prices: of the task's trials.
         late: whether its time was up; work that was cut off then is paid for and on no record.
     """
@@ -94,9 +98,27 @@ def faults_of_costs(
     unrecorded = all(a <= b for a, b in zip(reached, counted(spent), strict=True))
     if spent.thirds < prices.least(trials) or (reached != counted(spent) and not (late and unrecorded)):
         yield "the costs of its trials do not sum to what it spent"
-    limit = Meter(train_size, budget).limit_thirds
+    limit = Meter(prices.train_size, budget).limit_thirds
     if limit is not None and spent.thirds > limit:
-        yield f"it spent {spent.epochs(train_size):.6g}ep of a budget of {budget:g}ep"
+        yield f"it spent {spent.epochs(prices.train_size):.6g}ep of a budget of {budget:g}ep"
+
+
+def faults_on_file(folder: Path, result: Result) -> Iterator[str]:
+    """What does not add up in the files of a finished run: each trial's price, their sum, the budget.
+
+    Raises:
+        CorruptRun: the ledger cannot be read.
+    """
+    if result.prices is None:
+        return
+    record = read_record(folder / LEDGER)
+    if len(record.trials) != result.trials:
+        yield f"its ledger has {len(record.trials)} trials, not {result.trials}"
+    spent = Cost(**result.cost.model_dump(exclude={"epochs"}))
+    prices = Prices(**result.prices.model_dump())
+    if abs(spent.epochs(prices.train_size) - result.cost.epochs) > 1e-9 * max(1.0, result.cost.epochs):
+        yield f"its {result.cost.epochs:g}ep are not those of {spent.train_examples} training examples"
+    yield from faults_of_costs(record.trials, spent, result.budget, prices, late=record.ended is not None)
 
 
 def faults_of_incumbents(incumbents: Sequence[Incumbent], trials: Sequence[Trial], n_kept: int) -> Iterator[str]:

@@ -81,6 +81,15 @@ class Checkpoint(_Record):
     mask_digest: str
 
 
+class PricesRecord(_Record):
+    """What trials are priced by; see :class:`ticketsearch.audit.Prices`."""
+
+    batch_size: int
+    validation_size: int
+    flops: int
+    train_size: int
+
+
 class RoundRecord(_Record):
     """A network that an iterative search trained on its way; the last one is the ticket, as confirmed.
 
@@ -197,6 +206,7 @@ class Result(_Record):
     finished: str = ""
     files: dict[str, str] = Field(default_factory=dict)
     rounds: list[RoundRecord] = Field(default_factory=list)
+    prices: PricesRecord | None = None
     majority_test_accuracy: float | None = None
     n_classes: int | None = None
 

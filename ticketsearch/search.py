@@ -178,10 +178,9 @@ def _audit(
     """
     layout = engine.layout
     flops = layout.space.flops_per_example() + layout.fixed_flops
-    prices = Prices(task.recipe.batch_size, len(task.validation.labels), flops)
-    size = len(task.train.labels)
+    prices = Prices(task.recipe.batch_size, len(task.validation.labels), flops, len(task.train.labels))
     faults = chain(
-        faults_of_costs(trials, spent, spec.budget, size, prices, late=late),
+        faults_of_costs(trials, spent, spec.budget, prices, late=late),
         faults_of_incumbents(incumbents, trials, n_kept),
     )
     if (fault := next(faults, None)) is not None:

@@ -183,10 +183,10 @@ class _Check:
         self._compare("kept units of the ticket", self._n_kept, int(np.count_nonzero(kept)))
         layout, task = self._engine.layout, self._task
         flops = layout.space.flops_per_example() + layout.fixed_flops
-        prices = Prices(task.recipe.batch_size, len(task.validation.labels), flops)
+        prices = Prices(task.recipe.batch_size, len(task.validation.labels), flops, len(task.train.labels))
         spent = Cost(**result.cost.model_dump(exclude={"epochs"}))
         self._differences += faults_of_costs(
-            record.trials, spent, self._spec.budget, len(task.train.labels), prices, late=record.ended is not None
+            record.trials, spent, self._spec.budget, prices, late=record.ended is not None
         )
 
     def _replay(self, strategy: Strategy) -> Searched | None:

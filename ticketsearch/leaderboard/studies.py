@@ -10,16 +10,20 @@ import gzip
 import os
 import zlib
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ticketsearch.audit import faults_on_file
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.files import read_whole, write_atomically
 from ticketsearch.folders import BASELINES, RESULT, check_run, check_study, run_folders
 from ticketsearch.results import Baseline, Failure, Result, faults_of, read_baseline, read_failures, read_finished
 from ticketsearch.visible import visible, visible_in
 
+FAULTS = 3
+"""Of a ledger, that are told."""
 GZIP = b"\x1f\x8b"
 MAX_BYTES = 2**30
 """Most an archive may unpack to: a file made by a stranger must not fill the memory."""
@@ -92,10 +96,11 @@ def load_study(path: str | Path) -> LoadedStudy:
                 unfinished += 1
                 continue
             result = read_finished(folder)
+            faults = [*faults_of(result), *islice(faults_on_file(folder, result), FAULTS)]
         except CorruptRun as error:
             problems.append(str(error))
             continue
-        if faults := list(faults_of(result)):
+        if faults:
             problems.append(f"{folder} contradicts itself and is left out: {'; '.join(faults)}")
         else:
             results.append(result)
