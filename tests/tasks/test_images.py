@@ -181,11 +181,11 @@ def test_images_are_decoded_once_and_again_when_one_changes(
     first = load_task("image-folder", source, OPTIONS)
     [cached] = source.cache_folder.rglob("*.safetensors")
 
-    def refuse(path: str) -> None:
+    def refuse(path: Path, _size: int) -> None:
         raise AssertionError(f"decoded {path}")
 
     with monkeypatch.context() as patch:
-        patch.setattr("torchvision.datasets.folder.default_loader", refuse)
+        patch.setattr("ticketsearch.tasks.image_files.image_of", refuse)
         assert load_task("image-folder", source, OPTIONS).fingerprint == first.fingerprint
         with pytest.raises(PluginError, match="decoded"):
             load_task("image-folder", source, OPTIONS | {"size": 10})
@@ -244,8 +244,99 @@ def test_folders_that_cannot_be_read_are_named(source: DataSource) -> None:
         load_task("image-folder", source, OPTIONS)
     (zoo / "test" / "wasps").rename(zoo / "test" / "bees")
     (zoo / "test" / "bees" / "broken.png").write_bytes(b"not an image")
-    with pytest.raises(InvalidValue, match=r"broken\.png is not a readable image"):
+    with pytest.raises(InvalidValue, match=r"1 of 9 images cannot be read: .*broken\.png"):
         load_task("image-folder", source, OPTIONS)
+
+
+def test_names_with_a_dot_are_no_classes_and_no_images(source: DataSource, capsys: pytest.CaptureFixture[str]) -> None:
+    first = load_task("image-folder", source, OPTIONS)
+    zoo = source.data_folder / "zoo"
+    for folder in (".ipynb_checkpoints", ".git"):
+        (zoo / "train" / folder).mkdir()
+        (zoo / "train" / folder / "a.png").write_bytes((zoo / "train" / "ants" / "000.png").read_bytes())
+    (zoo / "train" / ".DS_Store").write_bytes(b"x")
+    (zoo / "train" / "ants" / "._000.png").write_bytes(b"a resource fork, no image")
+    for _ in range(2):
+        assert load_task("image-folder", source, OPTIONS).fingerprint == first.fingerprint
+    [line] = [one for one in capsys.readouterr().err.splitlines() if "dot" in one]
+    assert line.startswith(f"ticketsearch: 4 names in {zoo / 'train'} begin with a dot")
+
+
+def test_sixteen_bits_are_scaled_by_their_own_depth(tmp_path: Path) -> None:
+    levels = np.linspace(0, 65535, 144).round().astype(np.uint16).reshape(12, 12)
+    for name in ("deep", "flat"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for index in range(4):
+            pixels = levels if name == "deep" else (levels // 257).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "x" / name / f"{index}.{'png' if index % 2 else 'tif'}")
+    task = load_task(
+        "image-folder",
+        DataSource(tmp_path, cache=tmp_path / "cache"),
+        OPTIONS | {"root": "x", "normalise": "none", "batch_size": 2},
+    )
+    for inputs, label in zip(task.train.inputs, task.train.labels, strict=True):
+        np.testing.assert_allclose(inputs[0], levels / 65535, atol=1.01 / 255 if label else 0.51 / 255)
+
+
+def test_pixels_of_other_depths_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for index in range(3):
+            Image.fromarray(np.full((12, 12), 0.5, dtype=np.float32)).save(tmp_path / "x" / name / f"{index}.tif")
+    with pytest.raises(
+        InvalidValue, match=r"6 of 6 images cannot be read: .*mode F, from 0\.5 to 0\.5; save them as 8"
+    ):
+        load_task("image-folder", DataSource(tmp_path, cache=tmp_path / "cache"), OPTIONS | {"root": "x"})
+
+
+def test_empty_classes_and_links_to_nowhere_are_named(source: DataSource) -> None:
+    train = source.data_folder / "zoo" / "train"
+    (train / "wasps").mkdir()
+    (train / "flies").mkdir()
+    (train / "flies" / "notes.txt").write_text("none yet")
+    with pytest.raises(InvalidValue, match="no image in flies, wasps; remove the folder"):
+        load_task("image-folder", source, OPTIONS)
+    (train / "wasps").rmdir()
+    (train / "flies" / "notes.txt").unlink()
+    (train / "flies").rmdir()
+    (train / "ants" / "gone.png").symlink_to("nowhere.png")
+    with pytest.raises(InvalidValue, match=r"1 links lead to no file: .*gone\.png"):
+        load_task("image-folder", source, OPTIONS)
+    (train / "ants" / "gone.png").unlink()
+    (train / "wasps").symlink_to("nowhere")
+    with pytest.raises(InvalidValue, match="wasps is a link that leads nowhere"):
+        load_task("image-folder", source, OPTIONS)
+
+
+def test_all_unreadable_files_are_listed_at_once(source: DataSource) -> None:
+    ants = source.data_folder / "zoo" / "train" / "ants"
+    for index in range(13):
+        (ants / f"x{index:02}.png").write_bytes(b"not an image")
+    with pytest.raises(
+        InvalidValue, match=r"13 of 37 images cannot be read: .*x00\.png.*x09\.png.* and 3 more"
+    ) as caught:
+        load_task("image-folder", source, OPTIONS)
+    assert "x10.png" not in str(caught.value)
+
+
+def test_every_class_is_in_every_split_or_refused(tmp_path: Path) -> None:
+    counts = {"many": 40, "some": 5, "few": 3}
+    for label, (name, count) in enumerate(counts.items()):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for index in range(count):
+            Image.fromarray(np.full((12, 12, 3), 40 * label + index, dtype=np.uint8)).save(
+                tmp_path / "x" / name / f"{index}.png"
+            )
+    source, options = DataSource(tmp_path, cache=tmp_path / "cache"), OPTIONS | {"root": "x"}
+    task = load_task("image-folder", source, options)
+    order = sorted(counts)
+    for split, wanted in ((task.test, [1, 4, 1]), (task.validation, [1, 4, 1]), (task.train, [1, 32, 3])):
+        assert dict(zip(order, np.bincount(split.labels).tolist(), strict=True)) == dict(
+            zip(order, wanted, strict=True)
+        )
+    (tmp_path / "x" / "few" / "0.png").unlink()
+    with pytest.raises(InvalidValue, match="each class needs 3 images, so that every split has one: few has 2"):
+        load_task("image-folder", source, options)
 
 
 @pytest.mark.parametrize(

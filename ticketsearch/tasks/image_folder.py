@@ -1,14 +1,15 @@
 """``image-folder``: classes as folders of images, as ``torchvision.datasets.ImageFolder`` reads them.
 
 A root with a folder ``train`` and one of ``test``, ``val`` or ``validation`` is taken as split so; with both a test and
-a validation folder, each is what it says. Without ``train``, the root's own folders are the classes, and a tenth each
-is held out for validation and test. Images are decoded once, to bytes of one size, into a file of the cache named by
-the digest of their paths, sizes and times of change.
+a validation folder, each is what it says. Without ``train``, the root's own folders are the classes, and a tenth of
+each is held out for validation and for test. Images are decoded once, to bytes of one size, into a file of the cache
+named by the digest of their paths, sizes and times of change.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,20 +17,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ticketsearch.errors import CorruptRun, InvalidValue, MissingData
+from ticketsearch.errors import CorruptRun, InvalidValue
 from ticketsearch.files import write_atomically
-from ticketsearch.tasks.images import FIDELITY, AugmentName, augmentation, held_out, normalised, recipe_of
+from ticketsearch.tasks.image_files import Bytes, Samples, decoded, listed
+from ticketsearch.tasks.images import (
+    FIDELITY,
+    AugmentName,
+    augmentation,
+    held_out,
+    held_out_of_each_class,
+    normalised,
+    recipe_of,
+)
 from ticketsearch.tasks.networks import network_factory
 from ticketsearch.tasks.task import DataSource, Split, Task
 
 HELD_OUT = 0.1
-"""Share of the images for a split that has no folder of its own."""
+"""Share of each class for a split that has no folder of its own."""
 FOLDERS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation that torchvision's models are trained with."""
-_FORMAT = "ticketsearch-images-1"
+_FORMAT = "ticketsearch-images-2"
 
-Bytes = npt.NDArray[np.uint8]
 Folders = dict[str, tuple[Bytes, npt.NDArray[np.int64]]]
 
 
@@ -46,7 +55,7 @@ def image_folder(
     batch_size: int | None = None,
     learning_rate: float | None = None,
 ) -> Task:
-    """Any folder of images, one folder a class: PNG, JPEG and what else Pillow reads.
+    """Any folder of images, one folder a class: PNG, JPEG and what else Pillow reads, of 8 or 16 bits.
 
     Args:
         source: where data sets lie.
@@ -87,8 +96,7 @@ def _splits(images: Folders, examples: int | None) -> tuple[Split, Split, Split]
     }
     for missing in ("test", "validation"):
         if missing not in found:
-            count = max(1, round(HELD_OUT * len(found["train"].labels)))
-            found["train"], found[missing] = held_out(found["train"], count, f"image-folder {missing}")
+            found["train"], found[missing] = held_out_of_each_class(found["train"], HELD_OUT, f"image-folder {missing}")
     train = found["train"]
     if examples is not None:  # in a random order: folders are read class by class
         if not 1 <= examples <= len(train.labels):
@@ -116,24 +124,24 @@ def _decoded(folder: Path, size: int, cache: Path) -> Folders:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file, save
 
-    listed = {name: _listed(path) for name, path in _folders(folder).items()}
-    classes = {name: found[0] for name, found in listed.items()}
+    found = {name: listed(path) for name, path in _folders(folder).items()}
+    classes = {name: own for name, (own, _) in found.items()}
     for name, own in classes.items():
         if own != classes["train"]:
             odd = sorted(set(own) ^ set(classes["train"]))
             raise InvalidValue(f"{folder}: the {name} folder has other classes than the training folder: {odd[:5]}")
-    path = cache / f"{_digest(folder, size, listed)}.safetensors"
+    _check_counts(folder, classes["train"], found)
+    path = cache / f"{_digest(folder, size, found)}.safetensors"
     if not path.is_file():
         arrays: dict[str, npt.NDArray[Any]] = {}
-        for name, (_, samples) in listed.items():
-            arrays[f"{name}_images"] = np.stack([_image(file, size) for file, _ in samples])
-            arrays[f"{name}_labels"] = np.array([label for _, label in samples], dtype=np.int64)
+        for name, (_, samples) in found.items():
+            arrays[f"{name}_images"], arrays[f"{name}_labels"] = decoded(samples, size)
         write_atomically(path, save(arrays))
     try:
         stored = load_file(path)
     except SafetensorError as error:
         raise CorruptRun(f"the decoded images {path} are damaged ({error}); delete it, it is made again") from error
-    return {name: (stored[f"{name}_images"], stored[f"{name}_labels"]) for name in listed}
+    return {name: (stored[f"{name}_images"], stored[f"{name}_labels"]) for name in found}
 
 
 def _folders(folder: Path) -> dict[str, Path]:
@@ -146,39 +154,21 @@ def _folders(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _listed(folder: Path) -> tuple[list[str], list[tuple[str, int]]]:
-    """Classes, and files with their labels, in order."""
-    from torchvision.datasets import ImageFolder
-
-    try:
-        found = ImageFolder(str(folder))
-    except (OSError, RuntimeError) as error:
-        raise MissingData(
-            f"no folders of images in {folder}; name the root that holds one folder a class with --task-set root=DIR, "
-            f"from --data-root on ({str(error).splitlines()[0]})"
-        ) from error
-    return found.classes, found.samples
+def _check_counts(folder: Path, classes: list[str], found: dict[str, tuple[list[str], Samples]]) -> None:
+    """Raise InvalidValue if a class has too few images for each split to have one."""
+    need = 1 + len({"test", "validation"} - set(found))
+    counts = Counter(label for _, label in found["train"][1])
+    if few := [f"{name} has {counts[label]}" for label, name in enumerate(classes) if counts[label] < need]:
+        raise InvalidValue(
+            f"{folder}: each class needs {need} images, so that every split has one: {', '.join(few[:10])}; add "
+            "images, or remove the class"
+        )
 
 
-def _digest(folder: Path, size: int, listed: dict[str, tuple[list[str], list[tuple[str, int]]]]) -> str:
+def _digest(folder: Path, size: int, found: dict[str, tuple[list[str], Samples]]) -> str:
     state = hashlib.blake2b(f"{_FORMAT} {size}".encode(), digest_size=16)
-    for name, (_, samples) in listed.items():
+    for name, (_, samples) in found.items():
         for file, label in samples:
-            status = Path(file).stat()
-            own = Path(file).relative_to(folder)
+            status, own = file.stat(), file.relative_to(folder)
             state.update(f"\n{name} {label} {own} {status.st_size} {status.st_mtime_ns}".encode())
     return state.hexdigest()
-
-
-def _image(file: str, size: int) -> Bytes:
-    """One image as bytes ``(3, size, size)``."""
-    from torchvision.datasets.folder import default_loader
-    from torchvision.transforms import functional
-
-    try:
-        image = default_loader(file)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InvalidValue(f"{file} is not a readable image: {error}") from error
-    if image.size != (size, size):
-        image = functional.center_crop(functional.resize(image, size, antialias=True), size)
-    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))

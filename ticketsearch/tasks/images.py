@@ -81,6 +81,23 @@ def normalised(pixels: Tensor, mean: Sequence[float], deviation: Sequence[float]
     return pixels.float().div_(255).sub_(channels[0]).div_(channels[1])
 
 
+def held_out_of_each_class(whole: Split, share: float, name: str) -> tuple[Split, Split]:
+    """Training split, and of each class that share of its examples, at least one; the same in every run.
+
+    Args:
+        whole: to be split.
+        share: of each class.
+        name: of the split's random stream.
+    """
+    rng, labels = stream(0, name, "split"), whole.labels.numpy()
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        chosen[rng.permutation(own)[: max(1, round(share * len(own)))]] = True
+    held, left = torch.from_numpy(chosen), torch.from_numpy(~chosen)
+    return Split(whole.inputs[left], whole.labels[left]), Split(whole.inputs[held], whole.labels[held])
+
+
 def held_out(whole: Split, count: int, name: str, examples: int | None = None) -> tuple[Split, Split]:
     """Training and validation split, the same in every run: they are part of the task, not of a run's seed.
 
