@@ -288,4 +288,4 @@ def test_the_study_of_the_readme_and_ours_are_studies(tmp_path: Path) -> None:
     mine = read_study(tmp_path / "study.toml")
     assert {item.task for item in planned(mine)} == {"mnist1d-mlp", "mnist-lenet"}
     for path in (ROOT / "benchmarks" / "studies").glob("*.toml"):
-        assert len(planned(read_study(path))) >= 100
+        assert len(planned(read_study(path))) >= {"search-cost": 100}.get(path.stem, 1)

@@ -162,16 +162,25 @@ def better_checkpoint(folder: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", str(value)[:20]),
 )
-def test_what_was_forged_is_named(
-    cli: Cli, honest: Path, tmp_path: Path, forge: Callable[[Path], None], words: str
-) -> None:
+def test_what_was_forged_is_named(honest: Path, tmp_path: Path, forge: Callable[[Path], None], words: str) -> None:
     folder = tmp_path / honest.name
     shutil.copytree(honest, folder)
     forge(folder)
     before = content_of(folder)
-    outcome = cli("verify", folder, "--task", "tests.tiny:task", "--trials", 50)
+    found = verify_run(folder, task=tiny.make_task(), trials=50)
+    assert not found.agrees
+    assert any(words in difference for difference in found.differences), found.differences
+    assert content_of(folder) == before
+
+
+def test_the_command_says_what_differs(cli: Cli, honest: Path, tmp_path: Path) -> None:
+    folder = tmp_path / honest.name
+    shutil.copytree(honest, folder)
+    better_confirmation(folder)
+    before = content_of(folder)
+    outcome = cli("verify", folder, "--task", "tests.tiny:task", "--trials", 2)
     assert (outcome.code, outcome.err) == (1, "")
-    assert any(line.startswith("differs: ") and words in line for line in outcome.out.splitlines()), outcome.out
+    assert any(line.startswith("differs: ticket, test_accuracies") for line in outcome.out.splitlines()), outcome.out
     assert content_of(folder) == before
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ticketsearch.plugins.status import Status
 
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 if any plug-in is not ok.")]
-Timeout = Annotated[float, typer.Option(help="Seconds an import may take.", min=0.1)]
+Timeout = Annotated[float, typer.Option(help="Seconds of a processor that an import may take.", min=0.1)]
 Name = Annotated[str, typer.Argument(help="A registered name, or distribution:name.")]
 NewName = Annotated[str, typer.Argument(help="Of what is made: lower case, with hyphens.")]
 Folder = Annotated[Path, typer.Option(help="Where the package's folder, ticketsearch-NAME, is made.")]
@@ -87,10 +87,13 @@ def show_task(
 
 
 def check(name: Name, settings: Settings = None, timeout: Timeout = 20.0, as_json: Json = False) -> None:
-    """Hold an installed strategy or task to the contract; exit 1 and name the fault if it does not keep it."""
-    from ticketsearch.testing.command import check_installed
+    """Hold a strategy or a task, by name or module:object, to the contract; exit 1 and name the fault if there is one.
 
-    report = check_installed(name, parse_settings(settings or []), timeout)
+    Limits are of seconds of a processor, so that a busy machine makes no plug-in fail.
+    """
+    from ticketsearch.testing.command import check_named
+
+    report = check_named(name, parse_settings(settings or []), timeout)
     if as_json:
         print_json(report.as_dict())
     else:

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray
+from ticketsearch.engine.jit import compiled
 from ticketsearch.engine.kernels import ADAM, output_gradient, softmax, sparsify, update
 from ticketsearch.engine.packing import Int32Array
 from ticketsearch.engine.planes import RUN
@@ -55,7 +56,7 @@ class Network(NamedTuple):
     second: FloatArray
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def pack(mask, held, start, rest, layers, taps, with_bias, optimizer):
     """The arrays of one network.
 
@@ -133,7 +134,7 @@ def _transpose(layer, rows, sources, owners, columns, column, targets, entries):
             counts[owner] = slot + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def unpack(network, mask, held, out):
     """Write a network's weights into ``out`` ``(D,)``, which holds zeros."""
     entry = 0
@@ -286,7 +287,7 @@ def _loss(labels, chosen, z, peak, total):
     return loss
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def train(inputs, labels, batches, rates, layers, outputs, rules, done, measure, network, h, d):
     """Train one network on consecutive batches; its arrays are updated in place.
 
@@ -329,7 +330,7 @@ def train(inputs, labels, batches, rates, layers, outputs, rules, done, measure,
     return loss
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def evaluate(inputs, labels, layers, network, h):
     """Accuracy and mean cross-entropy over examples ``(N, C, H, W)`` with labels ``(N,)``; ``h`` as in training."""
     peak, total = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)

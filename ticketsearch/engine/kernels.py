@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ticketsearch.engine.jit import compiled
 from ticketsearch.engine.packing import pack
 from ticketsearch.engine.vectors import (
     LANES,
@@ -259,7 +260,7 @@ def aligned(rows, lanes):
     return raw[skip : skip + rows * lanes].reshape(rows, lanes)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def train(tile, x, labels, rates, widths, activation, rules, done, measure, network):
     """Train one network on consecutive batches; its arrays are updated in place.
 
@@ -304,7 +305,7 @@ def train(tile, x, labels, rates, widths, activation, rules, done, measure, netw
     return loss
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def evaluate(tile, x, labels, widths, activation, network):
     """Accuracy and mean cross-entropy over blocks ``(K, I, lanes)``; labels ``(N,)`` fill the lanes in order."""
     rows = network.rows
@@ -330,7 +331,7 @@ def evaluate(tile, x, labels, widths, activation, network):
     return correct / labels.size, loss / labels.size
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def score(
     tile, x, labels, rates, widths, activation, rules, masks, held, start, rest, rest_mask, with_bias, dense_from,
     split_x, split_labels, out,

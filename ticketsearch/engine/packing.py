@@ -9,12 +9,13 @@ import numpy.typing as npt
 from numba import njit
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray
+from ticketsearch.engine.jit import compiled
 from ticketsearch.engine.vectors import LANES
 
 Int32Array = npt.NDArray[np.int32]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def gather(inputs, batches, lanes, out):
     """Examples ``(N, I)`` by ``(S, B)`` indices -> feature-major ``(S, I, lanes)``; lanes beyond B are zero."""
     steps, batch = batches.shape
@@ -51,7 +52,7 @@ class Network(NamedTuple):
     second: FloatArray
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def pack(mask, held, start, rest, rest_mask, widths, with_bias, dense_from, adam):
     """The arrays of one network.
 
@@ -124,7 +125,7 @@ def _compress(mask, held, whole, start, widths, rows, sources, columns, targets,
             below += widths[layer]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def unpack(network, mask, widths, out):
     """Write a network's weights into ``out`` ``(D,)``, which holds zeros."""
     position, feature = 0, 0

@@ -24,6 +24,7 @@ from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine import kernels, packing
 from ticketsearch.engine.autograd import Autograd
 from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.jit import cache_folder
 from ticketsearch.engine.plain import alternate, chain_of, fit_together, is_flatten
 from ticketsearch.engine.vectors import LANES
 from ticketsearch.engine.whole import Whole
@@ -326,4 +327,7 @@ def announced() -> Iterator[None]:
 
 
 def _announce() -> None:
-    print("ticketsearch: compiling the sparse engine, once; later runs load it from a cache", file=sys.stderr)
+    then = "once; later runs load it from a cache"
+    if cache_folder() is None:
+        then = "as in every process, since no folder can be written to; TICKETSEARCH_CACHE names one"
+    print(f"ticketsearch: compiling the sparse engine, {then}", file=sys.stderr)

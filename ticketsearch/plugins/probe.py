@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ticketsearch.plugins.interface import Fault, strategy_fault
+from ticketsearch.plugins.patience import run_limited
 
 TIMEOUT_S = 20.0
 
@@ -39,15 +40,21 @@ def ended(code: int) -> str:
 
 
 def probe(module: str, attribute: str, kind: str, timeout_s: float = TIMEOUT_S) -> Fault | None:
-    """Import one plug-in elsewhere; ``None`` if it is as it should be."""
+    """Import one plug-in elsewhere; ``None`` if it is as it should be.
+
+    Args:
+        module: its module.
+        attribute: its name in it.
+        kind: ``strategy``, ``task``, or ``either``.
+        timeout_s: seconds of a processor that the import may take.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "ticketsearch.plugins.probe", module, attribute, kind, str(file)]
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
-            code = subprocess.run(command, env=child_environment(), timeout=timeout_s, **quiet).returncode  # type: ignore[call-overload]
+            code = run_limited(command, timeout_s, environment=child_environment()).returncode
         except subprocess.TimeoutExpired:
-            return Fault("broken", f"its import hangs: it did not end within {timeout_s:g} s")
+            return Fault("broken", f"its import hangs: it did not end within {timeout_s:g} s of a processor")
         if not file.exists():
             return Fault("broken", f"its import failed: {ended(code)}")
         answer: dict[str, Any] = json.loads(file.read_text())
@@ -61,6 +68,11 @@ def probe_all(plugins: Sequence[tuple[str, str, str]], timeout_s: float = TIMEOU
         return [each.result() for each in running]
 
 
+def is_strategy_like(found: object) -> bool:
+    """Whether something is meant as a strategy, a class or an instance; a function is one that makes a task."""
+    return isinstance(found, type) or hasattr(found, "search")
+
+
 def _look(module: str, attribute: str, kind: str) -> Fault:
     try:
         found: Any = importlib.import_module(module)
@@ -71,8 +83,10 @@ def _look(module: str, attribute: str, kind: str) -> Fault:
             found = getattr(found, part)
     except AttributeError as error:
         return Fault("invalid", f"AttributeError: {error}")
+    if kind == "either":
+        kind = "strategy" if is_strategy_like(found) else "task"
     if kind == "strategy":
-        return strategy_fault(found) or Fault("ok", "")
+        return strategy_fault(found if isinstance(found, type) else type(found)) or Fault("ok", "")
     return Fault("ok", "") if callable(found) else Fault("invalid", f"{found!r} is not a function that makes a Task")
 
 

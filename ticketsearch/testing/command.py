@@ -6,6 +6,7 @@ writes a report into a file.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -17,7 +18,8 @@ from typing import Any
 
 from ticketsearch import plugins
 from ticketsearch.errors import TicketsearchError, UnknownName
-from ticketsearch.plugins.probe import TIMEOUT_S, child_environment, ended, probe
+from ticketsearch.plugins.patience import run_limited
+from ticketsearch.plugins.probe import TIMEOUT_S, child_environment, ended, is_strategy_like, probe
 from ticketsearch.plugins.registry import KIND, OWN, Plugin
 from ticketsearch.testing.report import CheckResult, Report
 
@@ -40,33 +42,39 @@ def find_any(name: str) -> tuple[Plugin, str]:
             raise unknown from None
 
 
-def check_installed(name: str, settings: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Report:
-    """Check an installed strategy or task; it may crash, exit and hang as it likes.
+def check_named(name: str, settings: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Report:
+    """Check a strategy or a task, installed or not; it may crash, exit and hang as it likes.
 
     Args:
-        name: as registered, or ``distribution:name``.
+        name: as registered, ``distribution:name``, or ``package.module:object``: the class of a strategy or an
+            instance of it, or a function that makes a task.
         settings: hyperparameters of a strategy, or options of a task.
-        timeout_s: seconds its import may take.
+        timeout_s: seconds of a processor that its import may take.
     """
-    plugin, group = find_any(name)
-    point = plugin.entry_point
-    if plugin.distribution != OWN:
-        fault = probe(point.module, point.attr, KIND[group], timeout_s)
-        if fault:
-            message = f"{plugin.value} of {plugin.distribution} {plugin.version} is {fault.state}: {fault.reason}"
-            return Report(name, [CheckResult("loads", "failed", message)], {})
-    loads = CheckResult("loads", "passed", f"{plugin.value} of {plugin.distribution} {plugin.version}")
+    try:
+        plugin, group = find_any(name)
+    except UnknownName:
+        module, _, attribute = name.partition(":")
+        if not attribute or not all(part.isidentifier() for part in (*module.split("."), attribute)):
+            raise
+        what, kind, own = f"{name}, in the current folder or installed", "either", False
+        job: dict[str, Any] = {"name": name, "group": None}
+    else:
+        module, attribute, kind = plugin.entry_point.module, plugin.entry_point.attr, KIND[group]
+        what, own = f"{plugin.value} of {plugin.distribution} {plugin.version}", plugin.distribution == OWN
+        job = {"name": plugin.qualified, "group": group}
+    if not own and (fault := probe(module, attribute, kind, timeout_s)):
+        return Report(name, [CheckResult("loads", "failed", f"{what} is {fault.state}: {fault.reason}")], {})
+    loads = CheckResult("loads", "passed", what)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.json"
-        job = {"name": plugin.qualified, "group": group, "settings": dict(settings), "file": str(file)}
+        job |= {"settings": dict(settings), "file": str(file)}
         command = [sys.executable, "-m", "ticketsearch.testing.command"]
         try:
-            done = subprocess.run(
-                command, input=json.dumps(job), text=True, capture_output=True, env=child_environment(), timeout=LIMIT_S
-            )
+            done = run_limited(command, LIMIT_S, environment=child_environment(), text=json.dumps(job))
             death = f"while it was checked, {ended(done.returncode)}"
         except subprocess.TimeoutExpired:
-            death = f"its checks did not end within {LIMIT_S:g} s"
+            death = f"its checks did not end within {LIMIT_S:g} s of a processor"
         answer = json.loads(file.read_text()) if file.exists() else None
     if answer is None:
         return Report(name, [loads, CheckResult("survives", "failed", death)], {})
@@ -83,15 +91,28 @@ class _Refused(TicketsearchError):
     exit_code = 2
 
 
+def _strategy_of(name: str, group: str | None) -> Any:
+    """What to hold to the contract of strategies; ``None`` if it is a task."""
+    if group is not None:
+        return name if group == plugins.STRATEGIES else None
+    module, _, attribute = name.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    return found if is_strategy_like(found) else None
+
+
 def _main() -> None:
+    from ticketsearch.strategy import build_strategy
     from ticketsearch.testing.contract import check_strategy
     from ticketsearch.testing.tasks import check_task
 
     job = json.load(sys.stdin)
     answer: dict[str, Any]
     try:
-        if job["group"] == plugins.STRATEGIES:
-            report = check_strategy(job["name"], settings=job["settings"])
+        strategy = _strategy_of(job["name"], job["group"])
+        if isinstance(strategy, type):
+            build_strategy(job["name"], strategy, job["settings"])  # wrong settings are no fault of the strategy's
+        if strategy is not None:
+            report = check_strategy(strategy, settings=job["settings"])
         else:
             report = check_task(job["name"], job["settings"])
         answer = {"checks": [vars(result) for result in report.results], "measured": dict(report.measured)}

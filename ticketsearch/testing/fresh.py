@@ -15,9 +15,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ticketsearch.plugins.patience import run_limited
 from ticketsearch.strategy import Strategy, build_strategy, parameters_of
 
-CPU_LIMIT_S, WALL_LIMIT_S, MEMORY_LIMIT_MIB = 60, 600, 2048
+CPU_LIMIT_S, SECONDS, MEMORY_LIMIT_MIB = 60, 200, 2048
 MILLION_EVALUATIONS, MILLION_STEPS = 20, 6
 
 
@@ -70,14 +71,12 @@ def _ask(strategy: Strategy, name: str) -> Answers:
     root = str(Path(__file__).parents[2])  # found without being installed, too
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
     try:
-        done = subprocess.run(
-            command, input=json.dumps(job), capture_output=True, text=True, env=environment, timeout=WALL_LIMIT_S
-        )
+        done = run_limited(command, SECONDS, environment=environment, text=json.dumps(job))
         lines, error, code = done.stdout.splitlines(), done.stderr, done.returncode
     except subprocess.TimeoutExpired as expired:
         out = expired.stdout or b""
         lines = (out.decode() if isinstance(out, bytes) else out).splitlines()
-        error, code = f"it did not end within {WALL_LIMIT_S} s", -1
+        error, code = f"it did not end within {SECONDS} s of a processor", -1
     known = {field.name for field in fields(Answers)}
     found: dict[str, Any] = {}
     for line in lines:

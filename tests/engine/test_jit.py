@@ -1,0 +1,78 @@
+"""Machine code is kept in a folder of the project's, and where there is none, not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numba.core import config
+
+from tests.conftest import ROOT
+from ticketsearch.engine import jit
+
+CODE = """
+from ticketsearch.engine import convolution, kernels, packing
+from ticketsearch.engine.jit import cache_folder, compiled
+
+def triple(x):
+    return 3 * x
+
+folder = cache_folder()
+print(compiled(triple)(14) if folder is None else packing.pack.__name__, folder)
+"""
+
+
+def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_", "TICKETSEARCH_"))
+    }
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", CODE], env=own | environment, cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_without_any_place_to_write_to_it_is_compiled_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder can be made in it")
+    done = run(HOME=str(tmp_path / "file" / "home"))
+    assert (done.returncode, done.stdout) == (0, "42 None\n"), done.stderr
+    assert done.stderr == ""
+    done = run(HOME="/nonexistent", TICKETSEARCH_CACHE=str(tmp_path / "file"))
+    assert (done.returncode, done.stdout) == (0, "42 None\n"), done.stderr
+
+
+def test_the_project_s_own_cache_is_used(tmp_path: Path) -> None:
+    done = run(TICKETSEARCH_CACHE=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert f"pack {tmp_path / 'kernels'}" in done.stdout
+
+
+def test_code_is_kept_there_and_numba_s_own_setting_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path / "kernels")
+    before = config.CACHE_DIR  # type: ignore[attr-defined]
+    source = tmp_path / "double.py"
+    source.write_text("def double(x):\n    return 2 * x\n")
+    space: dict[str, Any] = {"__file__": str(source), "__name__": "double"}
+    exec(compile(source.read_text(), str(source), "exec"), space)
+    double = jit.compiled(space["double"])
+    assert before == config.CACHE_DIR  # type: ignore[attr-defined]
+    assert double(21) == 42
+    assert list((tmp_path / "kernels").rglob("*.nbc"))
+
+
+def test_other_source_has_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that is inlined elsewhere may change, and Numba would not see it."""
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "a.py"))
+    first = jit._digest()
+    (tmp_path / "b.py").write_text("c.py")
+    assert jit._digest() != first
+    (tmp_path / "b.py").write_text("b.py")
+    assert jit._digest() == first
