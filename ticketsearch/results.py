@@ -151,7 +151,8 @@ class Result(_Record):
     :func:`ticketsearch.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is where
     a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC;
     ``files`` are digests of the run's other files as they were then. ``rounds`` are
-    networks that an iterative search trained on its way. ``majority_test_accuracy`` is that of always
+    networks that an iterative search trained on its way. ``overlap`` counts
+    examples that two splits share. ``majority_test_accuracy`` is that of always
     answering the training split's most frequent class, of the ``n_classes`` that the test split has.
     """
 
@@ -207,6 +208,7 @@ class Result(_Record):
     files: dict[str, str] = Field(default_factory=dict)
     rounds: list[RoundRecord] = Field(default_factory=list)
     prices: PricesRecord | None = None
+    overlap: dict[str, int] = Field(default_factory=dict)
     majority_test_accuracy: float | None = None
     n_classes: int | None = None
 

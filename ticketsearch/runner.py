@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,20 @@ def run(
         else:
             progress.found(result)
         return result
+    _tell_overlap(loaded.name, tuple(loaded.overlap.items()))
     with distributed(trainer, loaded, executor, ray_address, trainer.name, device, workers) as everywhere:
         return _Run(spec, searcher, loaded, everywhere, units, folder, progress or Silent()).execute(shared)
+
+
+@cache
+def _tell_overlap(task: str, shared: tuple[tuple[str, int], ...]) -> None:
+    """Warn of splits that share examples, once."""
+    for pair, count in shared:
+        print(
+            f"ticketsearch: warning: task {task!r}: {pair} share {count} examples; what is measured on both is no "
+            "measure of what was learned",
+            file=sys.stderr,
+        )
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
@@ -346,6 +359,7 @@ class _Run:
             start=found.origin,
             held=found.ticket.held is not None,
             task_source=self._task.origin,
+            overlap=self._task.overlap,
             majority_test_accuracy=self._task.majority,
             n_classes=self._task.n_classes,
             files=digests_of(self._folder),

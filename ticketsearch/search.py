@@ -149,15 +149,24 @@ def search(
     _audit(spec, task, engine, list(ledger), meter.spent, incumbents, n_kept, late=problem.late)
     if ticket is None:
         if not incumbents:
-            raise StrategyError(
-                f"strategy {spec.strategy!r} ended without a ticket and without one scored mask ({stopped})"
-            )
+            raise StrategyError(_why_nothing(spec.strategy, list(ledger), stopped, task.recipe.learning_rate))
         own = Ticket(np.array(incumbents[-1].mask))
     else:
         own = _checked(ticket, spec.strategy, problem.recipe.steps, n_kept, units, initial)
     whole = units.ticket(own)
     origin = origin_of(whole, initial, units.weights, problem.handed_out)
     return Searched(whole, stopped, problem, meter.spent, incumbents, origin)
+
+
+def _why_nothing(name: str, trials: list[Trial], stopped: str, rate: float) -> str:
+    """Why a search has neither a ticket nor a scored mask."""
+    failed = [trial for trial in trials if trial.kind == "evaluate" and trial.state == "failed"]
+    if not failed:
+        return f"strategy {name!r} ended without a ticket and without one scored mask ({stopped})"
+    return (
+        f"all {len(failed)} evaluations of strategy {name!r} diverged, the first of them because {failed[0].reason}; "
+        f"lower the recipe's learning rate, which is {rate:g}, or look at the scale of the inputs"
+    )
 
 
 def _audit(

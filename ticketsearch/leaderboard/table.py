@@ -38,6 +38,10 @@ MARKS: dict[str, tuple[Callable[[Result], bool], str]] = {
         "its tickets start from weights that are neither the run's initial ones nor from a training that was metered: "
         "nobody can say what they were trained on, the test split included",
     ),
+    "overlap": (
+        lambda result: any(pair.endswith("and test") for pair in result.overlap),
+        "the task's test split shares examples with another",
+    ),
     "held": (
         lambda result: result.held,
         "pruned weights are held at other values than zero: its tickets are not sparse",

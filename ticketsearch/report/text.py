@@ -173,6 +173,8 @@ def _share(result: Result) -> Text:
             "classes are unbalanced: always to answer the most frequent one is right for "
             f"{100 * result.unbalanced:.2f} % of the test split"
         )
+    for pair, count in result.overlap.items():
+        lines.append(f"{pair} share {count} examples")
     if result.n_parameters:
         share = result.n_weights / result.n_parameters
         lines.append(f"sparsity is about {share:.1%} of the network's {result.n_parameters:,} parameters")

@@ -110,6 +110,11 @@ class Task:
                 raise InvalidValue(f"{self._where} {name}: an example has shape {own}, one of train {needed}")
             if getattr(self, name).inputs.dtype != self.train.inputs.dtype:
                 raise InvalidValue(f"{self._where} {name}: its inputs are integers, or train's are; give both alike")
+        if int(self.train.labels.min()) == int(self.train.labels.max()):
+            raise InvalidValue(
+                f"{self._where} all {len(self.train.labels)} training examples are of class "
+                f"{int(self.train.labels[0])}; there is nothing to learn from one class"
+            )
         if self.recipe.batch_size > len(self.train.labels):
             raise InvalidValue(f"{self._where} batch_size {self.recipe.batch_size} exceeds the training split")
         if isinstance(self.fidelity, bool) or not isinstance(self.fidelity, int) or self.fidelity < 0:
@@ -161,6 +166,16 @@ class Task:
         """Test accuracy of always answering the training split's most frequent class (the first, of several)."""
         most = torch.bincount(self.train.labels).argmax()
         return float((self.test.labels == most).double().mean())
+
+    @cached_property
+    def overlap(self) -> dict[str, int]:
+        """Pairs of splits -> examples of the second whose inputs are among the first's, where there are any."""
+        rows = {name: _rows(getattr(self, name).inputs) for name in ("train", "validation", "test")}
+        found = {}
+        for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
+            known = set(rows[first])
+            found[f"{first} and {second}"] = sum(row in known for row in rows[second])
+        return {pair: count for pair, count in found.items() if count}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -226,6 +241,12 @@ class Task:
     def probe(self, seed: int) -> str:
         """Digest of the network at a seed: its initial weights, its outputs and its gradients."""
         return probe(self, seed)
+
+
+def _rows(inputs: Tensor) -> list[bytes]:
+    """A digest of each example."""
+    rows = inputs.reshape(len(inputs), -1).numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
 def _check_text(name: object) -> None:
