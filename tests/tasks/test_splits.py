@@ -23,7 +23,7 @@ from ticketsearch.report.text import summary
 def leaking(validation: int = 0, test: int = 0) -> Task:
     """A task whose later splits have so many of the training examples."""
     task = tiny.make_task()
-    splits = {}
+    splits: dict[str, Any] = {}
     for name, count in (("validation", validation), ("test", test)):
         split: Split = getattr(task, name)
         inputs = split.inputs.clone()
