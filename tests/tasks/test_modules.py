@@ -79,7 +79,7 @@ def gradient_hook() -> nn.Module:
 
 def one_memory() -> nn.Module:
     network = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3))
-    network[1].weight = nn.Parameter(network[0].weight.detach())
+    network[1].weight = nn.Parameter(network[0].weight.detach())  # type: ignore[operator]
     return network
 
 
