@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import pickle
 import struct
 import tarfile
@@ -17,7 +18,7 @@ from PIL import Image
 from torchvision import datasets
 
 from ticketsearch import DataSource, load_task
-from ticketsearch.errors import CorruptRun, InvalidValue, MissingData, PluginError, UnknownName
+from ticketsearch.errors import CorruptRun, InvalidValue, MissingData, UnknownName
 from ticketsearch.tasks.images import RECIPES, recipe_of
 
 EACH = 12
@@ -181,13 +182,13 @@ def test_images_are_decoded_once_and_again_when_one_changes(
     first = load_task("image-folder", source, OPTIONS)
     [cached] = source.cache_folder.rglob("*.safetensors")
 
-    def refuse(path: Path, _size: int) -> None:
+    def refuse(path: Path) -> None:
         raise AssertionError(f"decoded {path}")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ticketsearch.tasks.image_files.image_of", refuse)
+        patch.setattr("PIL.Image.open", refuse)
         assert load_task("image-folder", source, OPTIONS).fingerprint == first.fingerprint
-        with pytest.raises(PluginError, match="decoded"):
+        with pytest.raises(InvalidValue, match="decoded"):
             load_task("image-folder", source, OPTIONS | {"size": 10})
     ants = source.data_folder / "zoo" / "train" / "ants"
     (ants / "new.png").write_bytes((ants / "000.png").read_bytes())
@@ -243,100 +244,132 @@ def test_folders_that_cannot_be_read_are_named(source: DataSource) -> None:
     with pytest.raises(InvalidValue, match=r"the test folder has other classes .*\['bees', 'wasps'\]"):
         load_task("image-folder", source, OPTIONS)
     (zoo / "test" / "wasps").rename(zoo / "test" / "bees")
-    (zoo / "test" / "bees" / "broken.png").write_bytes(b"not an image")
-    with pytest.raises(InvalidValue, match=r"1 of 9 images cannot be read: .*broken\.png"):
+    (zoo / "train").rename(zoo / "away")
+    (zoo / "train").symlink_to(zoo / "nowhere")
+    with pytest.raises(MissingData, match=r"no folders of images in \S*train \(a link to nothing\)"):
         load_task("image-folder", source, OPTIONS)
 
 
-def test_names_with_a_dot_are_no_classes_and_no_images(source: DataSource, capsys: pytest.CaptureFixture[str]) -> None:
-    first = load_task("image-folder", source, OPTIONS)
+def test_names_that_begin_with_a_dot_are_no_classes_and_no_images(
+    source: DataSource, capsys: pytest.CaptureFixture[str]
+) -> None:
     zoo = source.data_folder / "zoo"
-    for folder in (".ipynb_checkpoints", ".git"):
-        (zoo / "train" / folder).mkdir()
-        (zoo / "train" / folder / "a.png").write_bytes((zoo / "train" / "ants" / "000.png").read_bytes())
-    (zoo / "train" / ".DS_Store").write_bytes(b"x")
-    (zoo / "train" / "ants" / "._000.png").write_bytes(b"a resource fork, no image")
-    for _ in range(2):
-        assert load_task("image-folder", source, OPTIONS).fingerprint == first.fingerprint
-    [line] = [one for one in capsys.readouterr().err.splitlines() if "dot" in one]
-    assert line.startswith(f"ticketsearch: 4 names in {zoo / 'train'} begin with a dot")
+    plain = load_task("image-folder", source, OPTIONS)
+    assert "dot" not in capsys.readouterr().err
+    (zoo / "train" / ".DS_Store").write_bytes(b"")
+    for name in (".ipynb_checkpoints", "ants/.cache", "bees/.thumbnails"):
+        (zoo / "train" / name).mkdir()
+        (zoo / "train" / name / "a.png").write_bytes((zoo / "train" / "ants" / "000.png").read_bytes())
+    (zoo / "test" / "bees" / "._000.png").write_bytes(b"not an image")
+    assert load_task("image-folder", source, OPTIONS).fingerprint == plain.fingerprint
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == f"ticketsearch: left out of {zoo}: 5 files and folders whose names begin with a dot"
 
 
-def test_sixteen_bits_are_scaled_by_their_own_depth(tmp_path: Path) -> None:
-    levels = np.linspace(0, 65535, 144).round().astype(np.uint16).reshape(12, 12)
-    for name in ("deep", "flat"):
-        (tmp_path / "x" / name).mkdir(parents=True)
-        for index in range(4):
-            pixels = levels if name == "deep" else (levels // 257).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "x" / name / f"{index}.{'png' if index % 2 else 'tif'}")
-    task = load_task(
-        "image-folder",
-        DataSource(tmp_path, cache=tmp_path / "cache"),
-        OPTIONS | {"root": "x", "normalise": "none", "batch_size": 2},
-    )
-    for inputs, label in zip(task.train.inputs, task.train.labels, strict=True):
-        np.testing.assert_allclose(inputs[0], levels / 65535, atol=1.01 / 255 if label else 0.51 / 255)
+def test_all_that_cannot_be_read_is_told_at_once(source: DataSource) -> None:
+    zoo = source.data_folder / "zoo"
+    (zoo / "test" / "bees" / "broken.png").write_bytes(b"not an image")
+    with pytest.raises(InvalidValue, match=r"1 image cannot be read: '\S+broken\.png' \(cannot identify image file"):
+        load_task("image-folder", source, OPTIONS)
+    (zoo / "train" / "ants" / "gone.png").symlink_to(zoo / "nowhere.png")
+    os.mkfifo(zoo / "train" / "ants" / "pipe.png")
+    whole = (zoo / "train" / "bees" / "000.png").read_bytes()
+    (zoo / "train" / "bees" / "half.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InvalidValue) as told:
+        load_task("image-folder", source, OPTIONS)
+    assert "4 images cannot be read" in str(told.value)
+    for words in ("gone.png' (a link to nothing)", "pipe.png' (not a regular file)", "half.png' (", "broken.png' ("):
+        assert words in str(told.value)
+    for index in range(20):
+        (zoo / "test" / "ants" / f"bad{index}.png").write_bytes(b"")
+    (zoo / "train" / "wasps").symlink_to(zoo / "nowhere")
+    with pytest.raises(InvalidValue, match=r"25 images cannot be read: .* and 15 more; mend or remove them") as told:
+        load_task("image-folder", source, OPTIONS)
+    assert str(told.value).count(".png' (") == 9  # and the folder
+    assert "wasps' (a link to nothing)" in str(told.value)
 
 
-def test_pixels_of_other_depths_are_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / "x" / name).mkdir(parents=True)
-        for index in range(3):
-            Image.fromarray(np.full((12, 12), 0.5, dtype=np.float32)).save(tmp_path / "x" / name / f"{index}.tif")
-    with pytest.raises(
-        InvalidValue, match=r"6 of 6 images cannot be read: .*mode F, from 0\.5 to 0\.5; save them as 8"
-    ):
-        load_task("image-folder", DataSource(tmp_path, cache=tmp_path / "cache"), OPTIONS | {"root": "x"})
-
-
-def test_empty_classes_and_links_to_nowhere_are_named(source: DataSource) -> None:
+def test_classes_without_images_are_named(source: DataSource) -> None:
     train = source.data_folder / "zoo" / "train"
-    (train / "wasps").mkdir()
-    (train / "flies").mkdir()
-    (train / "flies" / "notes.txt").write_text("none yet")
-    with pytest.raises(InvalidValue, match="no image in flies, wasps; remove the folder"):
-        load_task("image-folder", source, OPTIONS)
-    (train / "wasps").rmdir()
-    (train / "flies" / "notes.txt").unlink()
-    (train / "flies").rmdir()
-    (train / "ants" / "gone.png").symlink_to("nowhere.png")
-    with pytest.raises(InvalidValue, match=r"1 links lead to no file: .*gone\.png"):
-        load_task("image-folder", source, OPTIONS)
-    (train / "ants" / "gone.png").unlink()
-    (train / "wasps").symlink_to("nowhere")
-    with pytest.raises(InvalidValue, match="wasps is a link that leads nowhere"):
+    for name in ("wasps", "gnats"):
+        (train / name / "deeper").mkdir(parents=True)
+        (train / name / "deeper" / "notes.txt").write_text("none yet")
+    with pytest.raises(InvalidValue, match=r"train: no images in the folders of 'gnats', 'wasps'; add some, .*\.png"):
         load_task("image-folder", source, OPTIONS)
 
 
-def test_all_unreadable_files_are_listed_at_once(source: DataSource) -> None:
-    ants = source.data_folder / "zoo" / "train" / "ants"
-    for index in range(13):
-        (ants / f"x{index:02}.png").write_bytes(b"not an image")
-    with pytest.raises(
-        InvalidValue, match=r"13 of 37 images cannot be read: .*x00\.png.*x09\.png.* and 3 more"
-    ) as caught:
-        load_task("image-folder", source, OPTIONS)
-    assert "x10.png" not in str(caught.value)
-
-
-def test_every_class_is_in_every_split_or_refused(tmp_path: Path) -> None:
-    counts = {"many": 40, "some": 5, "few": 3}
-    for label, (name, count) in enumerate(counts.items()):
-        (tmp_path / "x" / name).mkdir(parents=True)
+def test_every_class_is_in_every_split(tmp_path: Path) -> None:
+    zoo, sizes = tmp_path / "zoo", {"ants": 3, "bees": 25, "wasps": 4}
+    for label, (name, count) in enumerate(sizes.items()):
+        (zoo / name).mkdir(parents=True)
         for index in range(count):
-            Image.fromarray(np.full((12, 12, 3), 40 * label + index, dtype=np.uint8)).save(
-                tmp_path / "x" / name / f"{index}.png"
-            )
-    source, options = DataSource(tmp_path, cache=tmp_path / "cache"), OPTIONS | {"root": "x"}
-    task = load_task("image-folder", source, options)
-    order = sorted(counts)
-    for split, wanted in ((task.test, [1, 4, 1]), (task.validation, [1, 4, 1]), (task.train, [1, 32, 3])):
-        assert dict(zip(order, np.bincount(split.labels).tolist(), strict=True)) == dict(
-            zip(order, wanted, strict=True)
-        )
-    (tmp_path / "x" / "few" / "0.png").unlink()
-    with pytest.raises(InvalidValue, match="each class needs 3 images, so that every split has one: few has 2"):
-        load_task("image-folder", source, options)
+            pixels = rng(100 * label + index).integers(256, size=(12, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(zoo / name / f"{index}.png")
+    source = DataSource(tmp_path, cache=tmp_path / "cache")
+    task = load_task("image-folder", source, OPTIONS)
+    counts = [torch.bincount(split.labels).tolist() for split in (task.train, task.validation, task.test)]
+    assert counts == [[1, 21, 2], [1, 2, 1], [1, 2, 1]]  # a tenth of 25, then of 23
+    images = {image.numpy().tobytes() for split in (task.train, task.validation, task.test) for image in split.inputs}
+    assert len(images) == sum(sizes.values())  # each in one split
+    for index in (1, 2):
+        (zoo / "ants" / f"{index}.png").unlink()
+        words = rf"too few images of 'ants' \({3 - index}\): a class needs 3, one each for train, test and validation"
+        with pytest.raises(InvalidValue, match=words):
+            load_task("image-folder", source, OPTIONS)
+
+
+def test_a_class_of_one_image_is_fine_where_folders_give_the_splits(source: DataSource) -> None:
+    zoo = source.data_folder / "zoo"
+    write_images(zoo / "val", 1, 200)
+    for path in [*(zoo / "train" / "ants").iterdir()][1:]:
+        path.unlink()
+    task = load_task("image-folder", source, OPTIONS)
+    assert [torch.bincount(split.labels).tolist() for split in (task.train, task.validation)] == [[1, EACH], [1, 1]]
+
+
+def saved(values: np.ndarray, kind: str, path: Path) -> None:
+    """A deep grey image in one of the forms that they come in."""
+    if kind == "pgm":
+        high = 65535
+        path.write_bytes(b"P5 %d %d %d\n" % (*values.shape[::-1], high) + values.astype(">u2").tobytes())
+    elif kind == "tiff32":
+        Image.fromarray(values.astype(np.int32)).save(path, "TIFF")
+    elif kind == "float":
+        Image.fromarray(values.astype(np.float32) / np.float32(65535)).save(path, "TIFF")
+    else:
+        Image.fromarray(values.astype(np.uint16)).save(path, kind.upper())
+
+
+@pytest.mark.parametrize(("kind", "highest"), [("png", 2**16 - 1), ("tiff", 2**16 - 1), ("pgm", 2**16 - 1),
+                                               ("tiff32", 2**31 - 1), ("float", 2**16 - 1)])  # fmt: skip
+def test_grey_images_of_more_than_8_bits_are_scaled_by_their_depth(source: DataSource, kind: str, highest: int) -> None:
+    bees = source.data_folder / "zoo" / "test" / "bees"
+    top = min(highest, 2**31 - 1)
+    values = rng(5).integers(top, size=(12, 12), endpoint=True)
+    values[0, :2] = 0, top
+    saved(values, kind, bees / f"deep.{'pgm' if kind == 'pgm' else 'png' if kind == 'png' else 'tif'}")
+    task = load_task("image-folder", source, OPTIONS | {"normalise": "none"})
+    found = task.test.inputs[8].numpy()  # after four ants and four bees
+    np.testing.assert_allclose(found, np.broadcast_to(values / highest, (3, 12, 12)), atol=1e-5)
+    first = np.asarray(Image.open(source.data_folder / "zoo" / "test" / "ants" / "000.png")).transpose(2, 0, 1)
+    np.testing.assert_allclose(task.test.inputs[0].numpy(), first / 255, atol=1e-6)  # others as they were
+    whole = load_task("image-folder", source, OPTIONS)
+    np.testing.assert_allclose(whole.train.inputs.mean((0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(whole.train.inputs.std((0, 2, 3), unbiased=False), 1, atol=1e-4)
+
+
+def test_deep_images_are_resized_as_others_are_and_refused_outside_of_their_depth(source: DataSource) -> None:
+    bees = source.data_folder / "zoo" / "test" / "bees"
+    pixels = rng(5).integers(256, size=(30, 20), dtype=np.uint8)
+    Image.fromarray(pixels).save(bees / "x8.png")
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(bees / "x16.png")
+    task = load_task("image-folder", source, OPTIONS | {"normalise": "none"})
+    np.testing.assert_allclose(
+        task.test.inputs[8].numpy(), task.test.inputs[9].numpy(), atol=1.01 / 255
+    )  # bytes are rounded twice
+    Image.fromarray(pixels.astype(np.float32)).save(bees / "y.tif")
+    with pytest.raises(InvalidValue, match=r"y\.tif' \(its values go from 0 to 255; they must lie between 0 and 1\)"):
+        load_task("image-folder", source, OPTIONS)
 
 
 @pytest.mark.parametrize(

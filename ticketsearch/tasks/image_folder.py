@@ -1,15 +1,15 @@
 """``image-folder``: classes as folders of images, as ``torchvision.datasets.ImageFolder`` reads them.
 
 A root with a folder ``train`` and one of ``test``, ``val`` or ``validation`` is taken as split so; with both a test and
-a validation folder, each is what it says. Without ``train``, the root's own folders are the classes, and a tenth of
-each is held out for validation and for test. Images are decoded once, to bytes of one size, into a file of the cache
-named by the digest of their paths, sizes and times of change.
+a validation folder, each is what it says. Without ``train``, the root's own folders are the classes. A split without a
+folder gets a tenth of each class of the training images, at least one. Images are decoded once, to levels of one size,
+into a file of the cache named by the digest of their paths, sizes and times of change.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,16 +19,9 @@ import torch
 
 from ticketsearch.errors import CorruptRun, InvalidValue
 from ticketsearch.files import write_atomically
-from ticketsearch.tasks.image_files import Bytes, Samples, decoded, listed
-from ticketsearch.tasks.images import (
-    FIDELITY,
-    AugmentName,
-    augmentation,
-    held_out,
-    held_out_of_each_class,
-    normalised,
-    recipe_of,
-)
+from ticketsearch.seeds import stream
+from ticketsearch.tasks.image_files import Listing, Pixels, decoded, listed, some
+from ticketsearch.tasks.images import FIDELITY, AugmentName, augmentation, held_out, normalised, recipe_of
 from ticketsearch.tasks.networks import network_factory
 from ticketsearch.tasks.task import DataSource, Split, Task
 
@@ -39,7 +32,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation that torchvision's models are trained with."""
 _FORMAT = "ticketsearch-images-2"
 
-Folders = dict[str, tuple[Bytes, npt.NDArray[np.int64]]]
+Folders = dict[str, tuple[Pixels, npt.NDArray[np.int64]]]
+"""Split -> levels ``(N, 3, size, size)``, all of one depth, and labels ``(N,)``."""
 
 
 def image_folder(
@@ -55,7 +49,9 @@ def image_folder(
     batch_size: int | None = None,
     learning_rate: float | None = None,
 ) -> Task:
-    """Any folder of images, one folder a class: PNG, JPEG and what else Pillow reads, of 8 or 16 bits.
+    """Any folder of images, one folder a class: PNG, JPEG and what else Pillow reads, also grey images of 16 bits.
+
+    Files and folders whose names begin with a dot are left out.
 
     Args:
         source: where data sets lie.
@@ -72,31 +68,30 @@ def image_folder(
     if size < 1:
         raise InvalidValue(f"task 'image-folder': size = {size} is less than 1")
     folder = source.data_folder / root
-    images = _decoded(folder, size, source.cache_folder / "image-folders")
-    classes = int(max(labels.max() for _, labels in images.values())) + 1
-    train, validation, test = _splits(images, examples)
-    mean, deviation = _scale(train, normalise)
+    images, names = _read(folder, size, source.cache_folder / "image-folders")
+    highest = int(np.iinfo(images["train"][0].dtype).max)
+    train, validation, test = _splits(images, names, examples)
+    mean, deviation = _scale(train, normalise, highest)
     recipe = recipe_of(network, len(train.labels), epochs, batch_size, learning_rate)
     return Task(
         name="image-folder",
-        network=network_factory(network, channels=3, size=size, classes=classes),
-        train=Split(normalised(train.inputs, mean, deviation), train.labels),
-        validation=Split(normalised(validation.inputs, mean, deviation), validation.labels),
-        test=Split(normalised(test.inputs, mean, deviation), test.labels),
+        network=network_factory(network, channels=3, size=size, classes=len(names)),
+        train=Split(normalised(train.inputs, mean, deviation, highest), train.labels),
+        validation=Split(normalised(validation.inputs, mean, deviation, highest), validation.labels),
+        test=Split(normalised(test.inputs, mean, deviation, highest), test.labels),
         recipe=recipe,
         fidelity=min(FIDELITY, recipe.steps),
         augment=augmentation(augment),
     )
 
 
-def _splits(images: Folders, examples: int | None) -> tuple[Split, Split, Split]:
-    """Training, validation and test images, as bytes."""
-    found = {
-        name: Split(torch.from_numpy(pixels), torch.from_numpy(labels)) for name, (pixels, labels) in images.items()
-    }
-    for missing in ("test", "validation"):
-        if missing not in found:
-            found["train"], found[missing] = held_out_of_each_class(found["train"], HELD_OUT, f"image-folder {missing}")
+def _splits(images: Folders, names: list[str], examples: int | None) -> tuple[Split, Split, Split]:
+    """Training, validation and test images, as levels."""
+    found = {name: Split(_tensor(pixels), torch.from_numpy(labels)) for name, (pixels, labels) in images.items()}
+    missing = [name for name in ("test", "validation") if name not in found]
+    _check_counts(found["train"], names, missing)
+    for name in missing:
+        found["train"], found[name] = _held_out_by_class(found["train"], f"image-folder {name}")
     train = found["train"]
     if examples is not None:  # in a random order: folders are read class by class
         if not 1 <= examples <= len(train.labels):
@@ -105,48 +100,115 @@ def _splits(images: Folders, examples: int | None) -> tuple[Split, Split, Split]
     return train, found["validation"], found["test"]
 
 
-def _scale(train: Split, normalise: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _tensor(pixels: Pixels) -> torch.Tensor:
+    """Levels as PyTorch can count them."""
+    return torch.from_numpy(pixels if pixels.dtype == np.uint8 else pixels.astype(np.int32))
+
+
+def _check_counts(train: Split, names: list[str], missing: list[str]) -> None:
+    """Refuse classes with too few images for one in each split."""
+    needed = 1 + len(missing)
+    counts = np.bincount(train.labels.numpy(), minlength=len(names)).tolist()
+    few = [f"{name!r} ({count})" for name, count in zip(names, counts, strict=True) if count < needed]
+    if few:
+        raise InvalidValue(
+            f"task 'image-folder': too few images of {some(few)}: a class needs {needed}, one each for train, "
+            f"{' and '.join(missing)}; add images, or folders train, val and test, or remove the class"
+        )
+
+
+def _held_out_by_class(whole: Split, name: str) -> tuple[Split, Split]:
+    """What is left, and a tenth of each class, at least one image; drawn as :func:`held_out` does."""
+    order = stream(0, name, "split").permutation(len(whole.labels))
+    labels = whole.labels.numpy()
+    counts = np.bincount(labels)
+    by_class = order[np.argsort(labels[order], kind="stable")]  # (N,)
+    place = np.arange(len(order)) - (np.cumsum(counts) - counts)[labels[by_class]]  # in its class
+    share = np.maximum(1, np.rint(HELD_OUT * counts))
+    held = np.zeros(len(order), dtype=bool)
+    held[by_class[place < share[labels[by_class]]]] = True
+    kept, out = (torch.from_numpy(order[chosen[order]].astype(np.int64)) for chosen in (~held, held))
+    return Split(whole.inputs[kept], whole.labels[kept]), Split(whole.inputs[out], whole.labels[out])
+
+
+def _scale(train: Split, normalise: str, highest: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of each channel, in [0, 1]."""
     if normalise == "imagenet":
         return IMAGENET
     if normalise == "none":
         return (0.0,) * 3, (1.0,) * 3
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    counts = torch.stack([torch.bincount(train.inputs[:, c].flatten(), minlength=256) for c in range(3)]).double()
+    levels = torch.arange(highest + 1, dtype=torch.float64) / highest
+    channels = [train.inputs[:, channel].flatten() for channel in range(3)]
+    counts = torch.stack([torch.bincount(channel, minlength=highest + 1) for channel in channels]).double()
     shares = counts / counts.sum(1, keepdim=True)
     mean = shares @ levels
     deviation = (shares @ levels.square() - mean.square()).clamp(min=0).sqrt()
     return tuple(mean.tolist()), tuple(value or 1.0 for value in deviation.tolist())
 
 
-def _decoded(folder: Path, size: int, cache: Path) -> Folders:
-    """Split -> bytes ``(N, 3, size, size)`` and labels; from the cache, or decoded into it."""
+def _read(folder: Path, size: int, cache: Path) -> tuple[Folders, list[str]]:
+    """The images of each split, from the cache or decoded into it, and the names of the classes."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file, save
 
     found = {name: listed(path) for name, path in _folders(folder).items()}
-    classes = {name: own for name, (own, _) in found.items()}
-    for name, own in classes.items():
-        if own != classes["train"]:
-            odd = sorted(set(own) ^ set(classes["train"]))
+    classes = found["train"].classes
+    for name, own in found.items():
+        if own.classes != classes and not own.faults:
+            odd = sorted(set(own.classes) ^ set(classes))
             raise InvalidValue(f"{folder}: the {name} folder has other classes than the training folder: {odd[:5]}")
-    _check_counts(folder, classes["train"], found)
-    path = cache / f"{_digest(folder, size, found)}.safetensors"
-    if not path.is_file():
-        arrays: dict[str, npt.NDArray[Any]] = {}
-        for name, (_, samples) in found.items():
-            arrays[f"{name}_images"], arrays[f"{name}_labels"] = decoded(samples, size)
+    if hidden := sum(one.hidden for one in found.values()):
+        which = "1 file or folder whose name begins" if hidden == 1 else f"{hidden} files and folders whose names begin"
+        print(f"ticketsearch: left out of {folder}: {which} with a dot", file=sys.stderr)
+    faults = [fault for one in found.values() for fault in one.faults]
+    path = None if faults else cache / f"{_digest(folder, size, found)}.safetensors"
+    if path is None or not path.is_file():
+        arrays = _decoded(found, size, faults)
+        if path is None or faults:
+            raise InvalidValue(
+                f"{folder}: {len(faults)} {'image' if len(faults) == 1 else 'images'} cannot be read: {some(faults)}; "
+                "mend or remove them"
+            )
         write_atomically(path, save(arrays))
     try:
         stored = load_file(path)
     except SafetensorError as error:
         raise CorruptRun(f"the decoded images {path} are damaged ({error}); delete it, it is made again") from error
-    return {name: (stored[f"{name}_images"], stored[f"{name}_labels"]) for name in found}
+    return {name: (stored[f"{name}_images"], stored[f"{name}_labels"]) for name in found}, classes
+
+
+def _decoded(found: dict[str, Listing], size: int, faults: list[str]) -> dict[str, npt.NDArray[Any]]:
+    """Name -> array of what is kept; what cannot be read is added to the faults."""
+    images: dict[str, list[Pixels]] = {name: [] for name in found}
+    for name, listing in found.items():
+        for file, _ in listing.samples:
+            try:
+                images[name].append(decoded(file, size))
+            except ValueError as error:
+                faults.append(f"{str(file)!r} ({error})")
+    if faults:
+        return {}
+    deep = any(image.dtype == np.uint16 for own in images.values() for image in own)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, own in images.items():
+        arrays[f"{name}_images"] = np.stack([_deepened(image) for image in own] if deep else own)
+        arrays[f"{name}_labels"] = np.array([label for _, label in found[name].samples], dtype=np.int64)
+    return arrays
+
+
+def _deepened(image: Pixels) -> npt.NDArray[np.uint16]:
+    """The same fractions of the highest level, in 16 bits."""
+    return image if image.dtype == np.uint16 else image.astype(np.uint16) * np.uint16(257)  # type: ignore[return-value]
 
 
 def _folders(folder: Path) -> dict[str, Path]:
     """Split -> where its classes are, ``train`` first; for ``train`` alone, the folder itself."""
-    found = {name: folder / own for name, names in FOLDERS.items() for own in names if (folder / own).is_dir()}
+    found = {
+        name: folder / own
+        for name, names in FOLDERS.items()
+        for own in names
+        if (folder / own).is_dir() or (folder / own).is_symlink()  # a link to nothing is named as such later
+    }
     if "train" not in found:
         return {"train": folder}
     if "test" not in found and "validation" in found:  # as data sets with a hidden test split are published
@@ -154,21 +216,11 @@ def _folders(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _check_counts(folder: Path, classes: list[str], found: dict[str, tuple[list[str], Samples]]) -> None:
-    """Raise InvalidValue if a class has too few images for each split to have one."""
-    need = 1 + len({"test", "validation"} - set(found))
-    counts = Counter(label for _, label in found["train"][1])
-    if few := [f"{name} has {counts[label]}" for label, name in enumerate(classes) if counts[label] < need]:
-        raise InvalidValue(
-            f"{folder}: each class needs {need} images, so that every split has one: {', '.join(few[:10])}; add "
-            "images, or remove the class"
-        )
-
-
-def _digest(folder: Path, size: int, found: dict[str, tuple[list[str], Samples]]) -> str:
+def _digest(folder: Path, size: int, found: dict[str, Listing]) -> str:
     state = hashlib.blake2b(f"{_FORMAT} {size}".encode(), digest_size=16)
-    for name, (_, samples) in found.items():
-        for file, label in samples:
-            status, own = file.stat(), file.relative_to(folder)
-            state.update(f"\n{name} {label} {own} {status.st_size} {status.st_mtime_ns}".encode())
+    for name, listing in found.items():
+        for file, label in listing.samples:
+            status = file.stat()
+            text = f"\n{name} {label} {file.relative_to(folder)} {status.st_size} {status.st_mtime_ns}"
+            state.update(text.encode("utf-8", "surrogateescape"))
     return state.hexdigest()

@@ -75,27 +75,17 @@ def augmentation(name: AugmentName) -> Augmentation | None:
     return CropFlip(padding=4) if name == "crop-flip" else None
 
 
-def normalised(pixels: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
-    """Bytes ``(N, C, H, W)`` to numbers: in [0, 1], then less the mean over the deviation of each channel."""
-    channels = torch.tensor([mean, deviation], dtype=torch.float32).view(2, 1, -1, 1, 1)
-    return pixels.float().div_(255).sub_(channels[0]).div_(channels[1])
-
-
-def held_out_of_each_class(whole: Split, share: float, name: str) -> tuple[Split, Split]:
-    """Training split, and of each class that share of its examples, at least one; the same in every run.
+def normalised(pixels: Tensor, mean: Sequence[float], deviation: Sequence[float], highest: int = 255) -> Tensor:
+    """Levels ``(N, C, H, W)`` to numbers: in [0, 1], then less the mean over the deviation of each channel.
 
     Args:
-        whole: to be split.
-        share: of each class.
-        name: of the split's random stream.
+        pixels: from 0 to ``highest``.
+        mean: of each channel, ``(C,)``.
+        deviation: of each channel, ``(C,)``.
+        highest: the level that is 1; 255 for bytes.
     """
-    rng, labels = stream(0, name, "split"), whole.labels.numpy()
-    chosen = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        chosen[rng.permutation(own)[: max(1, round(share * len(own)))]] = True
-    held, left = torch.from_numpy(chosen), torch.from_numpy(~chosen)
-    return Split(whole.inputs[left], whole.labels[left]), Split(whole.inputs[held], whole.labels[held])
+    channels = torch.tensor([mean, deviation], dtype=torch.float32).view(2, 1, -1, 1, 1)
+    return pixels.float().div_(highest).sub_(channels[0]).div_(channels[1])
 
 
 def held_out(whole: Split, count: int, name: str, examples: int | None = None) -> tuple[Split, Split]:
