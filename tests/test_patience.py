@@ -110,7 +110,7 @@ def task():
 
 
 @pytest.mark.parametrize(("name", "fails"), [
-    ("mine:Mine", []), ("mine:instance", []), ("mine:Wrong", ["exact-count"]), ("mine:task", []),
+    ("mine:Mine", []), ("mine:Wrong", ["exact-count"]), ("mine:task", []),
     ("mine:nothing", ["loads"]), ("no_such_module:Mine", ["loads"]),
 ])  # fmt: skip
 def test_what_is_not_installed_is_checked_by_its_place(name: str, fails: list[str], tmp_path: Path) -> None:
