@@ -109,9 +109,22 @@ def task():
 '''
 
 
+@pytest.mark.parametrize(("name", "words"), [
+    ("mine:Mien", "has no attribute 'Mien'"), ("no_such_module:Mine", "No module named 'no_such_module'"),
+    ("gaa", "did you mean 'ga'"), ("mine:", "unknown"), ("a b:c", "unknown"),
+])  # fmt: skip
+def test_what_is_not_there_is_bad_input(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SOURCE)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "ticketsearch", "check", name]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout
+    [line] = done.stderr.strip().splitlines()
+    assert words in line
+
+
 @pytest.mark.parametrize(("name", "fails"), [
     ("mine:Mine", []), ("mine:Wrong", ["exact-count"]), ("mine:task", []),
-    ("mine:nothing", ["loads"]), ("no_such_module:Mine", ["loads"]),
 ])  # fmt: skip
 def test_what_is_not_installed_is_checked_by_its_place(name: str, fails: list[str], tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SOURCE)

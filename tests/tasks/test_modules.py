@@ -322,3 +322,40 @@ def test_every_parameter_has_one_place_and_comes_back(name: str, tmp_path: Path)
     for still in left:  # frozen and unused ones are as they were; others are trained
         same = (initial[still] == trained[still]).all()
         assert bool(same) == (left[still] in ("frozen", "unused in training"))
+
+
+class Looking(nn.Module):
+    """What it computes depends on its data: PyTorch has no rule for several networks at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x) if x.sum() > 0 else self.head(x) * x.mean().item()  # type: ignore[no-any-return]
+
+
+class SparseGradients(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(12, 16, sparse=True), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embedding(x).mean(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("strategy", ["magnitude", "random"])
+@pytest.mark.parametrize(("make", "shape"), [(Looking, (8,)), (SparseGradients, (5,))])
+def test_networks_that_cannot_be_trained_together_are_trained_one_after_another(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], strategy: str, tmp_path: Path
+) -> None:
+    task = task_of(make, shape, words=make is SparseGradients)
+    result = ticketsearch.run(strategy, task, sparsity=0.5, budget="20ep", orders=2, checkpoints=0, out=tmp_path)
+    ticket = ticketsearch.load_ticket(result.run)
+    applied = ticket.apply(task.build(1), trained=True).eval()
+    with torch.no_grad():
+        right = applied(task.test.inputs).argmax(1) == task.test.labels
+    assert float(right.double().mean()) == pytest.approx(result.confirmation.test_accuracies[0], abs=0.051)
+    if make is SparseGradients:
+        embedding = ticket.state_dict()["embedding.weight"], ticket.state_dict(trained=True)["embedding.weight"]
+        assert (embedding[0] != embedding[1]).any()

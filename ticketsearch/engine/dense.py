@@ -39,7 +39,7 @@ from ticketsearch.engine.trial import tried
 from ticketsearch.errors import InvalidValue, TicketsearchError
 from ticketsearch.recipe import Recipe
 from ticketsearch.tasks import Split, Task
-from ticketsearch.tasks.layout import read_weights, unflatten, words_of
+from ticketsearch.tasks.layout import gradients_of, read_weights, unflatten, words_of
 from ticketsearch.tasks.modules import NORM
 from ticketsearch.tickets import Weights
 
@@ -236,14 +236,14 @@ class _Population:
                     tensor.requires_grad_()
                 state, position = self._at_precision(bits), self._job.first_step + step
                 loss = self._engine._loss(call, state, position, examples)  # (P,)
-                grads = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
+                grads = gradients_of(loss.sum(), tensors)
                 total += loss.detach().double().cpu()
                 for tensor in tensors:
                     tensor.requires_grad_(False)
                 for name, grad in zip(self._trained, grads, strict=True):
                     if grad is not None:  # a branch not taken: as in PyTorch, such a parameter stays as it is
                         self._adjust(name, grad)
-                self._optimizer.step(tensors, list(grads), float(self._job.rates[step]))
+                self._optimizer.step(tensors, grads, float(self._job.rates[step]))
                 self._hold()
         return (total / max(1, last - first)).numpy()
 

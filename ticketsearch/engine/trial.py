@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from ticketsearch.engine.draws import Drawing, draws_at
 from ticketsearch.errors import InvalidValue
 from ticketsearch.seeds import fenced_globals, stream
 from ticketsearch.tasks import Task
-from ticketsearch.tasks.layout import Layout, persistent_buffers, words_of
+from ticketsearch.tasks.layout import Layout, gradients_of, persistent_buffers, words_of
 
 EXAMPLES = 8
 EPSILON = torch.finfo(torch.float32).eps
@@ -135,7 +136,7 @@ def _trained(layout: Layout) -> list[str]:
     return [*(layer.name for layer in layout.space.layers), *sorted(layout.trained_rest)]
 
 
-def _tensors(outputs: Tensor, grads: tuple[Tensor | None, ...], names: list[str], buffers: State) -> State:
+def _tensors(outputs: Tensor, grads: Sequence[Tensor | None], names: list[str], buffers: State) -> State:
     found = {f"gradient {name}": grad for name, grad in zip(names, grads, strict=True) if grad is not None}
     return {
         "outputs": outputs.detach(),
@@ -151,7 +152,7 @@ def _own_pass(own: nn.Module, state: State, layout: Layout, inputs: Tensor, labe
     with fenced_globals(0), draws_at(0, np.zeros(1, dtype=np.int64), inputs.device) as draws:
         outputs = own(inputs.clone())
         loss = F.cross_entropy(outputs, labels)
-        grads = torch.autograd.grad(loss, [parameters[name] for name in names], allow_unused=True)
+        grads = gradients_of(loss, [parameters[name] for name in names])
     return Pass(_tensors(outputs, grads, names, persistent_buffers(own)), draws.count > 0)
 
 
@@ -164,7 +165,7 @@ def _pass_from_outside(call: Caller, state: State, layout: Layout, inputs: Tenso
         call.module.train()
         outputs = call(own, inputs.clone())
         loss = F.cross_entropy(outputs, labels)
-        grads = torch.autograd.grad(loss, [own[name] for name in names], allow_unused=True)
+        grads = gradients_of(loss, [own[name] for name in names])
     buffers = {name: own[name] for name in persistent_buffers(call.module)}
     return Pass(_tensors(outputs, grads, names, buffers), draws.count > 0)
 
@@ -196,12 +197,16 @@ def _agree_together(
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of an operation that has no rule for it, and would be slow
             outputs = torch.func.vmap(one)(stacked)
+            with torch.no_grad():  # and each may have a batch of its own, of which other operations have no rule
+                apart = torch.func.vmap(call)({k: v.clone() for k, v in stacked.items()}, torch.stack([inputs] * 2))
             targets = labels.expand(len(states), -1)
             loss = F.cross_entropy(outputs.transpose(1, 2), targets, reduction="none").mean(1).sum()
-            grads = torch.autograd.grad(loss, [stacked[name] for name in names], allow_unused=True)
+            grads = gradients_of(loss, [stacked[name] for name in names])
     except Exception:  # whatever it is, these networks are computed one after another, which was tried before
         return False
     buffers = {name: stacked[name] for name in persistent_buffers(call.module)}
+    if not agree({"outputs": outputs.detach()}, {"outputs": apart}):
+        return False
     both = _tensors(outputs, grads, names, buffers)
     rows = [{name: tensor[row] for name, tensor in both.items()} for row in range(len(states))]
     return all(agree(one.tensors, row) for one, row in zip(expected, rows, strict=True))

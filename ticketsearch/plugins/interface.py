@@ -18,7 +18,7 @@ SINCE = {1: "0.1.0"}
 """Version of the interface -> the first ticketsearch that speaks it."""
 ATTRIBUTE = "ticketsearch_api"
 
-State = Literal["ok", "broken", "invalid", "incompatible", "conflict"]
+State = Literal["ok", "broken", "invalid", "incompatible", "conflict", "missing"]
 
 
 class Fault(NamedTuple):

@@ -15,12 +15,14 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ticketsearch.plugins.interface import Fault, strategy_fault
 from ticketsearch.plugins.patience import run_limited
 
 TIMEOUT_S = 20.0
+MISSING: Final = "missing"
+"""State of what was named by its place, and is not there."""
 
 
 def child_environment() -> dict[str, str]:
@@ -77,12 +79,14 @@ def _look(module: str, attribute: str, kind: str) -> Fault:
     try:
         found: Any = importlib.import_module(module)
     except BaseException as error:
-        return Fault("broken", f"its import failed: {type(error).__name__}: {' '.join(str(error).split())}")
+        gone = kind == "either" and isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Fault(MISSING, reason) if gone else Fault("broken", f"its import failed: {reason}")
     try:
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
     except AttributeError as error:
-        return Fault("invalid", f"AttributeError: {error}")
+        return Fault(MISSING if kind == "either" else "invalid", f"AttributeError: {error}")
     if kind == "either":
         kind = "strategy" if is_strategy_like(found) else "task"
     if kind == "strategy":

@@ -9,6 +9,7 @@ without is refused. Buffers that a state dict does not hold are no part of it ei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -152,7 +153,7 @@ def _first_step(network: nn.Module, inputs: Tensor, labels: Tensor, classes: int
                 f"{where} in training it returns {found}, not class scores {(len(inputs), classes)}; switch auxiliary "
                 "outputs off"
             )
-        grads = torch.autograd.grad(F.cross_entropy(outputs, labels), list(trained.values()), allow_unused=True)
+        grads = gradients_of(F.cross_entropy(outputs, labels), list(trained.values()))
     except TicketsearchError:
         raise
     except Exception as error:  # the user's own code
@@ -182,6 +183,12 @@ def _check_untouched(batch: Tensor, inputs: Tensor, where: str) -> None:
 
 def _same(before: Tensor | None, after: Tensor) -> bool:
     return before is not None and before.shape == after.shape and bool(torch.equal(before, after))
+
+
+def gradients_of(loss: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """Gradients of a loss, ``None`` where there is none; sparse ones, of embeddings, are filled."""
+    grads = torch.autograd.grad(loss, tensors, allow_unused=True)
+    return [grad.to_dense() if grad is not None and grad.is_sparse else grad for grad in grads]
 
 
 def words_of(error: BaseException) -> str:

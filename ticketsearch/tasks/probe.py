@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.seeds import fenced_globals, stream
+from ticketsearch.tasks.layout import gradients_of
 
 if TYPE_CHECKING:
     from ticketsearch.tasks.task import Task
@@ -71,7 +72,7 @@ def _passed(network: nn.Module, inputs: Tensor, labels: Tensor, digits: int, *, 
     if not training:
         return [_rounded(outputs, digits)]
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    grads = torch.autograd.grad(F.cross_entropy(outputs, labels), trained, allow_unused=True)
+    grads = gradients_of(F.cross_entropy(outputs, labels), trained)
     buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
     return [_rounded(outputs, digits), *(b"" if g is None else _projected(g) for g in grads), *map(_projected, buffers)]
 

@@ -19,7 +19,7 @@ from typing import Any
 from ticketsearch import plugins
 from ticketsearch.errors import TicketsearchError, UnknownName
 from ticketsearch.plugins.patience import run_limited
-from ticketsearch.plugins.probe import TIMEOUT_S, child_environment, ended, is_strategy_like, probe
+from ticketsearch.plugins.probe import MISSING, TIMEOUT_S, child_environment, ended, is_strategy_like, probe
 from ticketsearch.plugins.registry import KIND, OWN, Plugin
 from ticketsearch.testing.report import CheckResult, Report
 
@@ -64,6 +64,9 @@ def check_named(name: str, settings: Mapping[str, Any], timeout_s: float = TIMEO
         what, own = f"{plugin.value} of {plugin.distribution} {plugin.version}", plugin.distribution == OWN
         job = {"name": plugin.qualified, "group": group}
     if not own and (fault := probe(module, attribute, kind, timeout_s)):
+        if fault.state == MISSING:
+            known = [one.name for kinds in KIND for one in plugins.available(kinds)]
+            raise UnknownName("strategy or task", name, known, f"({fault.reason})")
         return Report(name, [CheckResult("loads", "failed", f"{what} is {fault.state}: {fault.reason}")], {})
     loads = CheckResult("loads", "passed", what)
     with tempfile.TemporaryDirectory() as folder:
