@@ -85,7 +85,7 @@ def compare(
     with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in items]) as table:
         finished = compute(
             plan, data_root=data_root, download=download, jobs=jobs,
-            tell=lambda one: table.tell(one.item.row, one.item.seed, one.accuracy, one.reason),
+            tell=lambda one: table.tell(one.item.row, one.item.seed, one.accuracy, one.reason, one.finished),
         )  # fmt: skip
     groups = leaderboard.build(one.result for one in finished if isinstance(one.result, Result))
     failed = [one for one in finished if one.result is None]

@@ -32,6 +32,11 @@ class Finished:
         """Confirmed, if it is a run's."""
         return self.result.test_accuracy if isinstance(self.result, Result) else None
 
+    @property
+    def finished(self) -> str:
+        """When, in UTC, if it is a run; else empty."""
+        return self.result.finished if isinstance(self.result, Result) else ""
+
 
 @dataclass(frozen=True)
 class Common:

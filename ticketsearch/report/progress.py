@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -98,6 +99,8 @@ class StudyTable:
         self._accuracies: dict[str, list[float]] = defaultdict(list)
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
+        self._begin = datetime.now(UTC).isoformat(timespec="seconds")
+        self._before: list[str] = []
         self._live = Live(self._table(), console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -110,9 +113,20 @@ class StudyTable:
     ) -> None:
         if self._console.is_terminal:
             self._live.stop()
+        if self._before:
+            first, last = (f"{one[:16].replace('T', ' ')}" for one in (min(self._before), max(self._before)))
+            self._say(
+                f"{len(self._before)} of {self._planned.total()} runs had finished before ({first} to {last} UTC) and "
+                "are shown, not repeated; 'ticketsearch run --fresh' runs one anew"
+            )
 
-    def tell(self, row: str, seed: int, accuracy: float | None, reason: str) -> None:
-        """A run of a row has ended."""
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def tell(self, row: str, seed: int, accuracy: float | None, reason: str, finished: str = "") -> None:
+        """A run of a row has ended, or had ended before; ``finished`` is when, in UTC, if it is known."""
+        if finished and finished < self._begin:
+            self._before.append(finished)
         self._done[row] += 1
         self._failed[row] += bool(reason)
         if accuracy is not None:
@@ -121,8 +135,7 @@ class StudyTable:
             self._live.update(self._table())
             return
         what = f"failed: {reason}" if reason else "done" if accuracy is None else f"{100 * accuracy:.2f} %"
-        self._console.print(f"[{self._done.total()}/{self._planned.total()}] {row} seed {seed}: {what}",
-                            markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+        self._say(f"[{self._done.total()}/{self._planned.total()}] {row} seed {seed}: {what}")
 
     def _table(self) -> Table:
         table = Table("run", "done", "failed", "test accuracy %")
