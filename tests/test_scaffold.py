@@ -133,9 +133,15 @@ def test_our_plug_ins_keep_the_contract(name: str, tmp_path: Path, monkeypatch: 
     assert {result.state for result in report.results} == {"passed"}
 
 
-def blocks(path: Path) -> dict[str, str]:
-    """The examples of a document, by the name in the comment before each."""
-    return dict(re.findall(r"<!-- example: (\w+) -->\n```\w+\n(.*?)```", path.read_text(), re.DOTALL))
+def blocks(*paths: Path) -> dict[str, str]:
+    """The examples of documents, by the name in the comment before each."""
+    text = "\n".join(path.read_text() for path in paths)
+    return dict(re.findall(r"<!-- example: (\w+) -->\n```\w+\n(.*?)```", text, re.DOTALL))
+
+
+def examples() -> dict[str, str]:
+    """Those of the README and the pages of documentation."""
+    return blocks(ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 def executed(code: str, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -145,12 +151,14 @@ def executed(code: str, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleTyp
     return module
 
 
-def test_the_plug_in_of_the_readme_works_as_printed(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    examples = blocks(ROOT / "README.md")
+def test_the_plug_in_of_the_documentation_works_as_printed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = examples()
     folder = tmp_path / "ticketsearch-climber"
     folder.mkdir()
-    (folder / "pyproject.toml").write_text(examples["pyproject"])
-    (folder / "climber.py").write_text(examples["plugin"])
+    (folder / "pyproject.toml").write_text(own["pyproject"])
+    (folder / "climber.py").write_text(own["plugin"])
     install(folder, monkeypatch)
     check_strategy("climber").require()
     ran = cli("run", "--strategy", "climber", "--set", "neighbours=4", "--task", "tests.tiny:task", "--budget", "12ep",
@@ -158,8 +166,8 @@ def test_the_plug_in_of_the_readme_works_as_printed(cli: Cli, tmp_path: Path, mo
     assert ran.code == 0, ran.err
 
 
-def test_the_task_of_the_readme_works_as_printed(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_tasks.py").write_text(blocks(ROOT / "README.md")["task"])
+def test_the_task_of_the_pages_works_as_printed(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_tasks.py").write_text(examples()["task"])
     monkeypatch.chdir(tmp_path)
     ran = cli("run", "--strategy", "imp", "--task", "my_tasks:two_moons", "--budget", "20ep", "--orders", "1")
     assert ran.code == 0, ran.err
@@ -174,10 +182,10 @@ def test_the_task_of_the_readme_works_as_printed(cli: Cli, tmp_path: Path, monke
     ],
     ids=["magnitude", "ga"],
 )
-def test_the_torchvision_network_of_the_readme_works_as_printed(
+def test_the_torchvision_network_of_the_pages_works_as_printed(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    (tmp_path / "my_images.py").write_text(blocks(ROOT / "README.md")["torchvision"])
+    (tmp_path / "my_images.py").write_text(examples()["torchvision"])
     monkeypatch.chdir(tmp_path)
     ran = cli("run", *words, "--task", "my_images:colours", "--sparsity", "0.5", "--orders", "1", "--checkpoints", "0",
               "--json")  # fmt: skip
@@ -191,16 +199,16 @@ def test_the_torchvision_network_of_the_readme_works_as_printed(
     assert not any((array == 1).all() for array in statistics)  # they were trained with
 
 
-def test_the_python_of_the_readme_works_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_the_pages_works_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    module: Any = executed(blocks(ROOT / "README.md")["python"], "readme_python", monkeypatch)
+    module: Any = executed(examples()["python"], "readme_python", monkeypatch)
     assert module.masks
 
 
-def test_the_cut_network_of_the_readme_is_half(
+def test_the_cut_network_of_the_pages_is_half(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module: Any = executed(blocks(ROOT / "README.md")["compact"], "readme_compact", monkeypatch)
+    module: Any = executed(examples()["compact"], "readme_compact", monkeypatch)
     assert "\n0: Conv2d 3 -> 8 (of 16)\n" in capsys.readouterr().out
     assert module.cut.parameters == (3 * 9 * 16 + 16 + 32 + 5770, 3 * 9 * 8 + 8 + 16 + 2890)
     module.network.load_state_dict(module.whole)

@@ -13,7 +13,7 @@ import pytest
 
 from tests import tiny
 from tests.conftest import ROOT, Cli
-from tests.test_scaffold import blocks
+from tests.test_scaffold import examples
 from ticketsearch import Result, Task
 from ticketsearch.baseline import MASKS, measure_baseline
 from ticketsearch.confirm import confirm
@@ -283,8 +283,8 @@ def test_a_study_file_and_options_exclude_each_other(cli: Cli, tmp_path: Path) -
     assert isinstance(compute(read_study(path).model_copy(update={"out": str(tmp_path / "runs")}))[0].result, Result)
 
 
-def test_the_study_of_the_readme_and_ours_are_studies(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(blocks(ROOT / "README.md")["study"])
+def test_the_study_of_the_documentation_and_ours_are_studies(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(examples()["study"])
     mine = read_study(tmp_path / "study.toml")
     assert {item.task for item in planned(mine)} == {"mnist1d-mlp", "mnist-lenet"}
     for path in (ROOT / "benchmarks" / "studies").glob("*.toml"):
