@@ -16,6 +16,7 @@ from ticketsearch.cli import DEBUG, app
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "plugins" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
