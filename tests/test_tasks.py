@@ -115,7 +115,7 @@ def test_the_fingerprint_knows_data_recipe_fidelity_and_architecture() -> None:
     assert tiny.make_task().fingerprint == base.fingerprint
 
 
-INPUTS, LABELS = torch.zeros(40, 8), torch.zeros(40, dtype=torch.long)
+INPUTS, LABELS = torch.zeros(40, 8), torch.arange(40) % 2
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_task_that_exits_is_an_error() -> None:
 
 
 def test_arrays_become_tensors_of_the_right_type() -> None:
-    pair: Any = (np.zeros((40, 8)), np.zeros(40, dtype=np.int32))
+    pair: Any = (np.zeros((40, 8)), np.arange(40, dtype=np.int32) % 3)
     task = Task("mine", tiny.NETWORK, pair, pair, pair, tiny.RECIPE, 10)
     assert (task.train.inputs.dtype, task.train.labels.dtype) == (torch.float32, torch.int64)
     assert task.steps_per_epoch == 1

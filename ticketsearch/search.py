@@ -164,7 +164,7 @@ def _why_nothing(name: str, trials: list[Trial], stopped: str, rate: float) -> s
     if not failed:
         return f"strategy {name!r} ended without a ticket and without one scored mask ({stopped})"
     return (
-        f"all {len(failed)} evaluations of strategy {name!r} diverged, the first of them because {failed[0].reason}; "
+        f"all {len(failed)} evaluations of strategy {name!r} diverged ({failed[0].reason.removeprefix('diverged: ')}); "
         f"lower the recipe's learning rate, which is {rate:g}, or look at the scale of the inputs"
     )
 
