@@ -15,7 +15,7 @@ from hypothesis import settings
 from tests import tiny
 from ticketsearch import MaskProblem, Task
 
-settings.register_profile("house", derandomize=True, deadline=None, max_examples=40)
+settings.register_profile("house", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("house")
 
 ROOT = Path(__file__).parents[1]

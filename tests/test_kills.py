@@ -25,7 +25,7 @@ from ticketsearch.folders import LEDGER
 from ticketsearch.ledger import read_record
 from ticketsearch.results import read_result
 
-KILLS = int(os.environ.get("TICKETSEARCH_KILLS", "5"))
+KILLS = int(os.environ.get("TICKETSEARCH_KILLS", "3"))
 CASES: dict[str, dict[str, Any]] = {
     "imp": {"rounds": 4, "rewind": "5step"},
     "ga": {"population": 4},
