@@ -27,7 +27,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 def main() -> None:
     from benchmarks import machine
-    from tests.compaction.networks import ResNet, half_masks, layer_masks, trained
+    from tests.helpers.channel_networks import ResNet, half_masks, layer_masks, trained
     from ticketsearch import compact, follow_masks
     from ticketsearch.exporting.timing import interleaved, medians
 
@@ -57,9 +57,12 @@ def main() -> None:
     other = compact(dense, other_masks, example=inputs[:2])
     assert other.difference <= 1e-5 * max(1.0, float(wanted.abs().max())), other.difference
     networks: dict[str, nn.Module] = {
-        "dense": dense, "channels zero": masked, "single weights zero": scattered, "channels cut": cut.module,
+        "dense": dense,
+        "channels zero": masked,
+        "single weights zero": scattered,
+        "channels cut": cut.module,
         "each layer's cut": other.module,
-    }  # fmt: skip
+    }
     times = interleaved([lambda one=one: one(inputs) for one in networks.values()], arguments.repeats)  # type: ignore[misc]
     middle = dict(zip(networks, medians(times), strict=True))
     print(f"parameters {cut.parameters[0]} -> {cut.parameters[1]}, FLOPs {cut.flops[0]} -> {cut.flops[1]}")

@@ -20,8 +20,7 @@ import torch
 
 from ticketsearch import Recipe, Split, Task
 from ticketsearch.engine import Job
-from ticketsearch.engine.dense import DenseEngine
-from ticketsearch.masks import random_masks
+from ticketsearch.engine.dense.engine import DenseEngine
 from ticketsearch.seeds import stream
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tasks.networks import network_factory
@@ -51,7 +50,7 @@ def engine_of(task: Task, *, together: bool) -> DenseEngine:
 def seconds(engine: DenseEngine, task: Task) -> tuple[float, float]:
     """CPU seconds of a training step, and of a measurement, of one network."""
     batch = task.recipe.batch_size
-    masks = random_masks(engine.layout.space, 0.9, NETWORKS, stream(0, "masks"))
+    masks = engine.layout.space.random(engine.layout.space.n_kept(0.9), stream(0, "masks"), NETWORKS)
     order = np.arange(STEPS * batch).reshape(STEPS, batch) % 1000
     job = Job(masks, read_weights(task.build(0), engine.layout), task.recipe, order)
     begin = time.process_time()

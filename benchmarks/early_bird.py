@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import ticketsearch
-from ticketsearch.confirm import Shared
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.text import percent
+from ticketsearch.runner.confirm import Shared
 from ticketsearch.tasks import DataSource
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -40,10 +40,18 @@ def main() -> None:
         pairs: list[dict[str, Any]] = []
         for seed in range(arguments.seeds):
             drawn, trained = (
-                ticketsearch.run(name, "mnist-lenet", sparsity=sparsity, seed=seed, orders=3, source=source,
-                                 shared=shared, out=arguments.out)
+                ticketsearch.run(
+                    name,
+                    "mnist-lenet",
+                    sparsity=sparsity,
+                    seed=seed,
+                    orders=3,
+                    source=source,
+                    shared=shared,
+                    out=arguments.out,
+                )
                 for name in ("early-bird", "magnitude")
-            )  # fmt: skip
+            )
             pair = {"early": drawn.test_accuracy, "late": trained.test_accuracy}
             pairs.append({"seed": seed, **drawn.notes, **pair})
             print(f"sparsity {sparsity} seed {seed}", file=sys.stderr, flush=True)

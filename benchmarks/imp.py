@@ -32,12 +32,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.engine import Engine, Job, batch_indices, make_engine
 from ticketsearch.masks import top_per_layer
+from ticketsearch.masks.ticket import Weights
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import stream
 from ticketsearch.strategies.imp import IterativeMagnitudePruning
 from ticketsearch.tasks import DataSource, Task, load_task
 from ticketsearch.tasks.layout import read_weights
-from ticketsearch.tickets import Weights
 
 Level = tuple[float, float]
 """Test accuracy and seconds of training."""

@@ -28,7 +28,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.engine import Engine, Job, batch_indices, make_engine
-from ticketsearch.masks import random_masks
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Split, Task
@@ -85,7 +84,9 @@ class Workload:
     @cached_property
     def masks(self) -> BoolArray:
         """``(P, D)``."""
-        return random_masks(self.engine.layout.space, 1 - self.density, self.population, stream(0, "masks"))
+        return self.engine.layout.space.random(
+            self.engine.layout.space.n_kept(1 - self.density), stream(0, "masks"), self.population
+        )
 
     @cached_property
     def batches(self) -> IntArray:

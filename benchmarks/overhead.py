@@ -22,7 +22,7 @@ from pathlib import Path
 from unittest import mock
 
 import ticketsearch
-from ticketsearch.ledger import Ledger, Trial
+from ticketsearch.records.ledger import Ledger, Trial
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -95,8 +95,10 @@ def _section(section: Any, by_folder: Any, baselines: Any, checker: Checker) -> 
             seed: statistics.fmean(r["references"]["random"]["test_accuracies"]) for seed, r in runs[label].items()
         }
         gains = {seed: accuracies[label][seed] - random[seed] for seed in random}
-        for what, mine, other in (("to_imp", accuracies[label], accuracies.get(reference, {})),
-                                  ("to_random", gains, dict.fromkeys(gains, 0.0))):  # fmt: skip
+        for what, mine, other in (
+            ("to_imp", accuracies[label], accuracies.get(reference, {})),
+            ("to_random", gains, dict.fromkeys(gains, 0.0)),
+        ):
             if one[what] and one[what]["paired"]["n"]:
                 _paired(checker, f"{place} {what}", one[what]["paired"], mine, other)
                 is_imp = next(iter(runs[label].values()))["strategy"] == "imp"
@@ -145,8 +147,9 @@ def _paired(checker: Checker, place: str, reported: Any, a: dict[int, float], b:
 def _holm(p_values: list[float]) -> list[float]:
     order = np.argsort(p_values, kind="stable")
     adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate((len(p_values) - np.arange(len(p_values)))
-                                 * np.array(p_values)[order]))  # fmt: skip
+    adjusted[order] = np.minimum(
+        1, np.maximum.accumulate((len(p_values) - np.arange(len(p_values))) * np.array(p_values)[order])
+    )
     return [float(p) for p in adjusted]
 
 

@@ -35,16 +35,16 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ticketsearch import MaskProblem, load_task
+from ticketsearch.cluster.engine import Answer, ChunkWorker, RayEngine
 from ticketsearch.cost import Cost
 from ticketsearch.engine import Job, Measures, batch_indices, make_engine
-from ticketsearch.evaluator import ROUNDS
-from ticketsearch.executors.chunks import Answer, ChunkWorker, RayEngine
-from ticketsearch.ledger import Ledger, Trial
-from ticketsearch.masks import digest, pack, random_masks
-from ticketsearch.pricing import Pricing
+from ticketsearch.masks import digest, pack
+from ticketsearch.problem.evaluator import ROUNDS
+from ticketsearch.problem.pricing import Pricing
+from ticketsearch.records.ledger import Ledger, Trial
 from ticketsearch.seeds import stream
 from ticketsearch.tasks.layout import read_weights
-from ticketsearch.testing.closed_form import ClosedFormEngine, closed_form_problem
+from ticketsearch.testing.closed_form import ClosedForm
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 3}
@@ -86,7 +86,7 @@ class Workload:
     def __init__(self, count: int) -> None:
         self.task = load_task("mnist1d-mlp")
         self.local = make_engine(self.task, workers=1)
-        masks = random_masks(self.local.layout.space, 0.9, count, stream(0, "scale"))
+        masks = self.local.layout.space.random(self.local.layout.space.n_kept(0.9), stream(0, "scale"), count)
         recipe, steps = self.task.recipe, self.task.fidelity
         batches = batch_indices(len(self.task.train.labels), recipe.batch_size, steps, stream(0, "batches"))
         self.job = Job(masks, read_weights(self.task.build(0), self.local.layout), recipe.lasting(steps), batches)
@@ -170,22 +170,15 @@ def cpu_s(action: Callable[[], object]) -> float:
 
 def driver(address: str, work: Workload, bits: int, count: int, rounds: int) -> dict[str, Any]:
     """The driver's CPU seconds of one candidate, in all and by part."""
-
-    class Shared(MaskProblem):
-        """Evaluated by workers that answer at once."""
-
-        def __init__(self, engine: Any, **options: Any) -> None:
-            fleet = RayEngine(engine, work.task, address, "auto", "cpu", 2, Answering)
-            super().__init__(stack.enter_context(fleet), **options)
-            fleet.warm_up()
-
     parts: dict[str, list[float]] = {}
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "l.sqlite") as ledger:
         shapes = SHAPES[bits]
-        problem, engine = closed_form_problem((1 + rounds) * count, shapes=shapes, ledger=ledger, kind=Shared)
-        assert isinstance(engine, ClosedFormEngine)
+        session, engine = ClosedForm((1 + rounds) * count, shapes=shapes).session(ledger)
+        session.engine = stack.enter_context(RayEngine(engine, work.task, address, "auto", "cpu", 2, Answering))
+        session.engine.warm_up()  # workers that answer at once
+        problem = MaskProblem(session)
         for index in range(1 + rounds):
-            masks = random_masks(problem.space, 0.9, count, stream(index, "driver"))
+            masks = problem.space.random(problem.n_kept, stream(index, "driver"), count)
             own = parts if index else {}  # the first round warms up
             priced = partial(Pricing(problem.space).evaluations, examples=1, measured=1)
             packed = pack(masks)
@@ -199,8 +192,21 @@ def driver(address: str, work: Workload, bits: int, count: int, rounds: int) -> 
             record("pack", partial(pack, masks))
             record("send and answer", partial(exchange, problem, packed))
             with Ledger(Path(folder) / f"{index}.sqlite") as alone:
-                trials = [Trial(number, "evaluate", f"{number:016x}", 100, "complete", 0.5, 0.5, "",
-                                Cost(number), Cost(number + 1)) for number in range(count)]  # fmt: skip
+                trials = [
+                    Trial(
+                        number,
+                        "evaluate",
+                        f"{number:016x}",
+                        100,
+                        "complete",
+                        0.5,
+                        0.5,
+                        "",
+                        Cost(number),
+                        Cost(number + 1),
+                    )
+                    for number in range(count)
+                ]
                 record("ledger", partial(alone.append, trials))
     medians = {name: statistics.median(values) for name, values in parts.items()}
     whole = medians["in all"]
@@ -253,7 +259,7 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     from benchmarks import machine
-    from ticketsearch.executors.cluster import import_ray
+    from ticketsearch.cluster.connection import import_ray
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="less of everything: for a look, not for the record")

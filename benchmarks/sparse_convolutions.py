@@ -107,16 +107,15 @@ def _steps(name: str, density: float, repeats: int) -> Iterator[Row]:
     import torch
 
     from ticketsearch.engine import Job, batch_indices
-    from ticketsearch.engine.convnet import SparseConvEngine
-    from ticketsearch.engine.dense import DenseEngine
-    from ticketsearch.masks import random_masks
+    from ticketsearch.engine.dense.engine import DenseEngine
+    from ticketsearch.engine.sparse.convnet import SparseConvEngine
     from ticketsearch.seeds import stream
     from ticketsearch.tasks.layout import read_weights
 
     task = task_of(name)
     sparse, dense = SparseConvEngine(task, 1), DenseEngine(task, torch.device("cpu"), 1)
     space = sparse.layout.space
-    masks = random_masks(space, 1 - density, 1, stream(0, "masks"))
+    masks = space.random(space.n_kept(1 - density), stream(0, "masks"), 1)
     batches = batch_indices(EXAMPLES, BATCH, FIRST + max(2, *MORE.values()), stream(0, "batches"))
     whole = Job(np.asarray(masks), read_weights(task.build(0), sparse.layout), task.recipe, batches)
     job = replace(whole, batches=batches[: FIRST + 2])
@@ -198,10 +197,10 @@ def _layers(name: str, density: float, repeats: int) -> Iterator[Row]:
     import numpy as np
     import torch
 
-    from ticketsearch.engine import convolution
-    from ticketsearch.engine.planes import convnet_of, plan_of
-    from ticketsearch.engine.sparse import zeros
-    from ticketsearch.engine.vectors import LANES
+    from ticketsearch.engine.sparse import convolution
+    from ticketsearch.engine.sparse.perceptron import zeros
+    from ticketsearch.engine.sparse.planes import convnet_of, plan_of
+    from ticketsearch.engine.sparse.vectors import LANES
     from ticketsearch.seeds import stream
 
     task = task_of(name)
@@ -263,8 +262,8 @@ def _products(module: Any, inputs: Any, memory_format: Any, backward: bool) -> N
 
 def _sparse_products(layer: Any, rows: Any, columns: Any, packed: Any, h: Any, d: Any, grads: Any) -> None:
     """The same by the sparse kernels, for each block of a batch."""
-    from ticketsearch.engine import convolution
-    from ticketsearch.engine.vectors import LANES
+    from ticketsearch.engine.sparse import convolution
+    from ticketsearch.engine.sparse.vectors import LANES
 
     tile = convolution.LINES if layer.linear else convolution.PLANES
     biases = packed.weights[packed.rows[-1] :]

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import ticketsearch
-from ticketsearch.ablation import Cell, ablate
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.text import percent
-from ticketsearch.tasks import DataSource
+from ticketsearch.studies.ablation import Cell, Plan, ablate
+from ticketsearch.tasks import DataSource, load_task
 
 RESULTS = Path(__file__).resolve().parent / "results"
 CELLS = {
@@ -48,9 +48,10 @@ def main() -> None:
     arguments = parser.parse_args()
     source, seeds = DataSource(arguments.data_root), range(arguments.seeds)
     table = ablate(
-        "mnist-lenet", list(CELLS.values()), sparsity=0.8, output_rate=0.5, seeds=seeds, source=source,
+        load_task("mnist-lenet", source),
+        Plan(list(CELLS.values()), sparsity=0.8, output_rate=0.5, seeds=seeds),
         out=arguments.out / "cells",
-    )  # fmt: skip
+    )
     rows = {
         name: [(o.untrained_test_accuracy, o.test_accuracy) for o in (seed.outcomes[index] for seed in table)]
         for index, name in enumerate(CELLS)
@@ -58,11 +59,17 @@ def main() -> None:
     for name, settings in LEARNED.items():
         results = [
             ticketsearch.run(
-                "supermask", "mnist-lenet", sparsity=0.5, seed=seed, settings=settings, orders=1,
-                source=source, out=arguments.out / "runs",
+                "supermask",
+                "mnist-lenet",
+                sparsity=0.5,
+                seed=seed,
+                settings=settings,
+                orders=1,
+                source=source,
+                out=arguments.out / "runs",
             )
             for seed in seeds
-        ]  # fmt: skip
+        ]
         rows[name] = [(one.confirmation.untrained_test_accuracy, one.test_accuracy) for one in results]
     print("| network | untrained % | after training % |\n|---|---:|---:|")
     for name, pairs in rows.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import tiny
+from tests.helpers import tiny
 from ticketsearch import MaskProblem, Task
 
 settings.register_profile("house", derandomize=True, deadline=None, max_examples=25)

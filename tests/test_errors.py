@@ -18,10 +18,22 @@ def test_without_a_near_one_all_are_listed() -> None:
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("UsageError", 2), ("UnknownName", 2), ("InvalidValue", 2), ("MissingData", 2), ("NotARun", 2), ("PluginError", 1),
-     ("StrategyError", 1), ("CorruptRun", 1), ("RunInUse", 1), ("StorageError", 1),
-     ("BudgetExhausted", 1), ("SearchStalled", 1), ("TimeLimitReached", 1)],
-)  # fmt: skip
+    [
+        ("UsageError", 2),
+        ("UnknownName", 2),
+        ("InvalidValue", 2),
+        ("MissingData", 2),
+        ("NotARun", 2),
+        ("PluginError", 1),
+        ("StrategyError", 1),
+        ("CorruptRun", 1),
+        ("RunInUse", 1),
+        ("StorageError", 1),
+        ("BudgetExhausted", 1),
+        ("SearchStalled", 1),
+        ("TimeLimitReached", 1),
+    ],
+)
 def test_the_tree_is_the_one_drawn_and_decides_the_exit_status(name: str, code: int) -> None:
     error: type[TicketsearchError] = getattr(errors, name)
     assert issubclass(error, TicketsearchError)

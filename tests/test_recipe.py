@@ -52,10 +52,21 @@ def test_a_shorter_recipe_squeezes_the_whole_schedule() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("steps", -1), ("batch_size", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("optimizer", "lbfgs"),
-     ("momentum", 1.0), ("nesterov", True), ("weight_decay", -1e-4), ("betas", (0.9, 1.0)), ("epsilon", 0.0),
-     ("schedule", "cyclic"), ("warmup_steps", -1)],
-)  # fmt: skip
+    [
+        ("steps", -1),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("optimizer", "lbfgs"),
+        ("momentum", 1.0),
+        ("nesterov", True),
+        ("weight_decay", -1e-4),
+        ("betas", (0.9, 1.0)),
+        ("epsilon", 0.0),
+        ("schedule", "cyclic"),
+        ("warmup_steps", -1),
+    ],
+)
 def test_values_out_of_range_are_refused_by_name(name: str, value: object) -> None:
     given: dict[str, Any] = {"steps": 10, "batch_size": 1, "learning_rate": 0.1, name: value}
     with pytest.raises(InvalidValue, match=name):

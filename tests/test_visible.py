@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 
 import ticketsearch
-from tests import tiny
-from tests.report.studies import analysed, made
+from tests.helpers import tiny
+from tests.helpers.studies import analysed, made
 from ticketsearch.errors import InvalidValue, PluginError
-from ticketsearch.folders import SPEC
 from ticketsearch.leaderboard import build
 from ticketsearch.leaderboard.studies import LoadedStudy, load_study, write_archive
 from ticketsearch.plugins import registry
+from ticketsearch.records.folder import SPEC
+from ticketsearch.records.results import Failure, Failures, write_record, write_result
 from ticketsearch.report import text, verdicts
 from ticketsearch.report.raw import csv_text
-from ticketsearch.results import Failure, Failures, write_record, write_result
-from ticketsearch.strategy import make_strategy
+from ticketsearch.strategies.base import make_strategy
 from ticketsearch.visible import visible
 
 EVIL = "=cmd\x1b[2J\x07\u202e\r\n\x00\ufffe|[/x]`*<b>](http://a)\x9b31m\x7f"
@@ -57,10 +57,17 @@ def test_what_can_be_seen_stays() -> None:
 def folder(tmp_path: Path) -> Path:
     """A study of results whose every name is evil."""
     changes: dict[str, Any] = {
-        "task": EVIL, "parameters": {EVIL: EVIL}, "versions": {EVIL: EVIL}, "device": EVIL, "stopped": EVIL,
-        "left_dense": {EVIL: EVIL}, "notes": {EVIL: EVIL}, "keep": [EVIL], "task_source": EVIL,
+        "task": EVIL,
+        "parameters": {EVIL: EVIL},
+        "versions": {EVIL: EVIL},
+        "device": EVIL,
+        "stopped": EVIL,
+        "left_dense": {EVIL: EVIL},
+        "notes": {EVIL: EVIL},
+        "keep": [EVIL],
+        "task_source": EVIL,
         "layers": [{"name": EVIL, "shape": [10], "kept": 5, "density": 0.5}],
-    }  # fmt: skip
+    }
     for strategy in ("imp", EVIL):
         for seed in range(2):
             one = made(strategy, seed, 0.8, 0.1, 90.0, search=strategy == EVIL, **changes)
@@ -154,8 +161,22 @@ def test_layers_and_errors_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     sys.modules["evil_tasks"] = module = types.ModuleType("evil_tasks")
     module.task = evil_task  # type: ignore[attr-defined]
     try:
-        arguments = ["--strategy", "magnitude", "--task", "evil_tasks:task", "--sparsity", "0.5", "--budget", "20ep",
-                     "--orders", "1", "--checkpoints", "0", "--out", tmp_path]  # fmt: skip
+        arguments = [
+            "--strategy",
+            "magnitude",
+            "--task",
+            "evil_tasks:task",
+            "--sparsity",
+            "0.5",
+            "--budget",
+            "20ep",
+            "--orders",
+            "1",
+            "--checkpoints",
+            "0",
+            "--out",
+            tmp_path,
+        ]
         done = cli("run", *arguments)
         wrong = cli("run", *arguments, "--keep", "no\x1b[2J")
     finally:

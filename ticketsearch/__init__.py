@@ -10,48 +10,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ticketsearch.asktell import AskTellStrategy
     from ticketsearch.compaction import Compaction, compact, follow_masks
     from ticketsearch.errors import BudgetExhausted, TicketsearchError
     from ticketsearch.exporting import Exported, export
     from ticketsearch.leaderboard import build as build_leaderboard
+    from ticketsearch.masks.ticket import Ticket, Weights
     from ticketsearch.plugins import API_VERSION
     from ticketsearch.problem import MaskProblem
+    from ticketsearch.problem.scores import Score, Snapshot
     from ticketsearch.recipe import Recipe
-    from ticketsearch.results import Result
-    from ticketsearch.runner import run
-    from ticketsearch.scores import Score, Snapshot
-    from ticketsearch.strategy import Strategy
+    from ticketsearch.records.results import Result
+    from ticketsearch.records.ticket_file import SavedTicket, load_ticket
+    from ticketsearch.runner.run import run
+    from ticketsearch.runner.verify import verify_run
+    from ticketsearch.strategies.asktell import AskTellStrategy
+    from ticketsearch.strategies.base import Strategy
     from ticketsearch.tasks import DataSource, Split, Task, load_task
-    from ticketsearch.tickets import SavedTicket, Ticket, Weights, load_ticket
-    from ticketsearch.verify import verify_run
 
 _HOME = {
     "API_VERSION": "plugins",
-    "AskTellStrategy": "asktell",
+    "AskTellStrategy": "strategies.asktell",
     "BudgetExhausted": "errors",
     "Compaction": "compaction",
     "DataSource": "tasks",
     "Exported": "exporting",
     "MaskProblem": "problem",
     "Recipe": "recipe",
-    "Result": "results",
-    "SavedTicket": "tickets",
-    "Score": "scores",
-    "Snapshot": "scores",
+    "Result": "records.results",
+    "SavedTicket": "records.ticket_file",
+    "Score": "problem",
+    "Snapshot": "problem",
     "Split": "tasks",
-    "Strategy": "strategy",
+    "Strategy": "strategies.base",
     "Task": "tasks",
-    "Ticket": "tickets",
+    "Ticket": "masks.ticket",
     "TicketsearchError": "errors",
-    "Weights": "tickets",
+    "Weights": "masks.ticket",
     "compact": "compaction",
     "export": "exporting",
     "follow_masks": "compaction",
     "load_task": "tasks",
-    "load_ticket": "tickets",
-    "run": "runner",
-    "verify_run": "verify",
+    "load_ticket": "records.ticket_file",
+    "run": "runner.run",
+    "verify_run": "runner.verify",
 }
 
 __all__ = [

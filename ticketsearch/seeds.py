@@ -7,7 +7,6 @@ know (seed, names) draw the same numbers. Nothing here touches a global generato
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ticketsearch.digests import digest_of_bytes
 from ticketsearch.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def derive(seed: int, *names: str | int) -> int:
     """A 128-bit integer that depends on every argument and on nothing else."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in (seed, *names))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+    return int.from_bytes(bytes.fromhex(digest_of_bytes(text.encode(), 16)), "little")
 
 
 def stream(seed: int, *names: str | int) -> np.random.Generator:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,19 +18,36 @@ import numpy.typing as npt
 from pydantic import Field
 
 from ticketsearch import AskTellStrategy, MaskProblem, Score
-from ticketsearch.encodings import Encoding, make_encoding
 from ticketsearch.errors import UnknownName
+from ticketsearch.masks.encodings import Encoding, make_encoding
 from ticketsearch.seeds import fenced_globals
 
 
+@dataclass
+class State:
+    """The optimiser, and the points that are being scored."""
+
+    coder: Encoding
+    rng: np.random.Generator
+    optimizer: Any = None
+    points: list[Any] = field(default_factory=list)
+
+    @contextmanager
+    def fenced(self) -> Iterator[None]:
+        """Nevergrad's warnings are about its own use of other libraries."""
+        with fenced_globals(int(self.rng.integers(2**31))), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+
+
 @dataclass(frozen=True)
-class NevergradSearch(AskTellStrategy):
+class NevergradSearch(AskTellStrategy[State]):
     """Let an optimiser of Nevergrad propose encoded masks.
 
     Attributes:
         batch: masks asked for, and trained, together.
         optimizer: a name in ``nevergrad.optimizers.registry``: ``TwoPointsDE``, ``PSO``, ``DiagonalCMA`` ...
-        encoding: ``layer-density``, ``criterion-mixture`` or ``seeded``; see :mod:`ticketsearch.encodings`.
+        encoding: ``layer-density``, ``criterion-mixture`` or ``seeded``; see :mod:`ticketsearch.masks.encodings`.
         criterion: scores used by ``layer-density`` and ``seeded``.
     """
 
@@ -41,41 +58,33 @@ class NevergradSearch(AskTellStrategy):
     encoding: Literal["layer-density", "criterion-mixture", "seeded"] = "layer-density"
     criterion: str = "large_init"
 
-    def start(self, problem: MaskProblem) -> None:
+    def start(self, problem: MaskProblem) -> State:
         """Pay for the criteria, and make the optimiser; its budget is what the run can evaluate."""
         nevergrad = _nevergrad()
         if self.optimizer not in nevergrad.optimizers.registry:
             raise UnknownName("optimiser of Nevergrad", self.optimizer, nevergrad.optimizers.registry)
         rng = problem.rng("nevergrad")
-        self.coder: Encoding = make_encoding(self.encoding, problem, criterion=self.criterion)
-        assert self.coder.dimensions is not None
-        self.rng = rng
+        state = State(make_encoding(self.encoding, problem, criterion=self.criterion), rng)
+        assert state.coder.dimensions is not None
         budget = max(1, int(problem.remaining / problem.evaluation_cost()))
-        with self._fenced():
-            box = nevergrad.p.Array(init=np.full(self.coder.dimensions, 0.5), lower=0.0, upper=1.0)
+        with state.fenced():
+            box = nevergrad.p.Array(init=np.full(state.coder.dimensions, 0.5), lower=0.0, upper=1.0)
             box.random_state = np.random.RandomState(int(rng.integers(2**31)))  # the kind it takes
             make: Any = nevergrad.optimizers.registry[self.optimizer]
-            self.searcher: Any = make(parametrization=box, budget=budget, num_workers=self.batch)
-        self.points: list[Any] = []
+            state.optimizer = make(parametrization=box, budget=budget, num_workers=self.batch)
+        return state
 
-    @contextmanager
-    def _fenced(self) -> Iterator[None]:
-        """Nevergrad's warnings are about its own use of other libraries."""
-        with fenced_globals(int(self.rng.integers(2**31))), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-
-    def ask(self, n: int) -> npt.NDArray[np.bool_]:
+    def ask(self, state: State, n: int) -> npt.NDArray[np.bool_]:
         """Masks of the points proposed."""
-        with self._fenced():
-            self.points = [self.searcher.ask() for _ in range(n)]
-        return np.stack([self.coder.decode(np.clip(point.value, 0, 1)) for point in self.points])
+        with state.fenced():
+            state.points = [state.optimizer.ask() for _ in range(n)]
+        return np.stack([state.coder.decode(np.clip(point.value, 0, 1)) for point in state.points])
 
-    def tell(self, masks: npt.NDArray[np.bool_], scores: Sequence[Score]) -> None:
+    def tell(self, state: State, masks: npt.NDArray[np.bool_], scores: Sequence[Score]) -> None:
         """It minimises; a failed score is as bad as a score can be."""
-        with self._fenced():
-            for point, score in zip(self.points, scores, strict=True):
-                self.searcher.tell(point, -max(score.value, -1.0))
+        with state.fenced():
+            for point, score in zip(state.points, scores, strict=True):
+                state.optimizer.tell(point, -max(score.value, -1.0))
 
 
 def _nevergrad() -> Any:

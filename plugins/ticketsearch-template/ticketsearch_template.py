@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch import MaskProblem
-from ticketsearch.masks import random_mask, swap
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,11 @@ class TemplateSearch:
     def search(self, problem: MaskProblem) -> None:
         """Spends evaluations until the budget ends; the host keeps the best mask."""
         rng = problem.rng("template")  # a stream of the run's seed: never use global generators
-        best = random_mask(problem.space, problem.n_kept, rng)  # (D,) booleans, exactly n_kept of them true
+        best = problem.space.random(problem.n_kept, rng)  # (D,) booleans, exactly n_kept of them true
         [best_score] = problem.evaluate([best])
         swaps = max(1, round(self.move * problem.n_kept))
         while True:  # evaluate raises BudgetExhausted in the end: let it pass
-            masks = np.stack([swap(best, swaps, rng) for _ in range(self.batch)])  # (P, D)
+            masks = np.stack([problem.space.swap(best, swaps, rng) for _ in range(self.batch)])  # (P, D)
             scores = problem.evaluate(masks)  # a failed score is lower than any other
             leader = max(range(self.batch), key=scores.__getitem__)
             if scores[leader] >= best_score:

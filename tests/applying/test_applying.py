@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 from torch.nn.utils import prune
 from torch.optim.swa_utils import AveragedModel
 
-from tests.applying.tickets import pruned_of, ticket_of
+from tests.helpers.tickets import pruned_of, ticket_of
 from ticketsearch import SavedTicket
 from ticketsearch.errors import InvalidValue
 
@@ -37,8 +37,14 @@ class Mixed(nn.Module):
         return result
 
 
-MIXED = ("mix.in_proj_weight", "mix.out_proj.weight", "cell.weight_ih_l0", "cell.weight_hh_l1_reverse",
-         "by_weight.weight", "head.weight")  # fmt: skip
+MIXED = (
+    "mix.in_proj_weight",
+    "mix.out_proj.weight",
+    "cell.weight_ih_l0",
+    "cell.weight_hh_l1_reverse",
+    "by_weight.weight",
+    "head.weight",
+)
 
 
 class Tied(nn.Module):
@@ -122,8 +128,10 @@ def test_pruning_is_removed_for_good() -> None:
     assert torch.allclose(network(TOKENS), before, atol=1e-6)
     for name, mask in ticket.masks().items():
         assert not pruned_of(network, mask, name).any(), name
-    assert all(one is network.cell.get_parameter(name) for one, name in
-               zip(network.cell._flat_weights, network.cell._flat_weights_names, strict=True))  # fmt: skip
+    assert all(
+        one is network.cell.get_parameter(name)
+        for one, name in zip(network.cell._flat_weights, network.cell._flat_weights_names, strict=True)
+    )
     train(network, TOKENS)  # and from here on everything is free
     assert pruned_of(network, ticket.masks()["head.weight"], "head.weight").any()
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import prune
 
-from tests.compaction.networks import ByHand, ResNet, half_masks, layer_masks, silence, trained
+from tests.helpers.channel_networks import ByHand, ResNet, half_masks, layer_masks, silence, trained
 from ticketsearch import Compaction, compact, follow_masks
 from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import InvalidValue
@@ -95,9 +95,17 @@ def test_constants_are_folded_where_that_is_exact(padding: int, left: int) -> No
 def test_constants_pass_through_batch_norm() -> None:
     """A pruned filter leaves the shift of its normalisation, less the mean: a constant, folded after the pooling."""
     network = trained(
-        nn.Sequential(conv(3, 4, bias=False), nn.BatchNorm2d(4), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                      nn.Linear(4, 6), nn.Sigmoid(), nn.Linear(6, 2))
-    )  # fmt: skip
+        nn.Sequential(
+            conv(3, 4, bias=False),
+            nn.BatchNorm2d(4),
+            nn.Tanh(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 6),
+            nn.Sigmoid(),
+            nn.Linear(6, 2),
+        )
+    )
     with torch.no_grad():
         network[0].weight[[0, 1]] = 0
         network[1].weight[2] = 0  # and a scale of zero leaves the shift
@@ -186,8 +194,9 @@ def test_widened_streams_are_exported(file_format: str) -> None:
     masks = follow_masks(network, layer_masks(network), example=example)
     module = checked(network, example, masks).module
     write, read = {
-        "compact": (formats.program_bytes, formats.program_of), "onnx": (formats.onnx_bytes, formats.onnx_of),
-    }[file_format]  # fmt: skip
+        "compact": (formats.program_bytes, formats.program_of),
+        "onnx": (formats.onnx_bytes, formats.onnx_of),
+    }[file_format]
     compute = read(write(module, example))
     for count in (1, 7):
         inputs = noise(count, 3, 16, 16, seed=count)
@@ -252,9 +261,20 @@ def test_half_of_a_residual_network(option: str, training: bool) -> None:
 
 def test_depthwise_and_grouped_convolutions_go_by_groups() -> None:
     network = trained(
-        nn.Sequential(conv(3, 6), nn.BatchNorm2d(6), nn.ReLU6(), conv(6, 6, groups=6), nn.Hardswish(), conv(6, 8),
-                      nn.ReLU(), conv(8, 12, groups=4), nn.ReLU(), conv(12, 2), nn.Flatten())
-    )  # fmt: skip
+        nn.Sequential(
+            conv(3, 6),
+            nn.BatchNorm2d(6),
+            nn.ReLU6(),
+            conv(6, 6, groups=6),
+            nn.Hardswish(),
+            conv(6, 8),
+            nn.ReLU(),
+            conv(8, 12, groups=4),
+            nn.ReLU(),
+            conv(12, 2),
+            nn.Flatten(),
+        )
+    )
     silence(network[3], 2)
     silence(network[1], 4)  # its depthwise filter still has a bias: padded, so it stays
     with torch.no_grad():

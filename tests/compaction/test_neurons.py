@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import prune
 
-from tests.compaction.networks import ByHand, silence, trained
 from tests.compaction.test_compaction import checked, noise, widths
+from tests.helpers.channel_networks import ByHand, silence, trained
 from ticketsearch import compact, follow_masks
 
 VECTORS, TOKENS, IMAGES = noise(2, 6), noise(2, 5, 6), noise(2, 3, 8, 8)
@@ -34,9 +34,7 @@ def test_residual_streams_of_neurons_keep_what_any_branch_writes(example: Tensor
         result: Tensor = self.head(x)
         return result
 
-    network = trained(
-        ByHand(forward, first=linear(6, 8), up=linear(8, 10), down=linear(10, 8), head=linear(8, 3))
-    )  # fmt: skip
+    network = trained(ByHand(forward, first=linear(6, 8), up=linear(8, 10), down=linear(10, 8), head=linear(8, 3)))
     masks = {name: np.ones(tuple(p.shape), dtype=bool) for name, p in network.named_parameters() if p.ndim > 1}
     masks["first.weight"][[0, 1, 2]] = False
     masks["down.weight"][[0, 1]] = False
@@ -61,7 +59,7 @@ GATES: dict[str, Callable[[Any, Tensor], Tensor]] = {
 def test_sums_of_neurons_tie_them(name: str, example: Tensor) -> None:
     network = trained(
         ByHand(lambda self, x: self.c(GATES[name](self, x)), a=linear(6, 7), b=linear(6, 7), c=linear(7, 2))
-    )  # fmt: skip
+    )
     silence(network.a, 0, 1, 2)
     silence(network.b, 0, 1, 3)
     assert widths(checked(network, example))["c"] == (5, 2)
@@ -70,9 +68,10 @@ def test_sums_of_neurons_tie_them(name: str, example: Tensor) -> None:
 @pytest.mark.parametrize("example", [VECTORS, TOKENS], ids=["vectors", "tokens"])
 def test_products_of_neurons_are_zero_where_one_is(example: Tensor) -> None:
     network = trained(
-        ByHand(lambda self, x: self.c(self.a(x) * torch.sigmoid(self.b(x))),
-               a=linear(6, 7), b=linear(6, 7), c=linear(7, 2))
-    )  # fmt: skip
+        ByHand(
+            lambda self, x: self.c(self.a(x) * torch.sigmoid(self.b(x))), a=linear(6, 7), b=linear(6, 7), c=linear(7, 2)
+        )
+    )
     silence(network.a, 0, 1, 2)
     silence(network.b, 1, 3)  # a gate of one half
     assert widths(checked(network, example)) == {"a": (6, 4), "b": (6, 4), "c": (4, 2)}
@@ -81,9 +80,13 @@ def test_products_of_neurons_are_zero_where_one_is(example: Tensor) -> None:
 @pytest.mark.parametrize("example", [VECTORS, TOKENS], ids=["vectors", "tokens"])
 def test_concatenations_of_neurons(example: Tensor) -> None:
     network = trained(
-        ByHand(lambda self, x: self.c(torch.cat([self.a(x), self.b(x).relu(), self.a(x)], dim=-1)),
-               a=linear(6, 4), b=linear(6, 5), c=linear(13, 2))
-    )  # fmt: skip
+        ByHand(
+            lambda self, x: self.c(torch.cat([self.a(x), self.b(x).relu(), self.a(x)], dim=-1)),
+            a=linear(6, 4),
+            b=linear(6, 5),
+            c=linear(13, 2),
+        )
+    )
     silence(network.a, 1)
     silence(network.b, 0, 4)
     assert widths(checked(network, example)) == {"a": (6, 3), "b": (6, 3), "c": (9, 2)}
@@ -146,9 +149,7 @@ def test_channels_turned_last_are_cut_by_linear_layers() -> None:
         result: Tensor = self.head((x + y).mean([2, 3]))
         return result
 
-    network = trained(
-        ByHand(forward, a=nn.Conv2d(3, 6, 3), up=linear(6, 9), down=linear(9, 6), head=linear(6, 2))
-    )  # fmt: skip
+    network = trained(ByHand(forward, a=nn.Conv2d(3, 6, 3), up=linear(6, 9), down=linear(9, 6), head=linear(6, 2)))
     silence(network.a, 0, 1)
     silence(network.up, 3)
     silence(network.down, 0)
@@ -163,9 +164,10 @@ def test_normalised_tokens_keep_their_stream_and_lose_hidden_neurons() -> None:
         return result
 
     network = trained(
-        ByHand(forward, embed=linear(6, 8), norm=nn.LayerNorm(8), up=linear(8, 12), down=linear(12, 8),
-               head=linear(8, 3))
-    )  # fmt: skip
+        ByHand(
+            forward, embed=linear(6, 8), norm=nn.LayerNorm(8), up=linear(8, 12), down=linear(12, 8), head=linear(8, 3)
+        )
+    )
     for part, gone in ((network.embed, [0, 1]), (network.up, [0, 1, 2]), (network.down, [0, 1])):
         silence(part, *gone)
     cut = checked(network, TOKENS)
@@ -274,10 +276,17 @@ SURPRISES: dict[str, Callable[[Any, Tensor], Tensor]] = {
 @pytest.mark.parametrize("training", [False, True])
 def test_a_surprise_keeps_channels_and_is_no_error(name: str, training: bool) -> None:
     network = trained(
-        ByHand(lambda self, x: self.c(SURPRISES[name](self, F.relu(self.a(self.first(x))))),
-               first=linear(6, 7), a=linear(7, 8), b=linear(8, 8), c=linear(8, 2), two=nn.Bilinear(8, 8, 8),
-               groups=nn.GroupNorm(2, 8), inner=nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))
-    )  # fmt: skip
+        ByHand(
+            lambda self, x: self.c(SURPRISES[name](self, F.relu(self.a(self.first(x))))),
+            first=linear(6, 7),
+            a=linear(7, 8),
+            b=linear(8, 8),
+            c=linear(8, 2),
+            two=nn.Bilinear(8, 8, 8),
+            groups=nn.GroupNorm(2, 8),
+            inner=nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+        )
+    )
     silence(network.first, 0, 1)
     silence(network.a, 0, 1, 2)
     masks = {name: (p != 0).numpy() for name, p in network.named_parameters() if name.startswith(("first.", "a."))}
@@ -297,9 +306,13 @@ def test_an_error_in_a_rule_is_something_not_understood(rule: str, monkeypatch: 
         raise IndexError("too many indices")
 
     network = trained(
-        ByHand(lambda self, x: self.c(torch.cat([self.b(F.relu(self.a(x))) + self.a(x)], 1).sum(1)),
-               a=linear(6, 7), b=linear(7, 7), c=linear(7, 2))
-    )  # fmt: skip
+        ByHand(
+            lambda self, x: self.c(torch.cat([self.b(F.relu(self.a(x))) + self.a(x)], 1).sum(1)),
+            a=linear(6, 7),
+            b=linear(7, 7),
+            c=linear(7, 2),
+        )
+    )
     silence(network.a, 0)
     silence(network.b, 0)
     assert checked(network, TOKENS).notes == ()

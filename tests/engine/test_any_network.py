@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
-from tests.engine.networks import CLASSES, WORDS, Drawn, drawn
+from tests.helpers.drawn_networks import CLASSES, WORDS, Drawn, drawn
 from ticketsearch import Recipe, Split, Task, Weights
 from ticketsearch.applying import unwrapped
 from ticketsearch.engine import Job, make_engine

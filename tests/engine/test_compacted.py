@@ -8,26 +8,25 @@ import numpy as np
 import pytest
 import torch
 
-from tests import tiny
 from tests.engine.test_convolutions import images
 from tests.engine.test_engines import rng
+from tests.helpers import tiny
 from ticketsearch import Recipe, Task, Ticket, Weights
-from ticketsearch.confirm import population
 from ticketsearch.engine import Engine, Job, batch_indices, make_engine
-from ticketsearch.engine.compacted import CompactedEngine
-from ticketsearch.engine.dense import DenseEngine
-from ticketsearch.masks import random_mask
+from ticketsearch.engine.dense.compacted import CompactedEngine
+from ticketsearch.engine.dense.engine import DenseEngine
+from ticketsearch.masks.units import Units
+from ticketsearch.runner.confirm import population
 from ticketsearch.tasks.channels import make_units
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tasks.networks import resnet_20
-from ticketsearch.units import Units
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
 def _cutting_is_always_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ticketsearch.engine.compacted.WORTH_FLOPS", 0)
+    monkeypatch.setattr("ticketsearch.engine.dense.compacted.WORTH_FLOPS", 0)
 
 
 def units_of(engine: Engine, task: Task) -> Units:
@@ -39,10 +38,14 @@ def job_of(task: Task, seeds: list[int], steps: int = 12, sparsity: float = 0.5)
     engine = DenseEngine(task, CPU, 1)
     units, start = units_of(engine, task), read_weights(task.build(0), engine.layout)
     tickets = [
-        units.ticket(Ticket(random_mask(units.space, units.space.n_kept(sparsity), rng(seed)),
-                            Weights(start.vector + np.float32(0.01 * row), start.rest)))
+        units.ticket(
+            Ticket(
+                units.space.random(units.space.n_kept(sparsity), rng(seed)),
+                Weights(start.vector + np.float32(0.01 * row), start.rest),
+            )
+        )
         for row, seed in enumerate(seeds)
-    ]  # fmt: skip
+    ]
     size = len(task.train.labels)
     batches = np.stack([batch_indices(size, task.recipe.batch_size, steps, rng(row)) for row in range(len(seeds))])
     return population(tickets, start, task.recipe.lasting(steps), batches)
@@ -101,10 +104,10 @@ def test_short_trainings_are_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     task = tiny.residual()
     job = job_of(task, [3])
     flops = 12 * 30 * 3 * DenseEngine(task, CPU, 1).layout.space.flops_per_example()
-    monkeypatch.setattr("ticketsearch.engine.compacted.compact", lambda *_, **__: pytest.fail("it was cut"))
-    monkeypatch.setattr("ticketsearch.engine.compacted.WORTH_FLOPS", flops + 1)
+    monkeypatch.setattr("ticketsearch.engine.dense.compacted.compact", lambda *_, **__: pytest.fail("it was cut"))
+    monkeypatch.setattr("ticketsearch.engine.dense.compacted.WORTH_FLOPS", flops + 1)
     list(CompactedEngine(task, CPU, 1).train(job, (12,)))
-    monkeypatch.setattr("ticketsearch.engine.compacted.WORTH_FLOPS", flops)
+    monkeypatch.setattr("ticketsearch.engine.dense.compacted.WORTH_FLOPS", flops)
     with pytest.raises(pytest.fail.Exception, match="it was cut"):
         list(CompactedEngine(task, CPU, 1).train(job, (12,)))
 

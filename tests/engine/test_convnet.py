@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from tests import tiny
 from tests.engine.test_engines import start_of, torch_training, train
+from tests.helpers import tiny
 from ticketsearch import Recipe, Split, Task, Weights
 from ticketsearch.arrays import BoolArray
 from ticketsearch.engine import Job, batch_indices, make_engine
-from ticketsearch.engine.convnet import DENSE_FROM, MixedEngine, SparseConvEngine
-from ticketsearch.engine.dense import DenseEngine
-from ticketsearch.engine.planes import convnet_of
+from ticketsearch.engine.dense.engine import DenseEngine
+from ticketsearch.engine.sparse.convnet import DENSE_FROM, MixedEngine, SparseConvEngine
+from ticketsearch.engine.sparse.planes import convnet_of
 from ticketsearch.errors import InvalidValue
 from ticketsearch.tasks.layout import read_weights
 
@@ -36,10 +36,19 @@ def rng(seed: int = 0) -> np.random.Generator:
 def pairs() -> nn.Module:
     """Two convolutions in a row, a pool that leaves a row and a column over, a third convolution, a head of two."""
     return nn.Sequential(
-        nn.Conv2d(2, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(5, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 9), nn.ReLU(),
+        nn.Conv2d(2, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(6, 5, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(5, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 9),
+        nn.ReLU(),
         nn.Linear(9, 3),
-    )  # fmt: skip
+    )
 
 
 def kernels_and_groups() -> nn.Module:
@@ -48,8 +57,9 @@ def kernels_and_groups() -> nn.Module:
         nn.Sequential(nn.Conv2d(2, 4, (5, 1), padding="same", bias=False), nn.ReLU(), nn.Identity()),
         nn.Sequential(nn.Conv2d(4, 6, (3, 7), padding=(1, 3), groups=2), nn.ReLU(), nn.MaxPool2d(3, 3)),
         nn.Sequential(nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.ReLU()),
-        nn.Flatten(), nn.Linear(54, 3, bias=False),
-    )  # fmt: skip
+        nn.Flatten(),
+        nn.Linear(54, 3, bias=False),
+    )
 
 
 def point() -> nn.Module:
@@ -60,8 +70,10 @@ def point() -> nn.Module:
 
 
 NETWORKS: dict[str, tuple[Network, tuple[int, int]]] = {
-    "pairs": (pairs, (9, 11)), "kernels-and-groups": (kernels_and_groups, (9, 11)), "point": (point, (9, 11)),
-}  # fmt: skip
+    "pairs": (pairs, (9, 11)),
+    "kernels-and-groups": (kernels_and_groups, (9, 11)),
+    "point": (point, (9, 11)),
+}
 
 
 def images(count: int, seed: int, size: tuple[int, int]) -> Split:

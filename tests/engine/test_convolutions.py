@@ -14,7 +14,7 @@ from tests.engine.test_engines import backward, load, rng, start_of, torch_train
 from ticketsearch import Recipe, Split, Task
 from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.engine import Job, batch_indices
-from ticketsearch.engine.dense import MAX_CHUNK, DenseEngine
+from ticketsearch.engine.dense.engine import MAX_CHUNK, DenseEngine
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tasks.networks import resnet_20
 
@@ -30,10 +30,16 @@ def images(seed: int, count: int, size: int) -> Split:
 
 def small(classes: int = 3) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
-        nn.Conv2d(6, 6, 3, stride=2, groups=3), nn.BatchNorm2d(6, momentum=0.3), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, classes),
-    )  # fmt: skip
+        nn.Conv2d(3, 6, 3, padding=1, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 6, 3, stride=2, groups=3),
+        nn.BatchNorm2d(6, momentum=0.3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, classes),
+    )
 
 
 def make_task(network: object = small, recipe: Recipe = RECIPE, **changes: object) -> Task:
@@ -84,8 +90,11 @@ def test_four_normalised_networks_are_their_single_trainings_and_torch_s(rows: i
         assert engine.measure(alone, task.test).loss[0] == pytest.approx(float(loss), rel=1e-4)
     names = list(engine.layout.rest_shapes)
     assert [name for name in names if "running" in name] == [
-        "1.running_mean", "1.running_var", "4.running_mean", "4.running_var",
-    ]  # fmt: skip
+        "1.running_mean",
+        "1.running_var",
+        "4.running_mean",
+        "4.running_var",
+    ]
 
 
 @pytest.mark.parametrize("rows", [0, 3], ids=["one order", "an order each"])
@@ -131,7 +140,11 @@ def test_gradients_of_a_convolutional_network_are_torch_s() -> None:
     network = task.build(0)
     load(network, engine, start, mask)
     backward(network, task.train, chosen)
-    expected = np.concatenate([dict(network.named_parameters())[layer.name].grad.numpy().ravel()  # type: ignore[union-attr]
-                               for layer in engine.layout.space.layers])  # fmt: skip
+    expected = np.concatenate(
+        [
+            dict(network.named_parameters())[layer.name].grad.numpy().ravel()  # type: ignore[union-attr]
+            for layer in engine.layout.space.layers
+        ]
+    )
     start.vector[~mask] = 0
     np.testing.assert_allclose(engine.gradients(start, chosen), expected, rtol=1e-3, atol=1e-6)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests import tiny
 from tests.engine.test_engines import backward, batches, load, rng, start_of, train
+from tests.helpers import tiny
 from ticketsearch import Recipe, Task, Weights
 from ticketsearch.engine import Engine, Job, make_engine
-from ticketsearch.engine.dense import DenseEngine
+from ticketsearch.engine.dense.engine import DenseEngine
 from ticketsearch.errors import InvalidValue, UnknownName
 from ticketsearch.tasks.layout import read_weights
 

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
-from tests import tiny
 from tests.engine.test_convolutions import RECIPE, batches, make_engine, make_task, stacked
 from tests.engine.test_engines import hold, load, start_of, train
+from tests.helpers import tiny
 from ticketsearch import Task
 from ticketsearch.arrays import IntArray
 from ticketsearch.engine import Job
 from ticketsearch.engine import make_engine as chosen_engine
-from ticketsearch.engine.draws import augmented, draws_at
+from ticketsearch.engine.dense.draws import augmented, draws_at
+from ticketsearch.engine.relaxation import Relaxation, Trainable
 from ticketsearch.errors import InvalidValue
-from ticketsearch.relaxation import Relaxation, Trainable
 from ticketsearch.tasks.augmentation import CropFlip
 
 CPU = torch.device("cpu")
@@ -90,8 +90,9 @@ def test_networks_with_dropout_train_like_a_loop_with_the_same_draws() -> None:
                 parameter.grad *= kept[name]
         optimizer.step()
     hold(network, kept, {})
-    expected = np.concatenate([network.get_parameter(layer.name).detach().numpy().ravel()
-                               for layer in engine.layout.space.layers])  # fmt: skip
+    expected = np.concatenate(
+        [network.get_parameter(layer.name).detach().numpy().ravel() for layer in engine.layout.space.layers]
+    )
     np.testing.assert_allclose(weights.vector[2], expected, rtol=1e-4, atol=1e-6)
     no_dropout = tiny.dense_engine(
         tiny.make_task(lambda: nn.Sequential(nn.Linear(8, 6), nn.Identity(), nn.Linear(6, 3)))
@@ -179,10 +180,12 @@ def test_crops_are_those_of_the_padded_image_and_all_of_them_occur() -> None:
     padded[:, 2:-2, 2:-2] = image
     crops = {
         crop.tobytes(): (down, right, flipped)
-        for down in range(5) for right in range(5) for flipped in (False, True)
+        for down in range(5)
+        for right in range(5)
+        for flipped in (False, True)
         for window in [padded[:, down : down + 5, right : right + 6]]
         for crop in [np.ascontiguousarray(window[:, :, ::-1] if flipped else window)]
-    }  # fmt: skip
+    }
     assert len(crops) == 50
     inputs = image.expand(1000, -1, -1, -1).contiguous()
     found = [crops[row.tobytes()] for row in CropFlip(padding=2)(inputs, rng).numpy().copy()]

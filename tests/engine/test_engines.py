@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
-from tests import tiny
+from tests.helpers import tiny
 from ticketsearch import Recipe, Split, Task, Weights
 from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.engine import Engine, Job, batch_indices
@@ -88,9 +88,12 @@ def torch_training(task: Task, engine: Engine, job: Job, row: int) -> nn.Module:
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
         optimizer = torch.optim.SGD(
-            network.parameters(), lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov,
+            network.parameters(),
+            lr=1.0,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
-        )  # fmt: skip
+        )
     else:
         kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(

@@ -12,11 +12,11 @@ import pytest
 from numba.core import config
 
 from tests.conftest import ROOT
-from ticketsearch.engine import jit
+from ticketsearch.engine.sparse import jit
 
 CODE = """
-from ticketsearch.engine import convolution, kernels, packing
-from ticketsearch.engine.jit import cache_folder, compiled
+from ticketsearch.engine.sparse import convolution, kernels, packing
+from ticketsearch.engine.sparse.jit import cache_folder, compiled
 
 def triple(x):
     return 3 * x
@@ -31,9 +31,13 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
         name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_", "TICKETSEARCH_"))
     }
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", CODE], env=own | environment, cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, "-W", "error", "-c", CODE],
+        env=own | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
 
 
 def test_without_any_place_to_write_to_it_is_compiled_all_the_same(tmp_path: Path) -> None:

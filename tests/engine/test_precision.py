@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests import tiny
+from tests.helpers import tiny
 from ticketsearch import Recipe, Task, Weights
 from ticketsearch.engine import Job, batch_indices
-from ticketsearch.engine.precision import low_precision_inputs, rounded
+from ticketsearch.engine.dense.precision import low_precision_inputs, rounded
 from ticketsearch.errors import InvalidValue
 from ticketsearch.tasks.layout import read_weights
 

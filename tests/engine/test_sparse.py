@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from tests import tiny
+from tests.helpers import tiny
 from ticketsearch import Recipe, Split, Task, Weights
 from ticketsearch.arrays import BoolArray
 from ticketsearch.engine import Job, batch_indices, make_engine
-from ticketsearch.engine.dense import DenseEngine
-from ticketsearch.engine.sparse import SparseEngine, perceptron_of
+from ticketsearch.engine.dense.engine import DenseEngine
+from ticketsearch.engine.sparse.perceptron import SparseEngine, perceptron_of
 from ticketsearch.errors import InvalidValue, UnknownName
 from ticketsearch.tasks.layout import read_weights
 
@@ -111,7 +111,7 @@ def test_gathering_in_many_blocks_changes_no_bit(monkeypatch: pytest.MonkeyPatch
     start = read_weights(task.build(1), engine.layout)
     job = Job(rng().random((3, tiny.SIZE)) < 0.3, start, task.recipe, batch_indices(300, 30, STEPS, rng()))
     whole = engine.evaluate(job, task.validation)
-    monkeypatch.setattr("ticketsearch.engine.sparse.BLOCK_BYTES", 7 * 4 * 8 * 32)  # seven steps
+    monkeypatch.setattr("ticketsearch.engine.sparse.perceptron.BLOCK_BYTES", 7 * 4 * 8 * 32)  # seven steps
     blocks = engine.evaluate(job, task.validation)
     np.testing.assert_array_equal(blocks.loss, whole.loss)
     np.testing.assert_array_equal(blocks.accuracy, whole.accuracy)

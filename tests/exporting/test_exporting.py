@@ -16,17 +16,19 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 import ticketsearch
-from tests import tiny
 from tests.conftest import Cli, python
-from tests.test_runner import folder_of, run
+from tests.helpers import tiny
+from tests.runner.test_run import folder_of, run
 from ticketsearch import Ticket, export, load_ticket
 from ticketsearch.errors import InvalidValue, NotARun, TicketsearchError, UnknownName
-from ticketsearch.exporting import FORMATS, formats
+from ticketsearch.exporting import FORMATS, Latency, formats
 from ticketsearch.exporting.timing import interleaved, medians
-from ticketsearch.folders import TICKET
-from ticketsearch.tickets import save_ticket
+from ticketsearch.records.folder import TICKET
+from ticketsearch.records.ticket_file import save_ticket
 
-TASK = ("--task", "tests.tiny:task")
+TASK = ("--task", "tests.helpers.tiny:task")
+
+ONCE = Latency(repeats=1)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def dead_neurons(folder: Path) -> int:
 def test_a_state_dict_holds_zeros(finished: Path, tmp_path: Path) -> None:
     before = content_of(finished)
     for name, read in (("a.safetensors", load_file), ("a.pt", lambda path: torch.load(path, weights_only=True))):
-        found = export(finished, tmp_path / name, format="state-dict", task=tiny.make_task(), repeats=1)
+        found = export(finished, tmp_path / name, format="state-dict", task=tiny.make_task(), latency=ONCE)
         state = read(tmp_path / name)
         network = tiny.NETWORK()
         network.load_state_dict(state)
@@ -81,7 +83,7 @@ def test_a_state_dict_holds_zeros(finished: Path, tmp_path: Path) -> None:
 
 
 def test_start_weights_are_exported_on_request(finished: Path, tmp_path: Path) -> None:
-    export(finished, tmp_path / "a", format="state-dict", task=tiny.make_task(), start=True, repeats=1)
+    export(finished, tmp_path / "a", format="state-dict", task=tiny.make_task(), start=True, latency=ONCE)
     network = tiny.NETWORK()
     network.load_state_dict(load_file(tmp_path / "a"))
     inputs = tiny.blobs(50, 9).inputs
@@ -89,7 +91,7 @@ def test_start_weights_are_exported_on_request(finished: Path, tmp_path: Path) -
 
 
 def test_torch_prune_finds_its_buffers(finished: Path, tmp_path: Path) -> None:
-    export(finished, tmp_path / "a.safetensors", format="torch-prune", task=tiny.make_task(), repeats=1)
+    export(finished, tmp_path / "a.safetensors", format="torch-prune", task=tiny.make_task(), latency=ONCE)
     network: Any = tiny.NETWORK()
     masks = load_ticket(finished).masks()
     for part in (network.hidden1, network.hidden2, network.output):
@@ -103,7 +105,7 @@ def test_torch_prune_finds_its_buffers(finished: Path, tmp_path: Path) -> None:
 
 
 def test_the_compact_program_needs_nothing_of_ours(finished: Path, tmp_path: Path) -> None:
-    found = export(finished, tmp_path / "a.pt2", task=tiny.make_task(), repeats=1)
+    found = export(finished, tmp_path / "a.pt2", task=tiny.make_task(), latency=ONCE)
     assert found.parameters[1] == dead_neurons(finished) < 0.8 * found.parameters[0]
     assert 0 <= found.difference <= 1e-5
     inputs = tiny.blobs(50, 9).inputs
@@ -122,7 +124,7 @@ def test_the_compact_program_needs_nothing_of_ours(finished: Path, tmp_path: Pat
 
 
 def test_onnx_runtime_computes_the_same(finished: Path, tmp_path: Path) -> None:
-    found = export(finished, tmp_path / "a.onnx", format="onnx", task=tiny.make_task(), repeats=1)
+    found = export(finished, tmp_path / "a.onnx", format="onnx", task=tiny.make_task(), latency=ONCE)
     assert (found.runtime, found.parameters[1]) == ("onnxruntime", dead_neurons(finished))
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
     for count in (1, 50):
@@ -136,7 +138,7 @@ def test_convolutions_and_statistics_are_exported(tmp_path: Path, file_format: s
     """BatchNorm with the statistics of the ticket's training, against the ticket applied to a fresh network."""
     task = tiny.make_task(network=tiny.batch_norm_network)
     result = ticketsearch.run("magnitude", task, sparsity=0.6, budget="10ep", orders=1, checkpoints=0, out=tmp_path)
-    export(result.run, tmp_path / "network", format=file_format, task=task, repeats=1)
+    export(result.run, tmp_path / "network", format=file_format, task=task, latency=ONCE)
     network = load_ticket(result.run).apply(tiny.batch_norm_network(), trained=True).eval()
     read = {"compact": formats.program_of, "onnx": formats.onnx_of}[file_format]
     inputs = tiny.blobs(50, 9).inputs
@@ -188,7 +190,7 @@ def test_bad_input_is_refused(cli: Cli, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="other data or another recipe than the run's"):
         export(finished, target, task=tiny.make_task(fidelity=11))
     with pytest.raises(InvalidValue, match="batch 0 is not between 1 and 100000"):
-        export(finished, target, task=tiny.make_task(), batch=0)
+        export(finished, target, task=tiny.make_task(), latency=Latency(0))
     with pytest.raises(NotARun, match="holds no finished run"):
         export(tmp_path, target)
     assert not target.exists()
@@ -204,11 +206,11 @@ def test_frozen_weights_fit_some_formats(finished: Path, tmp_path: Path) -> None
     held = np.full(saved.mask.size, 0.01, dtype=np.float32)
     ticket = Ticket(saved.mask, saved.start, held=held).started(saved.start)
     save_ticket(folder / TICKET, ticket, layout.space, saved.trained, layout.rest_shapes)
-    export(folder, tmp_path / "a", format="state-dict", task=tiny.make_task(), repeats=1)
+    export(folder, tmp_path / "a", format="state-dict", task=tiny.make_task(), latency=ONCE)
     assert int((load_file(tmp_path / "a")["hidden1.weight"] == 0.01).sum()) == int(
         (~saved.masks()["hidden1.weight"]).sum()
     )
-    assert export(folder, tmp_path / "b", task=tiny.make_task(), repeats=1).parameters[1] > dead_neurons(finished)
+    assert export(folder, tmp_path / "b", task=tiny.make_task(), latency=ONCE).parameters[1] > dead_neurons(finished)
     with pytest.raises(InvalidValue, match="holds pruned weights at values other than zero"):
         export(folder, tmp_path / "c", format="torch-prune", task=tiny.make_task())
 

@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tests.applying.tickets import ticket_of
 from tests.compaction.test_compaction import noise
+from tests.helpers.tickets import ticket_of
 from ticketsearch.applying import unwrapped
 from ticketsearch.errors import InvalidValue
-from ticketsearch.exporting import Exported, export, formats
+from ticketsearch.exporting import Exported, Latency, export, formats
 
 VERB = importlib.import_module("ticketsearch.exporting.network")
 Export = Callable[..., Exported]
@@ -29,15 +29,19 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
     """``export`` of a run that has a network, its inputs and a ticket, and no folder."""
 
     def verb(
-        make: Callable[[], nn.Module], prunable: list[str], inputs: Tensor, name: str,
-        plain: Callable[[], nn.Module] | None = None, **how: Any,
-    ) -> Exported:  # fmt: skip
+        make: Callable[[], nn.Module],
+        prunable: list[str],
+        inputs: Tensor,
+        name: str,
+        plain: Callable[[], nn.Module] | None = None,
+        **how: Any,
+    ) -> Exported:
         ticket = ticket_of((plain or make)(), *prunable)
         task = SimpleNamespace(build=lambda seed: unwrapped(make()), validation=SimpleNamespace(inputs=inputs))
         result = SimpleNamespace(mask_digest=ticket.mask_digest, run="by hand", task_source=None)
         for key, value in (("read_result", result), ("load_ticket", ticket), ("read_spec", None), ("task_of", task)):
             monkeypatch.setattr(VERB, key, lambda *given, value=value: value)
-        return export(tmp_path, tmp_path / name, repeats=1, **how)
+        return export(tmp_path, tmp_path / name, latency=Latency(repeats=1), **how)
 
     return verb
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import ticketsearch
 from ticketsearch import Recipe, Result, Split, Task
+from ticketsearch.exporting import Latency
 
 CLASSES = 3
 EXAMPLES = 24
@@ -136,8 +137,10 @@ def test_the_applied_network_is_the_reported_one(found: tuple[Task, Result]) -> 
         torch.testing.assert_close(scores, masked(task, result)(task.test.inputs))
     accuracy = float((scores.argmax(1) == task.test.labels).double().mean())
     assert accuracy == pytest.approx(result.confirmation.test_accuracies[0], abs=1 / EXAMPLES + 1e-9)
-    zeros = {name: int((network.get_parameter(f"{name}_orig") * mask == 0).sum())
-             for name, mask in ((n, torch.from_numpy(m)) for n, m in ticket.masks().items())}  # fmt: skip
+    zeros = {
+        name: int((network.get_parameter(f"{name}_orig") * mask == 0).sum())
+        for name, mask in ((n, torch.from_numpy(m)) for n, m in ticket.masks().items())
+    }
     assert sum(zeros.values()) >= result.n_weights - result.n_kept
 
 
@@ -151,7 +154,7 @@ def test_every_format_computes_what_the_masked_network_does(
     task, result = found
     suffix = {"compact": "pt2", "onnx": "onnx", "state-dict": "safetensors", "torch-prune": "pt"}[format]
     path = tmp_path / f"ticket.{suffix}"
-    ticketsearch.export(result.run, path, format=format, batch=8, repeats=1, task=task)
+    ticketsearch.export(result.run, path, format=format, latency=Latency(8, 1), task=task)
     inputs = task.test.inputs[:8]
     with torch.no_grad():
         wanted = masked(task, result)(inputs)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.test_leaderboard import COST, result
+from tests.leaderboard.test_report import COST, result
 from ticketsearch import Result
 from ticketsearch.leaderboard.analysis import aggregate, analyse
 from ticketsearch.leaderboard.fidelity import tau
 from ticketsearch.leaderboard.section import EPOCHS, FLOPS, SECONDS, Section
 from ticketsearch.leaderboard.statistics import paired, t_interval
 from ticketsearch.leaderboard.trajectories import curve_of
-from ticketsearch.results import Baseline
+from ticketsearch.records.results import Baseline
 
 SEEDS = range(10)
 TRAIN = 300
@@ -26,9 +26,12 @@ TRAIN = 300
 def cost(epochs: float) -> dict[str, Any]:
     """So many epochs of training; other currencies in proportion."""
     return COST | {
-        "epochs": epochs, "train_examples": round(epochs * TRAIN), "forward_examples": 0, "sparse_flops":
-        round(epochs * 10**6), "cpu_s": epochs / 10,
-    }  # fmt: skip
+        "epochs": epochs,
+        "train_examples": round(epochs * TRAIN),
+        "forward_examples": 0,
+        "sparse_flops": round(epochs * 10**6),
+        "cpu_s": epochs / 10,
+    }
 
 
 def noise(seed: int) -> float:
@@ -39,21 +42,41 @@ def run(strategy: str, seed: int, *points: tuple[float, float, float | None], **
     """A run from its curve: (epochs, accuracy, search score)."""
     last, accuracy = points[-1][0], points[-1][1] + noise(seed)
     curve = [
-        {"cost": cost(epochs), "search_score": score, "fidelity": None if score is None else 100,
-         "test_accuracy": value + noise(seed), "validation_accuracy": 0.5, "mask_digest": str(epochs)}
+        {
+            "cost": cost(epochs),
+            "search_score": score,
+            "fidelity": None if score is None else 100,
+            "test_accuracy": value + noise(seed),
+            "validation_accuracy": 0.5,
+            "mask_digest": str(epochs),
+        }
         for epochs, value, score in points
-    ]  # fmt: skip
+    ]
     confirmation = {
-        "test_accuracy": accuracy, "validation_accuracy": 0.5, "spread": 0.0, "test_accuracies": [accuracy],
-        "untrained_test_accuracy": 0.1, "validation_accuracies": [0.5], "steps": 60, "diverged": 0, "cost": cost(6),
-    }  # fmt: skip
+        "test_accuracy": accuracy,
+        "validation_accuracy": 0.5,
+        "spread": 0.0,
+        "test_accuracies": [accuracy],
+        "untrained_test_accuracy": 0.1,
+        "validation_accuracies": [0.5],
+        "steps": 60,
+        "diverged": 0,
+        "cost": cost(6),
+    }
     calls = {"evaluate": 9} if strategy in ("ga", "sa", "random") else {"train": 1}
     values = {
-        "curve": curve, "cost": cost(last), "confirmation": confirmation, "calls": calls, "run": f"{strategy}{seed}",
-        "random_test_accuracy": 0.4 + noise(seed + 100), "dense_test_accuracy": 0.8, "short_scores": {},
-        "validation_accuracy": points[-1][1], "references": {},
+        "curve": curve,
+        "cost": cost(last),
+        "confirmation": confirmation,
+        "calls": calls,
+        "run": f"{strategy}{seed}",
+        "random_test_accuracy": 0.4 + noise(seed + 100),
+        "dense_test_accuracy": 0.8,
+        "short_scores": {},
+        "validation_accuracy": points[-1][1],
+        "references": {},
         "layers": [{"name": "a", "shape": [4, 5], "kept": 4, "density": 0.2}],
-    }  # fmt: skip
+    }
     if strategy == "imp":
         shuffled = confirmation | {"test_accuracy": 0.41 + noise(seed + 200)}
         values["references"] = {"shuffle-mask": shuffled}
@@ -77,13 +100,21 @@ IMP = [(550.0, 0.66, None)]
 
 def test_kinds_reference_and_frontier() -> None:
     section = study(
-        imp=IMP, imp_2=[(100.0, 0.62, None)], imp_3=[(200.0, 0.60, None)], magnitude=[(50.0, 0.6, None)],
-        snip=[(1.0, 0.5, None)], ga=[(900.0, 0.5, 0.3)],
-    )  # fmt: skip
+        imp=IMP,
+        imp_2=[(100.0, 0.62, None)],
+        imp_3=[(200.0, 0.60, None)],
+        magnitude=[(50.0, 0.6, None)],
+        snip=[(1.0, 0.5, None)],
+        ga=[(900.0, 0.5, 0.3)],
+    )
     assert {one.label: one.kind for one in section.contenders} == {
-        "imp (version=1)": "imp", "imp (version=2)": "imp", "imp (version=3)": "imp", "magnitude": "other",
-        "snip": "other", "ga": "search",
-    }  # fmt: skip
+        "imp (version=1)": "imp",
+        "imp (version=2)": "imp",
+        "imp (version=3)": "imp",
+        "magnitude": "other",
+        "snip": "other",
+        "ga": "search",
+    }
     assert section.reference == "imp (version=1)"
     assert section.frontier == ["magnitude", "imp (version=2)", "imp (version=1)"]  # version 3: dearer, no better
     means = [one.row.test_accuracy.mean for one in section.contenders]
@@ -156,8 +187,10 @@ def test_shares_of_solved_targets_rise_with_cost() -> None:
 def test_strategies_are_aggregated_over_the_sparsities_they_share() -> None:
     runs = [
         run(name, seed, (9.0, accuracy - sparsity / 10, 0.2), sparsity=sparsity, run=f"{name}{sparsity}{seed}")
-        for sparsity in (0.5, 0.9) for name, accuracy in (("ga", 0.6), ("imp", 0.7)) for seed in range(4)
-    ] + [run("sa", 0, (9.0, 0.9, 0.2))]  # fmt: skip
+        for sparsity in (0.5, 0.9)
+        for name, accuracy in (("ga", 0.6), ("imp", 0.7))
+        for seed in range(4)
+    ] + [run("sa", 0, (9.0, 0.9, 0.2))]
     imp, ga = aggregate(analyse(runs))
     assert (imp.label, ga.label, ga.sparsities, ga.middle.n) == ("imp", "ga", [0.5, 0.9], 8)
     values = [one.test_accuracy for one in runs if one.strategy == "ga"]
@@ -241,12 +274,19 @@ def test_fidelity_is_tau_within_seeds_averaged_over_them() -> None:
     short, full = rng.random((3, 8)), rng.random((3, 8))
     baselines = [
         Baseline(
-            task="tiny", task_fingerprint="f1", sparsity=0.9, seed=seed, budget=2000.0, fidelity=10,
-            short_scores={10: short[seed].tolist()}, evaluation_epochs={10: 2.5},
-            test_accuracies=full[seed].tolist(), dense_budget_test_accuracy=0.7 + seed / 100,
+            task="tiny",
+            task_fingerprint="f1",
+            sparsity=0.9,
+            seed=seed,
+            budget=2000.0,
+            fidelity=10,
+            short_scores={10: short[seed].tolist()},
+            evaluation_epochs={10: 2.5},
+            test_accuracies=full[seed].tolist(),
+            dense_budget_test_accuracy=0.7 + seed / 100,
         )
         for seed in range(3)
-    ]  # fmt: skip
+    ]
     runs = [run("imp", seed, *IMP, short_scores={10: 0.3, 20: 0.4}) for seed in range(3)]
     runs += [run("ga", seed, (9.0, 0.5, 0.2), short_scores={10: 0.5, 20: 0.3}) for seed in range(3)]
     runs += [run("sa", seed, (9.0, 0.45, 0.2), short_scores={10: 0.4, 20: 0.2}) for seed in range(3)]
@@ -276,8 +316,11 @@ def test_an_analysis_is_json_and_does_not_depend_on_the_order_of_runs() -> None:
 
 
 def test_rows_that_differ_in_budget_alone_have_names_of_their_own() -> None:
-    runs = [run("ga", seed, (9.0, 0.5, 0.2), budget=budget, run=f"{budget}-{seed}")
-            for seed in range(2) for budget in (10.0, 20.0)]  # fmt: skip
+    runs = [
+        run("ga", seed, (9.0, 0.5, 0.2), budget=budget, run=f"{budget}-{seed}")
+        for seed in range(2)
+        for budget in (10.0, 20.0)
+    ]
     [section] = analyse(runs)
     assert sorted(one.label for one in section.contenders) == ["ga (budget=10ep)", "ga (budget=20ep)"]
 

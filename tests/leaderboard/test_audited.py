@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import ticketsearch
-from tests import tiny
-from ticketsearch.folders import LEDGER, digests_of
+from tests.helpers import tiny
 from ticketsearch.leaderboard import load_study
-from ticketsearch.ledger import Ledger, Trial, read_record
-from ticketsearch.results import read_result, write_result
+from ticketsearch.records.folder import LEDGER, digests_of
+from ticketsearch.records.ledger import Ledger, Trial, read_record
+from ticketsearch.records.results import read_result, write_result
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,18 @@ def forge(folder: Path, change: Callable[[list[Trial]], list[Trial]]) -> None:
 def cheaper_trial(trials: list[Trial]) -> list[Trial]:
     """One evaluation at half its price, and all costs after it by as much lower."""
     paid = trials[3].after - trials[3].before
-    rebate = replace(paid, train_examples=paid.train_examples // 2, forward_examples=0, dense_flops=0, sparse_flops=0,
-                     trainings=0, wall_s=0.0, cpu_s=0.0, engine_s=0.0, strategy_s=0.0)  # fmt: skip
+    rebate = replace(
+        paid,
+        train_examples=paid.train_examples // 2,
+        forward_examples=0,
+        dense_flops=0,
+        sparse_flops=0,
+        trainings=0,
+        wall_s=0.0,
+        cpu_s=0.0,
+        engine_s=0.0,
+        strategy_s=0.0,
+    )
     own = [replace(trials[3], after=trials[3].after - rebate)]
     later = [replace(one, before=one.before - rebate, after=one.after - rebate) for one in trials[4:]]
     return [*trials[:3], *own, *later]
@@ -56,11 +66,14 @@ def free_flops(trials: list[Trial]) -> list[Trial]:
     return [*trials[:-1], replace(last, after=replace(last.after, dense_flops=last.before.dense_flops))]
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (cheaper_trial, r"trial 3 \(evaluate, 10\) was not charged its price"),
-    (free_flops, "the FLOPs of trial"),
-    (lambda trials: trials[:-1], "its ledger has"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (cheaper_trial, r"trial 3 \(evaluate, 10\) was not charged its price"),
+        (free_flops, "the FLOPs of trial"),
+        (lambda trials: trials[:-1], "its ledger has"),
+    ],
+)
 def test_a_forged_ledger_is_named_and_its_run_left_out(
     change: Callable[[list[Trial]], list[Trial]], said: str, folder: Path
 ) -> None:

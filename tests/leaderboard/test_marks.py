@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.test_leaderboard import COST, LAYERS, result
-from ticketsearch.folders import SPEC
+from tests.leaderboard.test_report import COST, LAYERS, result
 from ticketsearch.leaderboard import build, load_study
 from ticketsearch.leaderboard.studies import write_archive
 from ticketsearch.leaderboard.table import label_of
+from ticketsearch.records.folder import SPEC
+from ticketsearch.records.results import faults_of, write_result
 from ticketsearch.report.text import markdown
-from ticketsearch.results import faults_of, write_result
 
 
 def test_foreign_starts_and_held_weights_are_flagged_and_explained() -> None:

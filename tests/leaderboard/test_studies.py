@@ -9,15 +9,23 @@ import pytest
 
 from tests.leaderboard.test_analysis import IMP, run
 from ticketsearch.errors import CorruptRun, NotARun
-from ticketsearch.folders import SPEC
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.studies import LoadedStudy, load_study, write_archive
-from ticketsearch.results import Baseline, Failure, Failures, write_record, write_result
+from ticketsearch.records.folder import SPEC
+from ticketsearch.records.results import Baseline, Failure, Failures, write_record, write_result
 
 BASELINE = Baseline(
-    task="tiny", task_fingerprint="f1", sparsity=0.9, seed=0, budget=9.0, fidelity=10, short_scores={10: [0.1, 0.2]},
-    evaluation_epochs={10: 1.0}, test_accuracies=[0.3, 0.4], dense_budget_test_accuracy=0.8,
-)  # fmt: skip
+    task="tiny",
+    task_fingerprint="f1",
+    sparsity=0.9,
+    seed=0,
+    budget=9.0,
+    fidelity=10,
+    short_scores={10: [0.1, 0.2]},
+    evaluation_epochs={10: 1.0},
+    test_accuracies=[0.3, 0.4],
+    dense_budget_test_accuracy=0.8,
+)
 
 
 @pytest.fixture
@@ -38,9 +46,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def essence(study: LoadedStudy) -> object:
-    return [
-        {key: value for key, value in one.model_dump().items() if key not in ("run", "ticket")} for one in study.results
-    ], study.baselines, study.failures  # fmt: skip
+    return (
+        [
+            {key: value for key, value in one.model_dump().items() if key not in ("run", "ticket")}
+            for one in study.results
+        ],
+        study.baselines,
+        study.failures,
+    )
 
 
 def test_an_archive_is_the_same_study(folder: Path, tmp_path: Path) -> None:
@@ -63,9 +76,12 @@ def test_a_damaged_archive_is_named(folder: Path, tmp_path: Path) -> None:
     write_archive(path, load_study(folder))
     whole = path.read_bytes()
     for damaged, error in (
-        (whole[: len(whole) // 2], CorruptRun), (b"hello", NotARun), (b"", CorruptRun),
-        (gzip.compress(b'{"results": 3}'), CorruptRun), (gzip.compress(b"[]"), CorruptRun),
-    ):  # fmt: skip
+        (whole[: len(whole) // 2], CorruptRun),
+        (b"hello", NotARun),
+        (b"", CorruptRun),
+        (gzip.compress(b'{"results": 3}'), CorruptRun),
+        (gzip.compress(b"[]"), CorruptRun),
+    ):
         path.write_bytes(damaged)
         with pytest.raises(error, match=r"a\.json\.gz"):
             load_study(path)

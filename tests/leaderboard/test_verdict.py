@@ -12,11 +12,11 @@ from scipy import stats
 from ticketsearch.errors import InvalidValue
 from ticketsearch.leaderboard.running_time import Curve
 from ticketsearch.leaderboard.statistics import MARGIN, holm
-from ticketsearch.leaderboard.verdict import MIN_SEEDS, MUCH, RULE, Control, Verdict, compare, judge
+from ticketsearch.leaderboard.verdict import MIN_SEEDS, MUCH, RULE, Claim, Control, Verdict, compare, judge
 
 
 def reach(own: Mapping[int, Curve], imp: Mapping[int, Curve], random: Mapping[int, float], **changes: Any) -> Verdict:
-    return judge("ga", "tiny", 0.9, changes.pop("currency", "CPU seconds"), own, imp, random, **changes)
+    return judge(Claim("ga", "tiny", 0.9, changes.pop("currency", "CPU seconds")), own, imp, random, **changes)
 
 
 def runs(accuracy: float, cost: float, spent: float, n: int = 10) -> dict[int, Curve]:

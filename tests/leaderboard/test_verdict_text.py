@@ -17,9 +17,7 @@ def test_verdicts_standings_and_targets_are_the_analysis_s() -> None:
     section = study(imp=IMP, ga=[(10.0, 0.40, 0.2), (30_000.0, 0.5, 0.3)])
     text = as_markdown([section])
     verdict = next(v for v in section.verdicts if v.currency == EPOCHS)
-    assert verdict_cells(verdict) == [
-        "ga", EPOCHS, "inf", f"[{number(verdict.low)}, inf]", "10", "supported"
-    ]  # fmt: skip
+    assert verdict_cells(verdict) == ["ga", EPOCHS, "inf", f"[{number(verdict.low)}, inf]", "10", "supported"]
     ga = section.contender("ga")
     cells = standing_cells(ga, section.reference)
     assert cells[2] == points(ga.to_imp) == "-16.0 [-16.0, -16.0]"

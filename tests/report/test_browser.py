@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.report.studies import EVIL, analysed, evil, study
+from tests.helpers.studies import EVIL, analysed, evil, study
 from ticketsearch.report.html import write_html
 
 if TYPE_CHECKING:
@@ -86,9 +86,12 @@ def opened(browser: Browser, folder: Path) -> Iterator[Open]:
 
     def open_page(name: str = "study", width: int = 1440, scheme: str = "light") -> Tab:
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light",
-            offline=True, has_touch=width < 500, accept_downloads=True,
-        )  # fmt: skip
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if scheme == "dark" else "light",
+            offline=True,
+            has_touch=width < 500,
+            accept_downloads=True,
+        )
         tab = Tab(context.new_page())
         tabs.append(tab)
         listen(tab)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from tests.report.studies import made, study
+from tests.helpers.studies import made, study
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.report import charts
 from ticketsearch.report.charts.figure import log_ticks, wrapped
@@ -31,8 +31,11 @@ def test_a_contender_looks_the_same_in_all_sections() -> None:
 
 def test_a_contender_keeps_its_name_and_look_where_its_neighbours_differ() -> None:
     alone = [made("ga", seed, 0.8, 0.1, 9.0, search=True, parameters={"x": 1}) for seed in range(2)]
-    beside = [made("ga", seed, 0.9, 0.1, 9.0, search=True, parameters={"x": x}, run=f"{x} {seed}")
-              for seed in range(2) for x in (1, 2)]  # fmt: skip
+    beside = [
+        made("ga", seed, 0.9, 0.1, 9.0, search=True, parameters={"x": x}, run=f"{x} {seed}")
+        for seed in range(2)
+        for x in (1, 2)
+    ]
     imp = [made("imp", seed, sparsity, 0.2, 90.0) for seed in range(2) for sparsity in (0.8, 0.9)]
     sections = analyse([*alone, *beside, *imp])
     assert {one.label for section in sections for one in section.contenders} == {"imp", "ga", "ga (x=1)", "ga (x=2)"}
@@ -42,15 +45,19 @@ def test_a_contender_keeps_its_name_and_look_where_its_neighbours_differ() -> No
     lines = {trace["meta"]: trace["x"] for trace in plot["data"]}
     assert len(lines["ga"]) == 2
     assert len(lines["ga (x=2)"]) == 1
-    again = [made("ga", seed, 0.9, 0.1, 9.0, search=True, parameters={"x": 1}, budget=99.0, run=f"b {seed}")
-             for seed in range(2)]  # fmt: skip
+    again = [
+        made("ga", seed, 0.9, 0.1, 9.0, search=True, parameters={"x": 1}, budget=99.0, run=f"b {seed}")
+        for seed in range(2)
+    ]
     twice = charts.styles_of(analyse([*alone, *beside, *again]))
     assert len({twice[label] for label in twice if "x=1" in label}) == 2  # told apart where they meet
 
 
 def test_a_hybrid_is_drawn_as_a_search_is() -> None:
-    both = [one.model_copy(update={"calls": {"evaluate": 8, "train": 2}}) if one.strategy == "ga" else one
-            for one in study().results]  # fmt: skip
+    both = [
+        one.model_copy(update={"calls": {"evaluate": 8, "train": 2}}) if one.strategy == "ga" else one
+        for one in study().results
+    ]
     section = analyse(both)[0]
     assert section.contender("ga").kind == "hybrid"
     figure = charts.ratios(section, charts.styles_of([section]))
@@ -87,8 +94,7 @@ def test_what_is_never_reached_stands_above_all_that_is() -> None:
 def test_running_times_are_in_epochs_and_ratios_as_analysed() -> None:
     figure = charts.running_times(SECTION, STYLES)
     one = SECTION.contender("ga")
-    [line] = [trace for trace in figure.plots["train examples"]["data"]
-              if trace["meta"] == "ga" and "error_y" in trace]  # fmt: skip
+    [line] = [trace for trace in figure.plots["train examples"]["data"] if trace["meta"] == "ga" and "error_y" in trace]
     expected = [time.ert / one.train_size for time in one.running_times["train examples"]]
     assert line["y"] == pytest.approx(expected, rel=1e-4)
     ratios = charts.ratios(SECTION, STYLES)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.report.studies import EVIL, made
+from tests.helpers.studies import EVIL, made
 from ticketsearch.cli.options import parse_settings
+from ticketsearch.records.results import read_result
 from ticketsearch.report.commands import OUT, command_of, commands_of
-from ticketsearch.results import read_result
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ from ticketsearch.results import read_result
     ],
 )
 def test_a_repeated_command_is_the_same_run(cli: Cli, tmp_path: Path, arguments: list[str]) -> None:
-    first = cli("run", "--task", "tests.tiny:task", "--orders", "1", "--out", tmp_path / "a", *arguments)
+    first = cli("run", "--task", "tests.helpers.tiny:task", "--orders", "1", "--out", tmp_path / "a", *arguments)
     assert first.code == 0, first.err
     [folder] = [path for path in (tmp_path / "a").iterdir() if path.is_dir()]
     words = shlex.split(command_of(read_result(folder)))
     assert words[0] == "ticketsearch"
-    words[words.index("--task") + 1] = "tests.tiny:task"  # a task that is not built in goes by its function
+    words[words.index("--task") + 1] = "tests.helpers.tiny:task"  # a task that is not built in goes by its function
     words[words.index("--out") + 1] = str(tmp_path / "b")
     again = cli(*words[1:])
     assert again.code == 0, again.err
@@ -50,9 +50,29 @@ def test_a_repeated_command_is_the_same_run(cli: Cli, tmp_path: Path, arguments:
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, 3, 0.1, 1e-12, float("inf"), "5%", "a b", "12", "true", "[1]", EVIL, ["a", "b"], [1, 2], "#",
-              " padded ", 'quote " and \\', "it's", "1979-05-27"],
-)  # fmt: skip
+    "value",
+    [
+        None,
+        True,
+        3,
+        0.1,
+        1e-12,
+        float("inf"),
+        "5%",
+        "a b",
+        "12",
+        "true",
+        "[1]",
+        EVIL,
+        ["a", "b"],
+        [1, 2],
+        "#",
+        " padded ",
+        'quote " and \\',
+        "it's",
+        "1979-05-27",
+    ],
+)
 def test_settings_survive_shell_and_parser(value: Any) -> None:
     words = shlex.split(command_of(made("ga", 0, 0.9, 0.1, 1.0, parameters={"x": value})))
     [pair] = [word for word in words if word.startswith("x=")]

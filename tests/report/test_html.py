@@ -19,24 +19,38 @@ import html5lib
 import pytest
 
 from tests.conftest import Cli
-from tests.report.studies import EVIL, analysed, evil, made, study
-from ticketsearch.folders import SPEC
+from tests.helpers.studies import EVIL, analysed, evil, made, study
 from ticketsearch.leaderboard.analysis import aggregate
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import RULE
+from ticketsearch.records.folder import SPEC
+from ticketsearch.records.results import write_result
 from ticketsearch.report import html as module
 from ticketsearch.report import tables
 from ticketsearch.report.html import RUNS_INSIDE, html_of, write_html
 from ticketsearch.report.text import percent
 from ticketsearch.report.verdicts import points, summary, verdict_cells
-from ticketsearch.results import write_result
 
 WHEN = datetime.datetime(2031, 2, 3, 4, 5, tzinfo=datetime.UTC)
 SECTIONS = (
-    "verdicts", "leaderboard", "anytime", "sparsity", "targets", "solved", "ratios", "breakdown", "densities", "seeds",
-    "fidelity", "overlap", "baselines", "failures", "provenance", "reading",
-)  # fmt: skip
+    "verdicts",
+    "leaderboard",
+    "anytime",
+    "sparsity",
+    "targets",
+    "solved",
+    "ratios",
+    "breakdown",
+    "densities",
+    "seeds",
+    "fidelity",
+    "overlap",
+    "baselines",
+    "failures",
+    "provenance",
+    "reading",
+)
 
 
 def page_of(study: LoadedStudy) -> str:
@@ -132,9 +146,18 @@ def test_figures_beside_no_verdict_are_greyed_and_reasoned() -> None:
 
 
 def test_a_failed_control_is_said_plainly() -> None:
-    shuffled = [one if one.strategy != "imp" else one.model_copy(update={
-        "references": {"shuffle-mask": one.references["shuffle-mask"].model_copy(update={"test_accuracy": 0.99})}
-    }) for one in study().results]  # fmt: skip
+    shuffled = [
+        one
+        if one.strategy != "imp"
+        else one.model_copy(
+            update={
+                "references": {
+                    "shuffle-mask": one.references["shuffle-mask"].model_copy(update={"test_accuracy": 0.99})
+                }
+            }
+        )
+        for one in study().results
+    ]
     text = page_of(LoadedStudy(shuffled))
     alerts = [text_of(e) for e in parsed(text).iter("p") if e.attrib.get("class") == "alert"]
     assert [a for a in alerts if "Failed control, shuffle-mask" in a and "not shown to be above" in a]
@@ -203,8 +226,15 @@ def test_names_are_text_wherever_they_stand() -> None:
         assert EVIL in text_of(root.find(f".//section[@id='{place}']")), place
     figures = unpacked(text, "figures")
     labels = json.dumps([plot["layout"] for plots in figures for plot in plots.values()])
-    hovers = json.dumps([trace.get(key) for plots in figures for plot in plots.values() for trace in plot["data"]
-                         for key in ("text", "customdata", "hovertemplate")])  # fmt: skip
+    hovers = json.dumps(
+        [
+            trace.get(key)
+            for plots in figures
+            for plot in plots.values()
+            for trace in plot["data"]
+            for key in ("text", "customdata", "hovertemplate")
+        ]
+    )
     assert "alert(1)" in hovers
     assert not re.findall(r"<(?!br>|extra>|/extra>)", labels + hovers)
 
@@ -258,10 +288,14 @@ def test_a_study_without_imp_or_searches_or_masks_says_so() -> None:
     alone = LoadedStudy([made("snip", seed, 0.8, 0.1, 1.0) for seed in range(2)])
     root = parsed(page_of(alone))
     for place, sentence in {
-        "verdicts": "No search was run here", "targets": "There are no targets",
-        "solved": "There are no targets", "ratios": "No search was run",
-        "fidelity": "No search was run", "overlap": "The masks are not here", "failures": "No planned run",
-    }.items():  # fmt: skip
+        "verdicts": "No search was run here",
+        "targets": "There are no targets",
+        "solved": "There are no targets",
+        "ratios": "No search was run",
+        "fidelity": "No search was run",
+        "overlap": "The masks are not here",
+        "failures": "No planned run",
+    }.items():
         assert sentence in text_of(root.find(f".//section[@id='{place}']")), place
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 import ticketsearch
-from tests import tiny
-from ticketsearch.folders import TICKET
+from tests.helpers import tiny
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.studies import load_study
+from ticketsearch.records.folder import TICKET
+from ticketsearch.records.results import Result
 from ticketsearch.report import charts
 from ticketsearch.report.masks import Overlaps, overlaps_of
-from ticketsearch.results import Result
 
 
 @pytest.fixture(scope="module")

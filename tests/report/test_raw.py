@@ -6,9 +6,9 @@ import csv
 import io
 import json
 
-from tests.report.studies import evil, study
+from tests.helpers.studies import evil, study
+from ticketsearch.records.results import CostRecord
 from ticketsearch.report.raw import PLAIN, csv_text
-from ticketsearch.results import CostRecord
 
 
 def test_a_table_read_back_holds_the_values_of_the_results() -> None:

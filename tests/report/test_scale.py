@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.conftest import python
-from tests.report.studies import baseline, study
-from ticketsearch.folders import SPEC
-from ticketsearch.results import write_record, write_result
+from tests.helpers.studies import baseline, study
+from ticketsearch.records.folder import SPEC
+from ticketsearch.records.results import write_record, write_result
 
 CODE = """
 import sys

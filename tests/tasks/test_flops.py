@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ticketsearch.cost import Cost
 from ticketsearch.masks import top_n
-from ticketsearch.pricing import Pricing
+from ticketsearch.problem.pricing import Pricing
 from ticketsearch.seeds import fenced_globals
 from ticketsearch.tasks.layout import layout_of
 from ticketsearch.tasks.networks import network_factory
@@ -21,10 +21,16 @@ from ticketsearch.tasks.networks import network_factory
 def odd() -> nn.Module:
     """Grouped, depthwise, strided, dilated and transposed convolutions, on an image that is not square."""
     return nn.Sequential(
-        nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 5, padding=2, groups=8),
-        nn.Conv2d(8, 6, (3, 1), dilation=2), nn.ConvTranspose2d(6, 4, 3, stride=2),
-        nn.ConvTranspose2d(4, 4, 2, groups=2), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5, bias=False),
-    )  # fmt: skip
+        nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2),
+        nn.BatchNorm2d(8),
+        nn.Conv2d(8, 8, 5, padding=2, groups=8),
+        nn.Conv2d(8, 6, (3, 1), dilation=2),
+        nn.ConvTranspose2d(6, 4, 3, stride=2),
+        nn.ConvTranspose2d(4, 4, 2, groups=2),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 5, bias=False),
+    )
 
 
 def sequence() -> nn.Module:

@@ -70,9 +70,12 @@ def write_cifar(root: Path, kind: type[datasets.CIFAR10], monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("name", "kind", "network"),
-    [("cifar10-conv2", datasets.CIFAR10, "conv-2"), ("cifar10-resnet20", datasets.CIFAR10, "resnet-20"),
-     ("cifar100-resnet20", datasets.CIFAR100, "resnet-20")],
-)  # fmt: skip
+    [
+        ("cifar10-conv2", datasets.CIFAR10, "conv-2"),
+        ("cifar10-resnet20", datasets.CIFAR10, "resnet-20"),
+        ("cifar100-resnet20", datasets.CIFAR100, "resnet-20"),
+    ],
+)
 def test_cifar_is_read_from_the_published_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[datasets.CIFAR10], network: str
 ) -> None:
@@ -340,8 +343,10 @@ def saved(values: np.ndarray, kind: str, path: Path) -> None:
         Image.fromarray(values.astype(np.uint16)).save(path, kind.upper())
 
 
-@pytest.mark.parametrize(("kind", "highest"), [("png", 2**16 - 1), ("tiff", 2**16 - 1), ("pgm", 2**16 - 1),
-                                               ("tiff32", 2**31 - 1), ("float", 2**16 - 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "highest"),
+    [("png", 2**16 - 1), ("tiff", 2**16 - 1), ("pgm", 2**16 - 1), ("tiff32", 2**31 - 1), ("float", 2**16 - 1)],
+)
 def test_grey_images_of_more_than_8_bits_are_scaled_by_their_depth(source: DataSource, kind: str, highest: int) -> None:
     bees = source.data_folder / "zoo" / "test" / "bees"
     top = min(highest, 2**31 - 1)

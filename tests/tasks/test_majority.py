@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 import ticketsearch
-from tests import tiny
+from tests.helpers import tiny
 from ticketsearch import Result, Split, Task
 from ticketsearch.report.text import summary
 

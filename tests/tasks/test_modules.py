@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 import ticketsearch
-from tests import tiny
+from tests.helpers import tiny
 from ticketsearch import Split, Task
 from ticketsearch.errors import InvalidValue
 
@@ -24,8 +24,9 @@ SEQUENCES = (4, 8)
 def task_of(make: Callable[[], nn.Module], shape: tuple[int, ...] = (8,), *, words: bool = False) -> Task:
     random = torch.Generator().manual_seed(0)
     labels = torch.arange(180) % 3
-    inputs = torch.randint(0, 12, (180, *shape), generator=random) if words else torch.randn(
-        180, *shape, generator=random)  # fmt: skip
+    inputs = (
+        torch.randint(0, 12, (180, *shape), generator=random) if words else torch.randn(180, *shape, generator=random)
+    )
     train, validation, test = (Split(inputs[a : a + 60], labels[a : a + 60]) for a in (0, 60, 120))
     recipe = replace(tiny.RECIPE, steps=12, batch_size=20)
     return Task("own", make, train, validation, test, recipe, fidelity=2)
@@ -258,16 +259,35 @@ class Averaged(nn.Module):
 PLACES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], dict[str, str]]] = {
     "attention": (Attention, SEQUENCES, {"mix.in_proj_weight", "mix.out_proj.weight", "head.weight"}, {}),
     "attention_apart": (
-        lambda: Attention(4), SEQUENCES,
-        {"mix.q_proj_weight", "mix.k_proj_weight", "mix.v_proj_weight", "mix.out_proj.weight", "head.weight"}, {},
+        lambda: Attention(4),
+        SEQUENCES,
+        {"mix.q_proj_weight", "mix.k_proj_weight", "mix.v_proj_weight", "mix.out_proj.weight", "head.weight"},
+        {},
     ),
-    "transformer": (Averaged, SEQUENCES, {
-        "mix.self_attn.in_proj_weight", "mix.self_attn.out_proj.weight", "mix.linear1.weight", "mix.linear2.weight",
-        "head.weight"}, {}),
-    "gru": (lambda: Recurrent(nn.GRU(8, 16, batch_first=True)), SEQUENCES,
-            {"cell.weight_ih_l0", "cell.weight_hh_l0", "head.weight"}, {}),
-    "lstm": (lambda: Recurrent(nn.LSTM(8, 32, proj_size=16, batch_first=True)), SEQUENCES,
-             {"cell.weight_ih_l0", "cell.weight_hh_l0", "cell.weight_hr_l0", "head.weight"}, {}),
+    "transformer": (
+        Averaged,
+        SEQUENCES,
+        {
+            "mix.self_attn.in_proj_weight",
+            "mix.self_attn.out_proj.weight",
+            "mix.linear1.weight",
+            "mix.linear2.weight",
+            "head.weight",
+        },
+        {},
+    ),
+    "gru": (
+        lambda: Recurrent(nn.GRU(8, 16, batch_first=True)),
+        SEQUENCES,
+        {"cell.weight_ih_l0", "cell.weight_hh_l0", "head.weight"},
+        {},
+    ),
+    "lstm": (
+        lambda: Recurrent(nn.LSTM(8, 32, proj_size=16, batch_first=True)),
+        SEQUENCES,
+        {"cell.weight_ih_l0", "cell.weight_hh_l0", "cell.weight_hr_l0", "head.weight"},
+        {},
+    ),
     "cell": (Cell, SEQUENCES, {"cell.weight_ih", "cell.weight_hh", "head.weight"}, {}),
     "functional": (Functional, (8,), {"a.weight", "b.weight", "head.weight"}, {}),
     "bilinear": (Pairs, (8,), {"pairs.weight"}, {"own": "a parameter of Pairs"}),
@@ -278,7 +298,7 @@ PLACES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], dict
     "wrapped": (lambda: nn.DataParallel(chain()), (8,), {"0.weight", "2.weight"}, {}),
     "text": (Text, (5,), {"head.weight"}, {"embedding.weight": "a parameter of Embedding"}),
     "double": (lambda: Doubled(), (8,), {"body.0.weight", "body.2.weight"}, {}),
-}  # fmt: skip
+}
 
 
 class Doubled(nn.Module):

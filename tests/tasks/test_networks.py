@@ -95,9 +95,16 @@ def test_initial_weights_are_as_published(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "channels", "size"),
-    [("conv-2", 1, 28), ("conv-4", 1, 28), ("conv-6", 1, 28), ("resnet-20", 1, 28), ("resnet-20", 3, 15),
-     ("vgg-11-bn", 1, 64), ("torchvision:mobilenet_v3_small", 3, 32)],
-)  # fmt: skip
+    [
+        ("conv-2", 1, 28),
+        ("conv-4", 1, 28),
+        ("conv-6", 1, 28),
+        ("resnet-20", 1, 28),
+        ("resnet-20", 3, 15),
+        ("vgg-11-bn", 1, 64),
+        ("torchvision:mobilenet_v3_small", 3, 32),
+    ],
+)
 def test_networks_take_images_of_other_sizes(name: str, channels: int, size: int) -> None:
     with fenced_globals(0):
         network = network_factory(name, channels, size, 7)().eval()

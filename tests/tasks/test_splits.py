@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 import ticketsearch
-from tests import tiny
+from tests.helpers import tiny
 from ticketsearch import Split, Task
 from ticketsearch.errors import InvalidValue, StrategyError
 from ticketsearch.leaderboard import build, load_study

@@ -4,7 +4,7 @@
 weights at zero for as long as the module is trained.
 """
 
-from ticketsearch.applying.loading import apply_ticket, load_state
+from ticketsearch.applying.loading import apply_masks, load_state
 from ticketsearch.applying.names import state_like, unwrapped
 
-__all__ = ["apply_ticket", "load_state", "state_like", "unwrapped"]
+__all__ = ["apply_masks", "load_state", "state_like", "unwrapped"]

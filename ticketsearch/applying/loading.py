@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,26 +14,24 @@ from ticketsearch.applying.names import aliases, unwrapped
 from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.errors import InvalidValue
 
-if TYPE_CHECKING:
-    from ticketsearch.tickets import SavedTicket
-
 _LISTED = 5
 """Names of tensors that an error lists."""
 
 
-def apply_ticket(ticket: SavedTicket, module: nn.Module, *, trained: bool = False) -> nn.Module:
-    """Implements :meth:`ticketsearch.SavedTicket.apply`."""
-    if ticket.start.vector[~ticket.mask].any():
-        raise InvalidValue(
-            "this ticket holds pruned weights at values other than zero, which torch.nn.utils.prune cannot; "
-            "use state_dict() and masks()"
-        )
-    network, masks = unwrapped(module), ticket.masks()
+def apply_masks(module: nn.Module, masks: Mapping[str, BoolArray], state: Mapping[str, FloatArray]) -> nn.Module:
+    """Load tensors into a module and hold at zero what masks prune; see :meth:`ticketsearch.SavedTicket.apply`.
+
+    Args:
+        module: changed in place.
+        masks: parameter name -> boolean array of its shape, True = kept.
+        state: name -> array, as of :func:`load_state`.
+    """
+    network = unwrapped(module)
     for name in masks:
         owner = _owner(network, name)
         if isinstance(owner, torch.jit.ScriptModule):
             raise InvalidValue(f"{name!r} is in a scripted module, which cannot be pruned; apply the ticket before")
-    load_state(network, ticket.state_dict(trained=trained))
+    load_state(network, state)
     for name, mask in masks.items():
         _hold_everywhere(network, name, mask)
     return module

@@ -60,33 +60,48 @@ def compare(
     from rich.console import Console
 
     from ticketsearch import leaderboard
-    from ticketsearch.executors.studies import compute
+    from ticketsearch.records.results import Result
     from ticketsearch.report import text
     from ticketsearch.report.progress import StudyTable
-    from ticketsearch.results import Result
-    from ticketsearch.study import make_study, planned, read_study
+    from ticketsearch.studies.execution import compute
+    from ticketsearch.studies.study import make_study, planned, read_study
 
     grid: dict[str, Any] = {
-        "strategies": strategies and parse_names(strategies), "tasks": _tasks(tasks, task_settings),
-        "sparsities": sparsities and parse_names(sparsities), "granularity": granularity,
+        "strategies": strategies and parse_names(strategies),
+        "tasks": _tasks(tasks, task_settings),
+        "sparsities": sparsities and parse_names(sparsities),
+        "granularity": granularity,
         "keep": keep,
-        "seeds": seeds, "budget": budget, "fidelity": fidelity,
-        "orders": orders, "checkpoints": checkpoints, "frontier": frontier, "baselines": controls,
+        "seeds": seeds,
+        "budget": budget,
+        "fidelity": fidelity,
+        "orders": orders,
+        "checkpoints": checkpoints,
+        "frontier": frontier,
+        "baselines": controls,
         "controls": [] if controls is False else None,
-    }  # fmt: skip
+    }
     grid = {key: value for key, value in grid.items() if value is not None}
     if study is not None and grid:
         raise InvalidValue(f"a study says what to run itself; leave out {', '.join(grid)}, or change {study}")
     plan = read_study(study) if study is not None else make_study("compare", {"grids": [grid]})
-    where = {"out": None if out is None else str(out), "device": device, "engine": engine,
-             "executor": executor, "ray_address": ray_address}  # fmt: skip
+    where = {
+        "out": None if out is None else str(out),
+        "device": device,
+        "engine": engine,
+        "executor": executor,
+        "ray_address": ray_address,
+    }
     plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
     items = planned(plan)
     with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in items]) as table:
         finished = compute(
-            plan, data_root=data_root, download=download, jobs=jobs,
+            plan,
+            data_root=data_root,
+            download=download,
+            jobs=jobs,
             tell=lambda one: table.tell(one.item.row, one.item.seed, one.accuracy, one.reason, one.finished),
-        )  # fmt: skip
+        )
     groups = leaderboard.build(one.result for one in finished if isinstance(one.result, Result))
     failed = [one for one in finished if one.result is None]
     if as_json:
@@ -134,24 +149,28 @@ def ablate(
     """What makes a ticket one? Criterion x mask-1 x mask-0 (Zhou et al.), trained in full and untrained."""
     from rich.console import Console
 
-    from ticketsearch.ablation import ablate as run_ablation
-    from ticketsearch.ablation import cells_of
     from ticketsearch.report import ablation as report
     from ticketsearch.report.progress import StepBar
     from ticketsearch.seeds import parse_seeds
+    from ticketsearch.studies.ablation import Plan, cells_of
+    from ticketsearch.studies.ablation import ablate as run_ablation
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
     chosen = {"criteria": criteria, "mask_1": mask_1, "mask_0": mask_0}
     cells = cells_of(**{key: parse_names(text) for key, text in chosen.items() if text is not None}, product=product)
     wanted, task_options = parse_seeds(seeds), parse_settings(task_settings or [], "--task-set")
-    from ticketsearch.tasks import DataSource
+    from ticketsearch.tasks import DataSource, load_task
 
     with StepBar(Console(stderr=True, markup=False, emoji=False)) as bar:
         outcomes = run_ablation(
-            task, cells, sparsity=sparsity, output_rate=output_rate, seeds=wanted, out=out, device=device,
-            engine=engine, task_options=task_options, source=DataSource(data_root, download), tick=bar.update,
-        )  # fmt: skip
+            load_task(task, DataSource(data_root, download), task_options),
+            Plan(cells, sparsity, output_rate, wanted),
+            out=out,
+            device=device,
+            engine=engine,
+            tick=bar.update,
+        )
     if svg:
         report.write_picture(svg, outcomes)
     if as_json:

@@ -31,14 +31,19 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a run's network for use elsewhere, without its dead channels if so asked, and say what that saves."""
+    from ticketsearch.exporting import Latency, lines_of
     from ticketsearch.exporting import export as write
-    from ticketsearch.exporting import lines_of
+    from ticketsearch.exporting.formats import require
+    from ticketsearch.records.results import read_result
+    from ticketsearch.records.spec import read_spec
+    from ticketsearch.runner.setup import task_of
     from ticketsearch.tasks import DataSource
 
-    found = write(
-        run, output, format=file_format, start=start, batch=batch, force=force, task=task,
-        source=DataSource(data_root, download),
-    )  # fmt: skip
+    require(file_format)
+    result, source = read_result(run), DataSource(data_root, download)
+    loaded = task_of(read_spec(run), task or result.task_source, source)
+    latency = Latency(batch)
+    found = write(run, output, format=file_format, start=start, force=force, task=loaded, latency=latency)
     if as_json:
         print_json(found.as_dict())
         return

@@ -26,11 +26,16 @@ tasks = typer.Typer(help="List the tasks installed here; or show one.")
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    app.add_typer(strategies, name="strategies", invoke_without_command=True)
-    app.add_typer(tasks, name="tasks", invoke_without_command=True)
-    app.command()(check)
-    app.command("new-strategy")(new_strategy)
-    app.command("new-task")(new_task)
+    app.add_typer(
+        strategies,
+        name="strategies",
+        invoke_without_command=True,
+        short_help="List, show or check installed strategies.",
+    )
+    app.add_typer(tasks, name="tasks", invoke_without_command=True, short_help="List or show installed tasks.")
+    app.command(short_help="Hold a strategy or a task to its contract; name the fault.")(check)
+    app.command("new-strategy", short_help="Write a package with a strategy that works.")(new_strategy)
+    app.command("new-task", short_help="Write a package with a network and data that work.")(new_task)
 
 
 @strategies.callback()
@@ -103,7 +108,7 @@ def check(name: Name, settings: Settings = None, timeout: Timeout = 20.0, as_jso
 
 def new_strategy(
     name: NewName,
-    kind: Annotated[str, typer.Option(help="search, ask-tell or training.")] = "search",
+    kind: Annotated[str, typer.Option(help="search, ask-tell, training or dynamic.")] = "search",
     out: Folder = Path("."),
 ) -> None:
     """Write an installable package with a strategy that works, its contract test and a README."""

@@ -24,12 +24,12 @@ def verify(
     """Re-execute a sample of a run's evaluations and its confirmation, and say whether they agree; exit 1 if not."""
     from rich.console import Console
 
+    from ticketsearch.records.results import read_result
     from ticketsearch.report.progress import ProgressBar
-    from ticketsearch.results import read_result
 
     budget = read_result(run).budget
+    from ticketsearch.runner.verify import lines_of, verify_run
     from ticketsearch.tasks import DataSource
-    from ticketsearch.verify import lines_of, verify_run
 
     with ProgressBar(Console(stderr=True, markup=False, emoji=False), "replay", budget) as bar:
         found = verify_run(run, trials=trials, task=task, source=DataSource(data_root, download), progress=bar)

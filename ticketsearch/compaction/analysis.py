@@ -12,15 +12,16 @@ finds anything unexpected.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from ticketsearch.arrays import BoolArray, IntArray
+from ticketsearch.arrays import IntArray
 from ticketsearch.compaction import rules
-from ticketsearch.compaction.classes import Classes, Mixer, Value
+from ticketsearch.compaction.classes import Value
+from ticketsearch.compaction.facts import Facts, NotUnderstood
 from ticketsearch.compaction.mixing import mix, normalise
 from ticketsearch.compaction.operations import (
     CONVOLUTIONS,
@@ -40,35 +41,13 @@ from ticketsearch.compaction.operations import (
     name_of,
     shape_of,
 )
-from ticketsearch.compaction.rules import NotUnderstood
 from ticketsearch.compaction.sharing import shared_layers
 from ticketsearch.compaction.sizes import is_harmless, needs_no_other
-from ticketsearch.compaction.tracing import DTYPE, PLAIN, SHAPE, UNSAFE, Traced
+from ticketsearch.compaction.tracing import DTYPE, PLAIN, SHAPE, UNSAFE
 
 
-@dataclass(eq=False)
-class Analysis:
-    """What is known of a graph.
-
-    Attributes:
-        values: of every node whose tensor has channels.
-        mixers: in order.
-        scales: calls of batch normalisation, in order.
-        moved: calls that rearrange a tensor -> the axis of the channels in their result.
-        repeated: modules that are called more than once.
-        classes: identities of channels.
-    """
-
-    traced: Traced
-    zeros: dict[str, BoolArray]
-    training: bool
-    values: dict[fx.Node, Value] = field(default_factory=dict)
-    mixers: list[Mixer] = field(default_factory=list)
-    scales: list[fx.Node] = field(default_factory=list)
-    moved: dict[fx.Node, int] = field(default_factory=dict)
-    repeated: set[object] = field(default_factory=set)
-    classes: Classes = field(default_factory=Classes)
-    _unknown: dict[str, list[int]] = field(default_factory=dict)
+class Analysis(Facts):
+    """Rules applied to each node of a graph, from its inputs to its outputs."""
 
     def run(self) -> Analysis:
         """Analyse; returns itself."""
@@ -85,14 +64,10 @@ class Analysis:
                 self.values[node] = value
         for node in graph.nodes:
             if self._asks_for_size(node) and not is_harmless(self, node):
-                self._keep(node.args[0], name_of(node))
+                self.keep(node.args[0], name_of(node))
         self._tie_repeated(calls)
         self.classes.spread(self.mixers, [value.ids for value in self.values.values()])
         return self
-
-    def keeps(self, ids: IntArray) -> BoolArray:
-        """Whether the channels stay, ``(C,)``."""
-        return self.classes.keeps(ids)
 
     def zero_branch(self) -> tuple[fx.Node, fx.Node] | None:
         """A sum and its operand that is all there is: the other one is zero throughout."""
@@ -105,46 +80,6 @@ class Analysis:
                     if same and zero is not other and not self.values[zero].constants.any() and value.ids.size:
                         return node, other
         return None
-
-    @property
-    def notes(self) -> list[str]:
-        """Which operations were not understood."""
-        return [
-            f"{what} is not understood, so the {sum(widths)} channels it reads"
-            + (f" at {len(widths)} places" if len(widths) > 1 else "")
-            + " are kept"
-            for what, widths in self._unknown.items()
-        ]
-
-    # -- for rules ----------------------------------------------------------------------------------------------------
-
-    def on(self, node: Any, axis: int, what: str) -> Value:
-        """The channels of a tensor along an axis; they are kept if they lie along another one."""
-        if node not in self.values:
-            raise NotUnderstood
-        value = self.values[node]
-        if value.axis == axis:
-            return value
-        self._keep(node, what)
-        kept = self.held(node, axis)
-        if kept is None:
-            raise NotUnderstood
-        return kept
-
-    def held(self, node: fx.Node, axis: int = 1) -> Value | None:
-        """Channels of a node's tensor that stay, ``None`` if it has none along an axis."""
-        shape = node.meta.get(SHAPE)
-        if shape is None or len(shape) <= max(1, axis):
-            return None
-        value = Value(self.classes.fresh(shape[axis]), np.full(shape[axis], np.nan), axis, held=True)
-        self.classes.fix(value.ids)
-        return value
-
-    def zero(self, name: str, tensor: Tensor) -> BoolArray:
-        """Where a parameter is zero; for training, where it is held at zero."""
-        if self.training:
-            return self.zeros.get(name, np.zeros(tuple(tensor.shape), dtype=bool))
-        return np.asarray((tensor.detach() == 0).cpu().numpy(), dtype=bool)
 
     # -- forwards -----------------------------------------------------------------------------------------------------
 
@@ -244,18 +179,10 @@ class Analysis:
             what = type(self.traced.module.get_submodule(str(node.target))).__name__
         sources = [other for other in node.all_input_nodes if other in self.values]
         if width := sum(self.values[other].ids.size for other in sources if not self.values[other].held):
-            self._unknown.setdefault(what, []).append(width)
+            self.unknown.setdefault(what, []).append(width)
         for other in sources:
-            self._keep(other)
+            self.keep(other)
         return self.held(node)
-
-    def _keep(self, node: Any, what: str | None = None) -> None:
-        """Keep the channels of a node's tensor from here on, and say for what."""
-        value = self.values[node]
-        if what and not value.held:
-            self._unknown.setdefault(what, []).append(value.ids.size)
-        self.classes.fix(value.ids)
-        self.values[node] = replace(value, held=True)
 
     # -- ties ---------------------------------------------------------------------------------------------------------
 

@@ -224,9 +224,10 @@ def follow_masks(module: nn.Module, masks: Masks, *, example: Tensor) -> dict[st
         left = result[weight].reshape(len(result[weight]), -1).any(1)
         readers = [user for user in node.users if user.op == "call_module"]
         normalised = [
-            str(user.target) for user in readers
+            str(user.target)
+            for user in readers
             if isinstance(traced.module.get_submodule(str(user.target)), nn.modules.batchnorm._BatchNorm)
-        ]  # fmt: skip
+        ]
         names = [f"{node.target}.bias", *(f"{one}.{key}" for one in normalised for key in ("weight", "bias"))]
         known = dict(traced.module.named_parameters())
         for name in names:

@@ -12,44 +12,44 @@ from ticketsearch.compaction.classes import Mixer, Value
 from ticketsearch.compaction.rules import each
 
 if TYPE_CHECKING:
-    from ticketsearch.compaction.analysis import Analysis
+    from ticketsearch.compaction.facts import Facts
 
 
-def mix(analysis: Analysis, node: fx.Node, part: nn.Module, axis: int) -> Value:
+def mix(facts: Facts, node: fx.Node, part: nn.Module, axis: int) -> Value:
     """A convolution or linear layer, whose channels lie along an axis."""
-    source = analysis.on(node.args[0], axis, type(part).__name__)
+    source = facts.on(node.args[0], axis, type(part).__name__)
     name, groups = str(node.target), int(getattr(part, "groups", 1))
-    folds = name not in analysis.repeated and not _meets_padding(part)
-    reads = _reads(analysis, name, part, source.ids.size, groups)
+    folds = name not in facts.repeated and not _meets_padding(part)
+    reads = _reads(facts, name, part, source.ids.size, groups)
     outputs, width = len(reads), source.ids.size // groups
-    constants = _constants(analysis, name, part, source, reads, folds)
-    result = Value(analysis.classes.fresh(outputs), constants, axis)
+    constants = _constants(facts, name, part, source, reads, folds)
+    result = Value(facts.classes.fresh(outputs), constants, axis)
     for group in range(groups if groups > 1 else 0):  # a group goes as a whole
         own = source.ids[group * width : (group + 1) * width]
         rows = slice(group * outputs // groups, (group + 1) * outputs // groups)
-        analysis.classes.tie(np.concatenate([own, result.ids[rows]]))
-    analysis.mixers.append(Mixer(node, source, result, reads, folds and groups == 1))
+        facts.classes.tie(np.concatenate([own, result.ids[rows]]))
+    facts.mixers.append(Mixer(node, source, result, reads, folds and groups == 1))
     return result
 
 
-def normalise(analysis: Analysis, node: fx.Node, part: nn.Module) -> Value:
+def normalise(facts: Facts, node: fx.Node, part: nn.Module) -> Value:
     """Batch normalisation: along axis 1, each channel by itself."""
-    source = analysis.on(node.args[0], 1, type(part).__name__)
+    source = facts.on(node.args[0], 1, type(part).__name__)
     name = str(node.target)
     weight: Tensor | None = part.weight  # type: ignore[assignment]
     bias: Tensor | None = part.bias  # type: ignore[assignment]
-    closed = np.zeros(source.ids.size, dtype=bool) if weight is None else analysis.zero(f"{name}.weight", weight)
-    free = np.ones(source.ids.size, dtype=bool) if bias is None else analysis.zero(f"{name}.bias", bias)
-    if analysis.training:
+    closed = np.zeros(source.ids.size, dtype=bool) if weight is None else facts.zero(f"{name}.weight", weight)
+    free = np.ones(source.ids.size, dtype=bool) if bias is None else facts.zero(f"{name}.bias", bias)
+    if facts.training:
         mean: Tensor | None = part.running_mean  # type: ignore[assignment]
         centred = mean is None or array_of(mean) == 0  # else zero is no zero in evaluation
         silent = free & (closed | ((source.constants == 0) & centred))
         constants = np.where(silent, 0.0, np.nan)
     else:
-        constants = each(analysis, node, source).constants
+        constants = each(facts, node, source).constants
         if bias is not None:
             constants = np.where(closed, array_of(bias), constants)
-    analysis.scales.append(node)
+    facts.scales.append(node)
     return Value(source.ids, constants, 1, source.held)
 
 
@@ -82,10 +82,10 @@ def _meets_padding(part: nn.Module) -> bool:
     return padded and getattr(part, "padding_mode", "zeros") == "zeros"
 
 
-def _reads(analysis: Analysis, name: str, part: nn.Module, inputs: int, groups: int) -> BoolArray:
+def _reads(facts: Facts, name: str, part: nn.Module, inputs: int, groups: int) -> BoolArray:
     """Which outputs read which inputs, ``(O, I)``."""
     weight: Tensor = part.weight  # type: ignore[assignment]
-    zero = analysis.zero(f"{name}.weight", weight).reshape(*weight.shape[:2], -1)
+    zero = facts.zero(f"{name}.weight", weight).reshape(*weight.shape[:2], -1)
     open_ = np.asarray((~zero).any(2), dtype=bool)  # (O, I/g)
     outputs, width = open_.shape
     if width * groups != inputs:
@@ -97,15 +97,13 @@ def _reads(analysis: Analysis, name: str, part: nn.Module, inputs: int, groups: 
     return reads
 
 
-def _constants(
-    analysis: Analysis, name: str, part: nn.Module, source: Value, reads: BoolArray, folds: bool
-) -> ScoreArray:
+def _constants(facts: Facts, name: str, part: nn.Module, source: Value, reads: BoolArray, folds: bool) -> ScoreArray:
     """``(O,)``: bias and the share of constants, where nothing else is read."""
     bias: Tensor | None = part.bias  # type: ignore[assignment]
     usable = (source.constants == 0) | (np.isfinite(source.constants) & folds)
     constant = ~(reads & ~usable).any(1)
-    if analysis.training:
-        free = np.ones(len(reads), dtype=bool) if bias is None else analysis.zero(f"{name}.bias", bias)
+    if facts.training:
+        free = np.ones(len(reads), dtype=bool) if bias is None else facts.zero(f"{name}.bias", bias)
         return np.where(constant & free, 0.0, np.nan)
     total = np.zeros(len(reads)) if bias is None else array_of(bias)
     if (valued := np.flatnonzero(reads.any(0) & usable & (source.constants != 0))).size:

@@ -14,47 +14,164 @@ from ticketsearch.compaction.tracing import PLAIN, SHAPE
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 EACH_MODULE = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid,
-    nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Identity, nn.Dropout, nn.Dropout1d,
-    nn.Dropout2d, nn.Dropout3d,
-)  # fmt: skip
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Hardtanh,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Softplus,
+    nn.Softsign,
+    nn.LogSigmoid,
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+)
 """Number by number."""
 POOLS: dict[Any, int | None] = {
-    nn.MaxPool1d: 1, nn.MaxPool2d: 2, nn.MaxPool3d: 3, nn.AvgPool1d: 1, nn.AvgPool2d: 2, nn.AvgPool3d: 3,
-    nn.AdaptiveAvgPool1d: 1, nn.AdaptiveAvgPool2d: 2, nn.AdaptiveAvgPool3d: 3, nn.AdaptiveMaxPool1d: 1,
-    nn.AdaptiveMaxPool2d: 2, nn.AdaptiveMaxPool3d: 3, nn.ZeroPad2d: 2, nn.Upsample: None,
-    F.max_pool1d: 1, F.max_pool2d: 2, F.max_pool3d: 3, torch.max_pool1d: 1, torch.max_pool2d: 2, torch.max_pool3d: 3,
-    F.avg_pool1d: 1, F.avg_pool2d: 2, F.avg_pool3d: 3, F.adaptive_avg_pool1d: 1, F.adaptive_avg_pool2d: 2,
-    F.adaptive_avg_pool3d: 3, F.interpolate: None,
-}  # fmt: skip
+    nn.MaxPool1d: 1,
+    nn.MaxPool2d: 2,
+    nn.MaxPool3d: 3,
+    nn.AvgPool1d: 1,
+    nn.AvgPool2d: 2,
+    nn.AvgPool3d: 3,
+    nn.AdaptiveAvgPool1d: 1,
+    nn.AdaptiveAvgPool2d: 2,
+    nn.AdaptiveAvgPool3d: 3,
+    nn.AdaptiveMaxPool1d: 1,
+    nn.AdaptiveMaxPool2d: 2,
+    nn.AdaptiveMaxPool3d: 3,
+    nn.ZeroPad2d: 2,
+    nn.Upsample: None,
+    F.max_pool1d: 1,
+    F.max_pool2d: 2,
+    F.max_pool3d: 3,
+    torch.max_pool1d: 1,
+    torch.max_pool2d: 2,
+    torch.max_pool3d: 3,
+    F.avg_pool1d: 1,
+    F.avg_pool2d: 2,
+    F.avg_pool3d: 3,
+    F.adaptive_avg_pool1d: 1,
+    F.adaptive_avg_pool2d: 2,
+    F.adaptive_avg_pool3d: 3,
+    F.interpolate: None,
+}
 """Over positions, behind the channels in axis 1 -> the number of axes of positions, ``None`` = any."""
 EACH_FUNCTION: set[Any] = {
-    F.relu, F.relu_, torch.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.gelu, F.silu, F.mish, F.hardswish,
-    F.hardsigmoid, F.hardtanh, F.sigmoid, torch.sigmoid, F.tanh, torch.tanh, F.softplus, torch.clamp, torch.abs,
-    torch.exp, torch.sqrt, torch.square, torch.pow, operator.pow, operator.neg, torch.neg,
-}  # fmt: skip
+    F.relu,
+    F.relu_,
+    torch.relu,
+    F.relu6,
+    F.leaky_relu,
+    F.elu,
+    F.selu,
+    F.gelu,
+    F.silu,
+    F.mish,
+    F.hardswish,
+    F.hardsigmoid,
+    F.hardtanh,
+    F.sigmoid,
+    torch.sigmoid,
+    F.tanh,
+    torch.tanh,
+    F.softplus,
+    torch.clamp,
+    torch.abs,
+    torch.exp,
+    torch.sqrt,
+    torch.square,
+    torch.pow,
+    operator.pow,
+    operator.neg,
+    torch.neg,
+}
 EACH_METHOD = {
-    "relu", "relu_", "sigmoid", "tanh", "clamp", "clamp_", "neg", "abs", "exp", "sqrt", "square", "pow", "contiguous",
-    "clone", "detach", "to", "float", "double", "half", "bfloat16",
-}  # fmt: skip
+    "relu",
+    "relu_",
+    "sigmoid",
+    "tanh",
+    "clamp",
+    "clamp_",
+    "neg",
+    "abs",
+    "exp",
+    "sqrt",
+    "square",
+    "pow",
+    "contiguous",
+    "clone",
+    "detach",
+    "to",
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+}
 SUMS: set[Any] = {operator.add, operator.iadd, torch.add, "add", "add_"}
 PRODUCTS: set[Any] = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
-PAIRS: set[Any] = SUMS | PRODUCTS | {
-    operator.sub, operator.isub, torch.sub, "sub", operator.truediv, torch.div, "div", torch.maximum, torch.minimum,
-}  # fmt: skip
+PAIRS: set[Any] = (
+    SUMS
+    | PRODUCTS
+    | {
+        operator.sub,
+        operator.isub,
+        torch.sub,
+        "sub",
+        operator.truediv,
+        torch.div,
+        "div",
+        torch.maximum,
+        torch.minimum,
+    }
+)
 RESHAPES: set[Any] = {torch.reshape, "view", "reshape"}
 SPREADS: set[Any] = {"expand"}
 SQUEEZES: set[Any] = {torch.squeeze, "squeeze"}
-MOVES: set[Any] = RESHAPES | SPREADS | SQUEEZES | {
-    torch.flatten, "flatten", torch.permute, "permute", torch.transpose, "transpose", torch.swapaxes, "swapaxes",
-    torch.movedim, "movedim", torch.unsqueeze, "unsqueeze", operator.getitem,
-}  # fmt: skip
+MOVES: set[Any] = (
+    RESHAPES
+    | SPREADS
+    | SQUEEZES
+    | {
+        torch.flatten,
+        "flatten",
+        torch.permute,
+        "permute",
+        torch.transpose,
+        "transpose",
+        torch.swapaxes,
+        "swapaxes",
+        torch.movedim,
+        "movedim",
+        torch.unsqueeze,
+        "unsqueeze",
+        operator.getitem,
+    }
+)
 """Rearrangements: every number of the result is a number of the tensor."""
 TRANSPOSED = ("T", "mT")
 """Attributes of a tensor that are rearrangements of it."""
 REDUCTIONS: set[Any] = {
-    torch.mean, "mean", torch.sum, "sum", torch.amax, "amax", torch.amin, "amin",
-}  # fmt: skip
+    torch.mean,
+    "mean",
+    torch.sum,
+    "sum",
+    torch.amax,
+    "amax",
+    torch.amin,
+    "amin",
+}
 JOINTS: set[Any] = {torch.cat, getattr(torch, "concat", torch.cat)}
 SIZES: set[Any] = {"size", "dim", getattr}
 ARITHMETIC: set[Any] = {operator.add, operator.sub, operator.mul, operator.floordiv}

@@ -24,14 +24,54 @@ UNSAFE = "ticketsearch_unsafe"
 """In a node's ``meta``: whether its tensor changes under its readers."""
 _CONSTANT = "_tensor_constant"
 _DROPOUTS: dict[Any, type[nn.Module]] = {
-    F.dropout: nn.Dropout, F.dropout1d: nn.Dropout1d, F.dropout2d: nn.Dropout2d, F.dropout3d: nn.Dropout3d,
-}  # fmt: skip
+    F.dropout: nn.Dropout,
+    F.dropout1d: nn.Dropout1d,
+    F.dropout2d: nn.Dropout2d,
+    F.dropout3d: nn.Dropout3d,
+}
 _IN_PLACE = {operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.setitem, F.relu_}
-_FRESH = {"add", "sub", "mul", "truediv", "cat", "concat", "mean", "sum", "relu", "relu6", "leaky_relu", "elu", "selu",
-          "gelu", "silu", "hardswish", "hardsigmoid", "hardtanh", "sigmoid", "tanh", "softmax", "log_softmax", "pad",
-          "linear", "conv1d", "conv2d", "conv3d", "batch_norm", "max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d",
-          "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
-          "boolean_dispatch", "fn", "interpolate"}  # fmt: skip
+_FRESH = {
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "cat",
+    "concat",
+    "mean",
+    "sum",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "hardswish",
+    "hardsigmoid",
+    "hardtanh",
+    "sigmoid",
+    "tanh",
+    "softmax",
+    "log_softmax",
+    "pad",
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "batch_norm",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "boolean_dispatch",
+    "fn",
+    "interpolate",
+}
 """Functions whose result never shares memory with their argument; any other may."""
 _SHARING = (nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.dropout._DropoutNd)
 
@@ -54,9 +94,11 @@ class Traced:
 def copy_of(module: nn.Module) -> nn.Module:
     """A copy; what ``torch.nn.utils.prune`` registered is made permanent in it."""
     computed = [
-        value for part in module.modules() for value in vars(part).values()
+        value
+        for part in module.modules()
+        for value in vars(part).values()
         if isinstance(value, Tensor) and not value.is_leaf
-    ]  # fmt: skip
+    ]
     result = copy.deepcopy(module, {id(value): value.detach().clone() for value in computed})
     _part_originals(result)
     for part in result.modules():

@@ -88,9 +88,8 @@ def narrowings(analysis: Analysis) -> list[Narrowed]:
             continue
         if any(_takes(user, end) or _leads(analysis, user) for user in end.users):
             direct = tuple(
-                user for user in end.users
-                if user in readers and np.array_equal(readers[user].source.ids, value.ids)
-            )  # fmt: skip
+                user for user in end.users if user in readers and np.array_equal(readers[user].source.ids, value.ids)
+            )
             outputs, indices = np.flatnonzero(left), np.flatnonzero(left[stays])
             found.append(Narrowed(chain, outputs, indices, width, value.axis, direct))
     return found

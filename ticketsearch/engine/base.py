@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.engine.relaxation import Relaxation
+from ticketsearch.masks.ticket import Weights
 from ticketsearch.recipe import Recipe
-from ticketsearch.relaxation import Relaxation
-from ticketsearch.tickets import Weights
 
 if TYPE_CHECKING:
     from ticketsearch.tasks import Split
@@ -147,7 +147,7 @@ class Engine(Protocol):
         ...
 
     def synaptic_flow(self, weights: Weights) -> ScoreArray:
-        """SynFlow's scores, ``(D,)``; see :meth:`ticketsearch.engine.autograd.Derivatives.synaptic_flow`."""
+        """SynFlow's scores, ``(D,)``; see :meth:`ticketsearch.engine.dense.autograd.Derivatives.synaptic_flow`."""
         ...
 
 

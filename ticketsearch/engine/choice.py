@@ -39,7 +39,7 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
         raise InvalidValue(f"the {engine} engine does not augment, as task {task.name!r} wants; use --engine dense")
     task.layout  # noqa: B018 - what is wrong with the network is said before anything is compiled
     if device == "cpu" and engine != "dense" and task.augment is None:
-        from ticketsearch.engine.plain import looks_plain
+        from ticketsearch.engine.sparse.plain import looks_plain
 
         found, reason = _sparse(task, engine, workers)
         if found is not None:
@@ -50,18 +50,18 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
             print(f"ticketsearch: the dense engine trains task {task.name!r}: {reason}", file=sys.stderr)
     import torch
 
-    from ticketsearch.engine.compacted import CompactedEngine
+    from ticketsearch.engine.dense.compacted import CompactedEngine
 
     return CompactedEngine(task, torch.device(device), workers)
 
 
 def _sparse(task: Task, engine: str, workers: int | None) -> tuple[Engine | None, str]:
     """The sparse or the mixed engine, proven on the task's module; or ``None`` and why not."""
-    from ticketsearch.engine.convnet import MixedEngine, SparseConvEngine
-    from ticketsearch.engine.plain import why_not_plain
-    from ticketsearch.engine.planes import convnet_of
     from ticketsearch.engine.proof import disagreement
-    from ticketsearch.engine.sparse import KINDS, SparseEngine, perceptron_of
+    from ticketsearch.engine.sparse.convnet import MixedEngine, SparseConvEngine
+    from ticketsearch.engine.sparse.perceptron import KINDS, SparseEngine, perceptron_of
+    from ticketsearch.engine.sparse.plain import why_not_plain
+    from ticketsearch.engine.sparse.planes import convnet_of
 
     network = task.build(seed=0)
     if (reason := why_not_plain(network)) is not None:

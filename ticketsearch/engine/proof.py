@@ -15,12 +15,12 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import BoolArray
 from ticketsearch.engine.base import Engine, Job
-from ticketsearch.engine.trial import agree, loaded, perturbed
+from ticketsearch.engine.dense.trial import agree, loaded, perturbed
+from ticketsearch.masks.ticket import Weights
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import fenced_globals, stream
 from ticketsearch.tasks import Split, Task
 from ticketsearch.tasks.layout import Layout, read_weights, words_of
-from ticketsearch.tickets import Weights
 
 EXAMPLES = 8
 SINGLE = 4

@@ -4,6 +4,6 @@
 """
 
 from ticketsearch.exporting.formats import FORMATS
-from ticketsearch.exporting.network import Exported, export, lines_of
+from ticketsearch.exporting.network import Exported, Latency, export, lines_of
 
-__all__ = ["FORMATS", "Exported", "export", "lines_of"]
+__all__ = ["FORMATS", "Exported", "Latency", "export", "lines_of"]

@@ -135,10 +135,15 @@ def onnx_bytes(module: nn.Module, example: Tensor) -> bytes:
         program: Any = _attempt(
             "onnx",
             lambda: torch.onnx.export(
-                module, (example,), dynamo=True, dynamic_shapes=shapes, input_names=["input"],
-                output_names=["scores"], verbose=False,
+                module,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=["input"],
+                output_names=["scores"],
+                verbose=False,
             ),
-        )  # fmt: skip
+        )
     finally:
         exporter.setLevel(level)
     data: bytes = program.model_proto.SerializeToString()

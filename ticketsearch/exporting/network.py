@@ -21,13 +21,14 @@ from ticketsearch.errors import CorruptRun, InvalidValue, TicketsearchError
 from ticketsearch.exporting import formats
 from ticketsearch.exporting.formats import Compute
 from ticketsearch.exporting.timing import interleaved, medians
-from ticketsearch.files import write_atomically
-from ticketsearch.folders import check_output
 from ticketsearch.masks import digest
-from ticketsearch.results import read_result
-from ticketsearch.spec import read_spec, task_of
-from ticketsearch.tasks import DataSource, Task
-from ticketsearch.tickets import SavedTicket, load_ticket
+from ticketsearch.records.files import write_atomically
+from ticketsearch.records.folder import check_output
+from ticketsearch.records.results import read_result
+from ticketsearch.records.spec import read_spec
+from ticketsearch.records.ticket_file import SavedTicket, load_ticket
+from ticketsearch.runner.setup import task_of
+from ticketsearch.tasks import Task
 
 TOLERANCE = {"state-dict": 1e-6, "torch-prune": 1e-6, "compact": 1e-5, "onnx": 1e-4}
 """Of the largest difference between scores, relative to the largest score if that is above one."""
@@ -74,17 +75,28 @@ class Exported:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Latency:
+    """How the latency of a network is measured.
+
+    Attributes:
+        batch: examples at a time.
+        repeats: measurements, of which the median counts.
+    """
+
+    batch: int = 64
+    repeats: int = 15
+
+
 def export(
     run: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
     format: str = "compact",  # noqa: A002 - the option's name
     start: bool = False,
-    batch: int = 64,
-    repeats: int = 15,
     force: bool = False,
     task: str | Task | None = None,
-    source: DataSource | None = None,
+    latency: Latency | None = None,
 ) -> Exported:
     """Write the network of a finished run to a file.
 
@@ -93,11 +105,9 @@ def export(
         output: the file; state dicts are safetensors unless it ends in ``.pt`` or ``.pth``.
         format: ``state-dict``, ``torch-prune``, ``onnx`` or ``compact``; see :mod:`ticketsearch.exporting.formats`.
         start: the weights the ticket starts from, in place of the trained ones.
-        batch: examples at a time, for the latency.
-        repeats: of its measurement.
         force: overwrite a file that exists.
         task: where the task is, if its own name does not say: a name, ``"package.module:function"`` or a task.
-        source: where data sets lie.
+        latency: how it is measured.
 
     Raises:
         InvalidValue: a value out of range, a file that exists, a package that is missing, another task than the run's,
@@ -107,6 +117,8 @@ def export(
     """
     path, target = Path(run), Path(output)
     formats.require(format)
+    timing = latency or Latency()
+    batch, repeats = timing.batch, timing.repeats
     for name, value in (("batch", batch), ("repeats", repeats)):
         if not 1 <= value <= 100_000:
             raise InvalidValue(f"{name} {value} is not between 1 and 100000")
@@ -118,7 +130,7 @@ def export(
     result, ticket = read_result(path), load_ticket(path)
     if digest(ticket.mask) != result.mask_digest:
         raise CorruptRun(f"{path}: the mask of its ticket is not the one its result is about; move the folder away")
-    loaded = task_of(read_spec(path), task or result.task_source, source)
+    loaded = task_of(read_spec(path), task or result.task_source)
     inputs = loaded.validation.inputs
     inputs = inputs[torch.arange(max(2, batch)) % len(inputs)]
     network = _masked(loaded, ticket, trained=not start)
@@ -137,7 +149,7 @@ def export(
     dense: Compute = network
     if format == "onnx":  # runtimes differ more than networks do
         dense = formats.onnx_of(formats.onnx_bytes(network, inputs[:2]))
-    latency = medians(interleaved([lambda: dense(timed), lambda: compute(timed)], repeats))
+    milliseconds = medians(interleaved([lambda: dense(timed), lambda: compute(timed)], repeats))
     write_atomically(target, data)
     parameters, flops = parameters_of(network), flops_of(network, inputs[:1])
     return Exported(
@@ -149,7 +161,7 @@ def export(
         sparsity=ticket.sparsity,
         parameters=compaction.parameters if compaction else (parameters, parameters),
         flops=compaction.flops if compaction else (flops, flops),
-        latency_ms=(latency[0], latency[1]),
+        latency_ms=(milliseconds[0], milliseconds[1]),
         batch=batch,
         runtime="onnxruntime" if format == "onnx" else "PyTorch",
         difference=difference,

@@ -36,8 +36,8 @@ from ticketsearch.leaderboard.trajectories import (
     scored_checkpoints,
     train_size,
 )
-from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Control, Verdict, compare, judge
-from ticketsearch.results import Baseline, Result
+from ticketsearch.leaderboard.verdict import CURRENCIES, Claim, Comparison, Control, Verdict, compare, judge
+from ticketsearch.records.results import Baseline, Result
 
 
 def analyse(results: Iterable[Result], baselines: Sequence[Baseline] = ()) -> list[Section]:
@@ -233,19 +233,34 @@ class _Builder:
         if self.reference is None:
             return [Control("reference", False, "No IMP was run: there is nothing to compare searches with.")]
         runs = list(self.runs[self.reference].values())
-        found = [_above("dense", "The dense network", [r.dense_test_accuracy for r in runs],
-                        "random masks", [r.random_test_accuracy for r in runs])]  # fmt: skip
+        found = [
+            _above(
+                "dense",
+                "The dense network",
+                [r.dense_test_accuracy for r in runs],
+                "random masks",
+                [r.random_test_accuracy for r in runs],
+            )
+        ]
         controlled = [
-            name for name, own in self.runs.items()
+            name
+            for name, own in self.runs.items()
             if self.kinds[name] == "imp" and all("shuffle-mask" in run.references for run in own.values())
-        ]  # fmt: skip
+        ]
         if not controlled:
             return [*found, Control("shuffle-mask", False, "No IMP was run with the control shuffle-mask.")]
         best = max(controlled, key=lambda name: (len(self.runs[name]), self.validation[name]))
         runs = list(self.runs[best].values())
         shuffled = [run.references["shuffle-mask"].test_accuracy for run in runs]
-        found.append(_above("shuffle-mask", "IMP's ticket", [r.test_accuracy for r in runs],
-                            "the same mask shuffled within layers", shuffled))  # fmt: skip
+        found.append(
+            _above(
+                "shuffle-mask",
+                "IMP's ticket",
+                [r.test_accuracy for r in runs],
+                "the same mask shuffled within layers",
+                shuffled,
+            )
+        )
         return found
 
     def _verdicts(self) -> list[Verdict]:
@@ -255,18 +270,26 @@ class _Builder:
         controls = self._controls()
         return [
             judge(
-                name, self.task, self.sparsity, currency, self.curves[currency][name],
-                self.curves[currency][self.reference], random, controls,
+                Claim(name, self.task, self.sparsity, currency),
+                self.curves[currency][name],
+                self.curves[currency][self.reference],
+                random,
+                controls,
                 [self.curves[currency][one] for one in self.frontier],
             )
-            for name, kind in self.kinds.items() if kind == "search" for currency in CURRENCIES
-        ]  # fmt: skip
+            for name, kind in self.kinds.items()
+            if kind == "search"
+            for currency in CURRENCIES
+        ]
 
     def _fidelity(self) -> list[RankCorrelation]:
         found = []
         for steps in sorted({steps for b in self.baselines for steps in b.short_scores}):
-            pairs = [list(zip(b.short_scores[steps], b.test_accuracies, strict=True))
-                     for b in self.baselines if steps in b.short_scores]  # fmt: skip
+            pairs = [
+                list(zip(b.short_scores[steps], b.test_accuracies, strict=True))
+                for b in self.baselines
+                if steps in b.short_scores
+            ]
             epochs = self.baselines[0].evaluation_epochs.get(steps)
             found.append(rank_correlation("random masks", steps, epochs, pairs))
         tickets: dict[int, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))

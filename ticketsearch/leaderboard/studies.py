@@ -15,11 +15,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ticketsearch.audit import faults_on_file
 from ticketsearch.errors import CorruptRun, NotARun
-from ticketsearch.files import read_whole, write_atomically
-from ticketsearch.folders import BASELINES, RESULT, check_run, check_study, run_folders
-from ticketsearch.results import Baseline, Failure, Result, faults_of, read_baseline, read_failures, read_finished
+from ticketsearch.records.files import read_whole, write_atomically
+from ticketsearch.records.folder import BASELINES, RESULT, check_run, check_study, run_folders
+from ticketsearch.records.results import (
+    Baseline,
+    Failure,
+    Result,
+    faults_of,
+    read_baseline,
+    read_failures,
+    read_finished,
+)
+from ticketsearch.runner.audit import faults_on_file
 from ticketsearch.visible import visible, visible_in
 
 FAULTS = 3
@@ -68,8 +76,9 @@ class LoadedStudy:
         results = [one for one in self.results if fits(one)]
         if not results:
             found = sorted({f"{one.task} at {one.sparsity:g}" for one in self.results})
-            raise NotARun(f"no finished run of task {task or 'any'} at sparsity {sparsity or 'any'}; there are "
-                          f"{', '.join(found)}")  # fmt: skip
+            raise NotARun(
+                f"no finished run of task {task or 'any'} at sparsity {sparsity or 'any'}; there are {', '.join(found)}"
+            )
         baselines = [one for one in self.baselines if fits(one)]
         return LoadedStudy(results, baselines, self.failures, self.problems, self.unfinished)
 

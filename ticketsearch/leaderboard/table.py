@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ticketsearch.results import Result
+from ticketsearch.records.results import Result
 
 REFERENCES = ("dense", "random", "magnitude")
 """What every run is confirmed beside; all else in its references is a control."""

@@ -11,7 +11,7 @@ from ticketsearch.leaderboard.fidelity import Exploitation, exploitation, tau_va
 from ticketsearch.leaderboard.running_time import Curve
 from ticketsearch.leaderboard.section import EPOCHS, FLOPS, Point, RankCorrelation
 from ticketsearch.leaderboard.statistics import Summary, t_interval
-from ticketsearch.results import CostRecord, Result
+from ticketsearch.records.results import CostRecord, Result
 
 GRID = 24
 """Costs at which mean curves are drawn."""
@@ -59,8 +59,9 @@ def scored_checkpoints(run: Result) -> list[tuple[float, float, float]]:
     Scores of other fidelities than the last one's are left out: their rise with the training's length is no climb.
     """
     points = [(p.fidelity, p.cost.epochs, p.search_score, p.test_accuracy) for p in run.curve]
-    return [(cost, score, test) for fidelity, cost, score, test in points
-            if score is not None and fidelity == points[-1][0]]  # fmt: skip
+    return [
+        (cost, score, test) for fidelity, cost, score, test in points if score is not None and fidelity == points[-1][0]
+    ]
 
 
 def exploitation_of(runs: Sequence[Result]) -> Exploitation | None:

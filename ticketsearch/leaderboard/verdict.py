@@ -88,11 +88,25 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Claim:
+    """That a strategy needs fewer of a currency than IMP.
+
+    Attributes:
+        strategy: the name of what is judged.
+        task: where.
+        sparsity: at which all masks are compared.
+        currency: of all costs, one of :data:`CURRENCIES`.
+    """
+
+    strategy: str
+    task: str
+    sparsity: float
+    currency: str
+
+
 def judge(
-    strategy: str,
-    task: str,
-    sparsity: float,
-    currency: str,
+    claim: Claim,
     curves: Mapping[int, Curve],
     reference: Mapping[int, Curve],
     random: Mapping[int, float],
@@ -102,10 +116,7 @@ def judge(
     """Judge one black-box strategy against IMP.
 
     Args:
-        strategy: the name of what is judged.
-        task: where.
-        sparsity: at which all masks are compared.
-        currency: of the costs of all curves, one of :data:`CURRENCIES`.
+        claim: what is judged.
         curves: the strategy's runs by seed.
         reference: the runs by seed of one point of IMP's frontier; each ends with the accuracy IMP is credited with.
         random: confirmed accuracy of random masks by seed.
@@ -115,6 +126,7 @@ def judge(
     Raises:
         InvalidValue: another currency, or a reference run without any accuracy.
     """
+    currency = claim.currency
     if currency not in CURRENCIES:
         raise InvalidValue(f"costs are compared in {', '.join(CURRENCIES)}, not {currency!r}")
     if empty := [seed for seed, curve in reference.items() if not curve.values]:
@@ -144,7 +156,16 @@ def judge(
         outcome = "supported" if low >= 1 / MUCH else "refuted" if high < 1 / MUCH else "undecided"
     if outcome != "refuted" and unmatched:
         outcome, reasons = "none", [*reasons, *unmatched]
-    return Verdict(strategy, task, sparsity, currency, outcome, ratio, low, high, len(seeds), target, tuple(reasons))
+    return Verdict(
+        **vars(claim),
+        outcome=outcome,
+        ratio=ratio,
+        low=low,
+        high=high,
+        n=len(seeds),
+        target=target,
+        reasons=tuple(reasons),
+    )
 
 
 def _over(runs: Mapping[int, Curve], seeds: Sequence[int]) -> dict[int, Curve]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from types import FrameType
 from typing import Any
 
 from ticketsearch.errors import PluginError, UnknownName
+from ticketsearch.system import alarm
 
 STRATEGIES = "ticketsearch.strategies"
 TASKS = "ticketsearch.tasks"
@@ -63,23 +61,11 @@ class ImportHangs(BaseException):
 def _guarded(seconds: float) -> Iterator[None]:
     """What is printed goes to stderr, and what does not end is ended, where the platform can."""
 
-    def expire(_signal: int, _frame: FrameType | None) -> None:
+    def expire() -> None:
         raise ImportHangs(f"it did not end within {seconds:g} s")
 
-    limited = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
-    if limited and signal.getitimer(signal.ITIMER_REAL)[0]:
-        limited = False  # someone else's clock is running
-    with contextlib.redirect_stdout(sys.stderr):
-        if not limited:
-            yield
-            return
-        before = signal.signal(signal.SIGALRM, expire)
-        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again each second, should it be swallowed
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+    with contextlib.redirect_stdout(sys.stderr), alarm(seconds, 1.0, expire):
+        yield
 
 
 def available(group: str) -> list[Plugin]:

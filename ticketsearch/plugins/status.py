@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketsearch.errors import PluginError
-from ticketsearch.files import write_atomically
 from ticketsearch.plugins.interface import API_VERSION, Fault, State
 from ticketsearch.plugins.probe import TIMEOUT_S, probe_all
 from ticketsearch.plugins.registry import KIND, OWN, STRATEGIES, Plugin, available
 from ticketsearch.plugins.static import find_module, forget, static_fault
+from ticketsearch.records.files import write_atomically
 from ticketsearch.visible import visible
 
 

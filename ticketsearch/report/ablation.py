@@ -10,10 +10,10 @@ from rich.console import Group as Renderables
 from rich.table import Table
 from rich.text import Text
 
-from ticketsearch.ablation import Cell, SeedOutcome
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.dots import Line, Panel, write_dots
 from ticketsearch.report.text import escaped, percent
+from ticketsearch.studies.ablation import Cell, SeedOutcome
 
 COLUMNS = ("criterion", "mask-1", "mask-0", "trained %", "difference", "untrained %")
 NOTE = (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ticketsearch.leaderboard.table import REFERENCES
-from ticketsearch.results import Result
+from ticketsearch.records.results import Result
 
 OUT = "repeated"
 """Where a repetition is put: in the original folder the finished run would be shown, not repeated."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from ticketsearch.files import write_atomically
 from ticketsearch.leaderboard.table import Estimate
+from ticketsearch.records.files import write_atomically
 from ticketsearch.visible import visible
 
 WIDTH, LEFT, RIGHT, ROW = 860, 190, 610, 26
@@ -106,8 +106,9 @@ def _line(line: Line, y: float, x: Callable[[float], float]) -> list[str]:
 def _range(panel: Panel) -> tuple[float, float]:
     """Accuracies to draw, with a margin; an interval of two seeds may reach far outside [0, 1], a picture does not."""
     estimates = [e for line in panel.lines for e in (line.estimate, *line.marks.values())]
-    values = [min(max(v, 0.0), 1.0) for e in estimates
-              for v in (e.mean - (e.half_width or 0), e.mean + (e.half_width or 0))]  # fmt: skip
+    values = [
+        min(max(v, 0.0), 1.0) for e in estimates for v in (e.mean - (e.half_width or 0), e.mean + (e.half_width or 0))
+    ]
     margin = max(0.01, 0.05 * (max(values) - min(values)))
     return min(values) - margin, max(values) + margin
 

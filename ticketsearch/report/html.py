@@ -17,18 +17,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ticketsearch.files import write_atomically
 from ticketsearch.leaderboard.analysis import aggregate
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
 from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import RULE
+from ticketsearch.records.files import write_atomically
+from ticketsearch.records.results import Result
 from ticketsearch.report import charts, raw, tables
 from ticketsearch.report.charts import Figure, Key
 from ticketsearch.report.charts.style import DASHES, SEARCHES
 from ticketsearch.report.masks import Overlaps, overlaps_of
 from ticketsearch.report.text import percent
-from ticketsearch.results import Result
 from ticketsearch.visible import visible
 
 TEMPLATES = "ticketsearch.report", "templates"
@@ -59,9 +59,13 @@ def html_of(study: LoadedStudy, sections: Sequence[Section], written: datetime.d
     for number, figure in enumerate(figure for chapter in chapters for figure in chapter["figures"]):
         figure["number"] = number
     environment = Environment(
-        loader=PackageLoader(*TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, finalize=_shown,
-    )  # fmt: skip
+        loader=PackageLoader(*TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
     return environment.get_template("report.html.j2").render(
         written=f"{written:%Y-%m-%d %H:%M %Z}".strip(),
         version=importlib.metadata.version("ticketsearch"),
@@ -113,9 +117,11 @@ def _chapters(
         "seeds": list(map(charts.seeds, sections)),
         "tau": list(map(charts.tau_over_steps, sections, steps)),
         "scatter": list(map(charts.scatter, sections, steps)),
-        "overlap": [charts.overlap(one, own.labels, own.found) if own.found else None
-                    for one, own in zip(sections, masks, strict=True)],
-    }  # fmt: skip
+        "overlap": [
+            charts.overlap(one, own.labels, own.found) if own.found else None
+            for one, own in zip(sections, masks, strict=True)
+        ],
+    }
     return [
         {"name": name, "figures": [vars(figure).copy() for figure in figures if figure is not None]}
         for name, figures in drawn.items()
@@ -142,12 +148,13 @@ def _island(sections: Sequence[Section], study: LoadedStudy, overlaps: dict[tupl
         "aggregates": list(map(asdict, aggregate(sections))),
         "overlaps": [
             {"task": task, "sparsity": sparsity, "a": a, "b": b} | asdict(value)
-            for (task, sparsity), own in overlaps.items() for (a, b), value in own.found.items()
+            for (task, sparsity), own in overlaps.items()
+            for (a, b), value in own.found.items()
         ],
         "runs": list(map(raw.record, study.results)) if len(study.results) <= RUNS_INSIDE else None,
         "baselines": [one.model_dump(mode="json") for one in study.baselines],
         "failures": [one.model_dump(mode="json") for one in study.failures],
-    }  # fmt: skip
+    }
     return _packed(document)
 
 
@@ -174,21 +181,32 @@ def _plotly() -> str:
 def _swatch(key: Key) -> dict[str, Any]:
     """A legend's line and marker for SVG: a stroke pattern, and a path around (20, 8)."""
     return {
-        "colour": key.style.colour, "dash": "" if key.style.dash == DASHES[0] else key.style.dash.replace("px", ""),
-        "width": key.style.width, "line": key.line, "path": _PATHS[key.style.symbol] if key.mark else "",
+        "colour": key.style.colour,
+        "dash": "" if key.style.dash == DASHES[0] else key.style.dash.replace("px", ""),
+        "width": key.style.width,
+        "line": key.line,
+        "path": _PATHS[key.style.symbol] if key.mark else "",
         "open": key.style.symbol.endswith("-open"),
         "hatch": _HATCHES.get(key.style.symbol, ""),
-    }  # fmt: skip
+    }
 
 
 _SQUARE, _DIAMOND = "M-4.5,-4.5h9v9h-9z", "M0,-6L6,0L0,6L-6,0z"
 _CIRCLE = "M-5,0a5,5 0 1 0 10,0a5,5 0 1 0 -10,0z"
 _PATHS = {
-    "circle": _CIRCLE, "circle-open": _CIRCLE, "square": _SQUARE, "square-open": _SQUARE, "diamond": _DIAMOND,
-    "diamond-open": _DIAMOND, "triangle-up": "M0,-6L5.5,4H-5.5z", "triangle-down": "M0,6L5.5,-4H-5.5z",
-    "cross": "M-2,-6h4v4h4v4h-4v4h-4v-4h-4v-4h4z", "x": "M-5,-3l2,-2l3,3l3,-3l2,2l-3,3l3,3l-2,2l-3,-3l-3,3l-2,-2l3,-3z",
+    "circle": _CIRCLE,
+    "circle-open": _CIRCLE,
+    "square": _SQUARE,
+    "square-open": _SQUARE,
+    "diamond": _DIAMOND,
+    "diamond-open": _DIAMOND,
+    "triangle-up": "M0,-6L5.5,4H-5.5z",
+    "triangle-down": "M0,6L5.5,-4H-5.5z",
+    "cross": "M-2,-6h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
+    "x": "M-5,-3l2,-2l3,3l3,-3l2,2l-3,3l3,3l-2,2l-3,-3l-3,3l-2,-2l3,-3z",
     "star": "M0,-7L1.8,-2.2L6.7,-2.2L2.8,0.9L4.1,5.7L0,3L-4.1,5.7L-2.8,0.9L-6.7,-2.2L-1.8,-2.2z",
-    "bar-/": "M-8,-6h16v12h-16z", "bar-x": "M-8,-6h16v12h-16z",
-}  # fmt: skip
+    "bar-/": "M-8,-6h16v12h-16z",
+    "bar-x": "M-8,-6h16v12h-16z",
+}
 _HATCHES = {"bar-/": "M-8,4L2,-6M-4,6L8,-6", "bar-x": "M-8,4L2,-6M-4,6L8,-6M-8,-4L2,6M-4,-6L8,6"}
 """Patterns of bars."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import CorruptRun
-from ticketsearch.folders import TICKET
 from ticketsearch.leaderboard.overlap import overlaps
 from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.statistics import Summary
-from ticketsearch.results import Result
+from ticketsearch.records.folder import TICKET
+from ticketsearch.records.results import Result
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Overlaps:
 def overlaps_of(section: Section, runs: Mapping[str, Result]) -> Overlaps:
     """Of all strategies but those IMPs that are neither the reference nor on the frontier: they would be many."""
     from ticketsearch.masks import digest
-    from ticketsearch.tickets import load_mask
+    from ticketsearch.records.ticket_file import load_mask
 
     masks: dict[str, dict[int, BoolArray]] = {}
     problems, space = [], None

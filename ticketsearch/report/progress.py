@@ -15,11 +15,11 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ticketsearch.results import already_finished
+from ticketsearch.records.results import already_finished
 
 if TYPE_CHECKING:
     from ticketsearch.problem import MaskProblem
-    from ticketsearch.results import Result
+    from ticketsearch.records.results import Result
 
 
 class _Bar:

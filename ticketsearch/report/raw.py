@@ -9,18 +9,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ticketsearch.files import write_atomically
 from ticketsearch.leaderboard.table import REFERENCES
+from ticketsearch.records.files import write_atomically
+from ticketsearch.records.results import CostRecord, Result
 from ticketsearch.report.commands import command_of
-from ticketsearch.results import CostRecord, Result
 from ticketsearch.visible import visible
 
 PLAIN = (
-    "run", "strategy", "distribution", "task", "task_fingerprint", "sparsity", "granularity", "seed", "budget",
-    "fidelity", "orders", "engine", "device", "n_kept", "n_weights", "n_units_kept", "n_units", "test_accuracy",
-    "validation_accuracy", "dense_test_accuracy", "random_test_accuracy", "magnitude_test_accuracy", "search_score",
-    "majority_test_accuracy", "trials", "failed_trials", "stopped", "mask_digest",
-)  # fmt: skip
+    "run",
+    "strategy",
+    "distribution",
+    "task",
+    "task_fingerprint",
+    "sparsity",
+    "granularity",
+    "seed",
+    "budget",
+    "fidelity",
+    "orders",
+    "engine",
+    "device",
+    "n_kept",
+    "n_weights",
+    "n_units_kept",
+    "n_units",
+    "test_accuracy",
+    "validation_accuracy",
+    "dense_test_accuracy",
+    "random_test_accuracy",
+    "magnitude_test_accuracy",
+    "search_score",
+    "majority_test_accuracy",
+    "trials",
+    "failed_trials",
+    "stopped",
+    "mask_digest",
+)
 """Fields of a result that are one value each."""
 FORMULA = ("=", "+", "-", "@", "|", "%")
 """With these a formula begins in one spreadsheet or another."""

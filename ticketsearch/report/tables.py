@@ -13,11 +13,11 @@ from ticketsearch.leaderboard.section import Contender, Section
 from ticketsearch.leaderboard.statistics import ALPHA
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Verdict
+from ticketsearch.records.results import Baseline, Failure, Machine, Result
 from ticketsearch.report.charts.style import SEARCHES
 from ticketsearch.report.commands import commands_of
 from ticketsearch.report.text import percent
 from ticketsearch.report.verdicts import points, summary, verdict_cells
-from ticketsearch.results import Baseline, Failure, Machine, Result
 
 OUTCOMES = ("supported", "refuted", "undecided", "none")
 SIGNS = {"supported": "✓", "refuted": "✗", "undecided": "?", "none": "-"}
@@ -61,26 +61,45 @@ def verdicts(section: Section) -> dict[str, Any]:
     searches: dict[str, list[dict[str, Any]]] = {}
     for one in section.verdicts:
         searches.setdefault(one.strategy, []).append(_verdict(one, notes))
-    return {"section": section, "notes": notes, "searches": searches,
-            "failed": [control for control in section.controls if not control.passed]}  # fmt: skip
+    return {
+        "section": section,
+        "notes": notes,
+        "searches": searches,
+        "failed": [control for control in section.controls if not control.passed],
+    }
 
 
 def _verdict(one: Verdict, notes: Sequence[str]) -> dict[str, Any]:
     _, currency, ratio, interval, n, said = verdict_cells(one)
     target = "none" if one.target is None else f"{100 * one.target:.1f}"
     numbers = [notes.index(reason) + 1 for reason in one.reasons]
-    return {"currency": currency, "ratio": ratio, "interval": interval, "n": n, "outcome": one.outcome, "said": said,
-            "sign": SIGNS[one.outcome], "target": target, "notes": numbers}  # fmt: skip
+    return {
+        "currency": currency,
+        "ratio": ratio,
+        "interval": interval,
+        "n": n,
+        "outcome": one.outcome,
+        "said": said,
+        "sign": SIGNS[one.outcome],
+        "target": target,
+        "notes": numbers,
+    }
 
 
 def leaderboard(sections: Iterable[Section]) -> list[dict[str, Any]]:
     """A line for each strategy of each section."""
     return [
-        {"task": section.task, "sparsity": f"{section.sparsity:g}", "kind": one.kind,
-         "reference": one.label == section.reference, "frontier": one.label in section.frontier,
-         "cells": _board_cells(one, section)}
-        for section in sections for one in section.contenders
-    ]  # fmt: skip
+        {
+            "task": section.task,
+            "sparsity": f"{section.sparsity:g}",
+            "kind": one.kind,
+            "reference": one.label == section.reference,
+            "frontier": one.label in section.frontier,
+            "cells": _board_cells(one, section),
+        }
+        for section in sections
+        for one in section.contenders
+    ]
 
 
 def _board_cells(one: Contender, section: Section) -> list[Cell]:
@@ -120,14 +139,25 @@ def _compared(comparison: Comparison | None, family: Sequence[Comparison | None]
 
 def aggregates(sections: Sequence[Section]) -> list[list[str]]:
     """Interquartile means over the sparsities of a task."""
-    return [[one.label, one.task, ", ".join(f"{sparsity:g}" for sparsity in one.sparsities),
-             summary(one.middle, 100, 1), str(one.middle.n)] for one in aggregate(sections)]  # fmt: skip
+    return [
+        [
+            one.label,
+            one.task,
+            ", ".join(f"{sparsity:g}" for sparsity in one.sparsities),
+            summary(one.middle, 100, 1),
+            str(one.middle.n),
+        ]
+        for one in aggregate(sections)
+    ]
 
 
 def controls(sections: Iterable[Section]) -> list[list[str]]:
     """What must hold before anything is concluded, and whether it does."""
-    return [[section.task, f"{section.sparsity:g}", control.name, "holds" if control.passed else "FAILED",
-             control.sentence] for section in sections for control in section.controls]  # fmt: skip
+    return [
+        [section.task, f"{section.sparsity:g}", control.name, "holds" if control.passed else "FAILED", control.sentence]
+        for section in sections
+        for control in section.controls
+    ]
 
 
 def exploitation(sections: Iterable[Section]) -> list[list[str]]:
@@ -145,8 +175,16 @@ def exploitation(sections: Iterable[Section]) -> list[list[str]]:
                 continue
             said = "exploits its evaluator" if found.exploits else "is not shown to exploit its evaluator"
             said += "; confirmed accuracy falls" if found.falls else ""
-            rows.append([*start, f"{said} (n {found.short.n}, {found.looks} looks)", f"{found.cost:.4g}",
-                         summary(found.short, 100, 1), summary(found.confirmed, 100, 1), tau])  # fmt: skip
+            rows.append(
+                [
+                    *start,
+                    f"{said} (n {found.short.n}, {found.looks} looks)",
+                    f"{found.cost:.4g}",
+                    summary(found.short, 100, 1),
+                    summary(found.confirmed, 100, 1),
+                    tau,
+                ]
+            )
     return rows
 
 
@@ -161,15 +199,34 @@ def dense(sections: Iterable[Section], baselines: Sequence[Baseline], runs: Mapp
         whole = ["not measured", "", "0"]
         if section.dense_budget is not None and section.dense_budget_epochs is not None:
             whole = [percent(section.dense_budget), f"{section.dense_budget_epochs:g}", str(len(seeds))]
-        rows.append([section.task, f"{section.sparsity:g}", percent(best.row.dense), str(len(best.row.seeds)), *whole,
-                     best.label, percent(best.row.test_accuracy)])  # fmt: skip
+        rows.append(
+            [
+                section.task,
+                f"{section.sparsity:g}",
+                percent(best.row.dense),
+                str(len(best.row.seeds)),
+                *whole,
+                best.label,
+                percent(best.row.test_accuracy),
+            ]
+        )
     return rows
 
 
 def failures(found: Iterable[Failure]) -> list[list[str]]:
     """Planned runs that gave no result."""
-    return [[one.strategy, ", ".join(f"{k}={v}" for k, v in one.settings.items()), one.task, f"{one.sparsity:g}",
-             str(one.seed), one.budget, one.reason] for one in found]  # fmt: skip
+    return [
+        [
+            one.strategy,
+            ", ".join(f"{k}={v}" for k, v in one.settings.items()),
+            one.task,
+            f"{one.sparsity:g}",
+            str(one.seed),
+            one.budget,
+            one.reason,
+        ]
+        for one in found
+    ]
 
 
 def provenance(study: LoadedStudy) -> list[tuple[str, str]]:
@@ -202,7 +259,12 @@ def _counted(counts: Counter[str], total: int) -> str:
 def reproduce(sections: Iterable[Section], runs: Mapping[str, Result]) -> list[dict[str, Any]]:
     """For each line of the leaderboard, the commands that make its runs again."""
     return [
-        {"task": section.task, "sparsity": f"{section.sparsity:g}", "label": one.label,
-         "commands": commands_of([runs[run] for run in one.row.runs])}
-        for section in sections for one in section.contenders
-    ]  # fmt: skip
+        {
+            "task": section.task,
+            "sparsity": f"{section.sparsity:g}",
+            "label": one.label,
+            "commands": commands_of([runs[run] for run in one.row.runs]),
+        }
+        for section in sections
+        for one in section.contenders
+    ]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ticketsearch.leaderboard import Group, Row
 from ticketsearch.leaderboard.table import MARKS, Estimate, label_of
-from ticketsearch.results import Confirmation, CostRecord, Result
+from ticketsearch.records.results import Confirmation, CostRecord, Result
 from ticketsearch.visible import visible
 
 COLUMNS = (
@@ -55,11 +55,14 @@ def controls_of(group: Group) -> list[list[str]]:
     names = list(dict.fromkeys(name for row in group.rows for name in row.controls))
     lines = [
         [
-            label_of(row), percent(row.test_accuracy), percent(row.random),
+            label_of(row),
+            percent(row.test_accuracy),
+            percent(row.random),
             *(percent(row.controls[name]) if name in row.controls else "" for name in names),
         ]
-        for row in group.rows if row.controls
-    ]  # fmt: skip
+        for row in group.rows
+        if row.controls
+    ]
     return [["controls", "ticket %", "random %", *(f"{name} %" for name in names)], *lines] if lines else []
 
 
@@ -129,18 +132,26 @@ def summary(result: Result) -> Renderables:
     epochs_of = _trained_epochs
     first = Text("ticket", style="bold")
     accuracy.add_row(
-        first, f"{result.n_kept:,}", _spread(result.confirmation), _validation(result.confirmation),
-        _untrained(result.confirmation), epochs_of(result.confirmation),
-    )  # fmt: skip
+        first,
+        f"{result.n_kept:,}",
+        _spread(result.confirmation),
+        _validation(result.confirmation),
+        _untrained(result.confirmation),
+        epochs_of(result.confirmation),
+    )
     names = {"dense": "dense network", "random": "random mask, same counts", "magnitude": "one-shot magnitude"}
     for key, record in result.references.items():
         weights = f"{result.n_weights if key == 'dense' else result.n_kept:,}"
         if key == "magnitude" and result.granularity == "channel":
             weights = ""  # as many channels, but of other layers
         accuracy.add_row(
-            names.get(key, key), weights, _spread(record), _validation(record), _untrained(record),
+            names.get(key, key),
+            weights,
+            _spread(record),
+            _validation(record),
+            _untrained(record),
             epochs_of(record),
-        )  # fmt: skip
+        )
     title = f"kept weights, sparsity {result.sparsity:g}"
     if result.granularity != "weight":
         kind = "channels" if result.granularity == "channel" else f"weights in blocks {result.granularity}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from ticketsearch.errors import InvalidValue, NotARun, UnknownName
 from ticketsearch.plugins import STRATEGIES, TASKS, available
 
-KINDS = ("search", "ask-tell", "training")
+KINDS = ("search", "ask-tell", "training", "dynamic")
 
 
 def write_strategy(name: str, kind: str, out: Path) -> Path:
@@ -44,7 +44,7 @@ def next_commands(folder: Path, name: str, what: str) -> str:
 
 
 def render(name: str, template: str) -> dict[str, str]:
-    """File path -> content, of a template ("search", "ask-tell", "training" or "task") under a name."""
+    """File path -> content, of a template (one of ``KINDS``, or "task") under a name."""
     module = f"ticketsearch_{name.replace('-', '_')}"
     words = {
         "name": name,

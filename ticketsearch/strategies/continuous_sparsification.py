@@ -16,11 +16,11 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch.arrays import FloatArray
+from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
 from ticketsearch.masks import top_n
+from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
-from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
 from ticketsearch.strategies.options import Rate, Steepness, Strength
-from ticketsearch.tickets import Ticket
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ class ContinuousSparsification:
                 weights,
                 penalty,
             )
-            for snapshot in problem.train(recipe=problem.recipe.lasting(steps), relaxation=relaxation):
+            for snapshot in problem.train_relaxed(relaxation, recipe=problem.recipe.lasting(steps)):
                 gates = snapshot.trained["gates"]
             final = gates
             gates = np.minimum(self.steepness * gates, self.initial).astype(np.float32)

@@ -16,12 +16,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ticketsearch.criteria import OF_TRAINED, trained_scores
 from ticketsearch.errors import InvalidValue
+from ticketsearch.masks.criteria import OF_TRAINED, trained_scores
+from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Fraction, PruningOptions, best_within
 from ticketsearch.strategies.stability import Stability
-from ticketsearch.tickets import Ticket
 
 DRAWS = 50
 """Masks drawn in a whole training, unless ``every`` says otherwise."""
@@ -34,7 +34,7 @@ class EarlyBird(PruningOptions):
     """Draw a mask each epoch of one dense training; stop at the first stable one.
 
     Attributes:
-        criterion: what the mask keeps, see :mod:`ticketsearch.criteria`; default ``bn_scale`` for channels, as
+        criterion: what the mask keeps, see :mod:`ticketsearch.masks.criteria`; default ``bn_scale`` for channels, as
             published, and ``large_final`` for weights.
         l1: coefficient of an L1 term in the loss while searching.
         hoyer: coefficient of DeepHoyer's term.
@@ -47,7 +47,7 @@ class EarlyBird(PruningOptions):
         scope: ``global``: one threshold for all layers, as published; ``layer``: the same density in each, for criteria
             whose scores differ in size from layer to layer, as those of weights do.
         start: the ticket starts from the ``init`` weights, or goes on from the ``draw``.
-        mask_1: what kept weights start from; see :mod:`ticketsearch.actions`.
+        mask_1: what kept weights start from; see :mod:`ticketsearch.masks.actions`.
         mask_0: what pruned weights are held at.
         scale_l1: coefficient of the batch normalisations' |gamma| in the loss while searching; default 1e-4, as
             published, if they are the criterion.

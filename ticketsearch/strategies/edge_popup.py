@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ticketsearch.arrays import FloatArray
-from ticketsearch.densities import layer_counts
+from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable
 from ticketsearch.masks import top_per_layer
+from ticketsearch.masks.densities import layer_counts
+from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
-from ticketsearch.relaxation import Relaxation, Tensors, Trainable
 from ticketsearch.strategies.options import Rate
-from ticketsearch.tickets import Ticket, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -66,10 +66,14 @@ class EdgePopup:
 
         relaxation = Relaxation({"scores": Trainable(scores, decay=1e-4)}, weights, train_rest=False)
         recipe = replace(
-            problem.recipe.lasting(problem.steps_for(1)), optimizer="sgd", learning_rate=self.learning_rate,
-            momentum=0.9, nesterov=False, schedule="cosine",
-        )  # fmt: skip
-        for snapshot in problem.train(recipe=recipe, relaxation=relaxation):
+            problem.recipe.lasting(problem.steps_for(1)),
+            optimizer="sgd",
+            learning_rate=self.learning_rate,
+            momentum=0.9,
+            nesterov=False,
+            schedule="cosine",
+        )
+        for snapshot in problem.train_relaxed(relaxation, recipe=recipe):
             scores = snapshot.trained["scores"]
         size = np.abs(scores)
         return Ticket(top_per_layer(size, counts, space), Weights(frozen, initial.rest), scores=size)

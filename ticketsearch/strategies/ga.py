@@ -16,7 +16,7 @@ import numpy as np
 from deap import base, tools
 from pydantic import Field
 
-from ticketsearch.encodings import Encoding, Genome
+from ticketsearch.masks.encodings import Encoding, Genome
 from ticketsearch.problem import MaskProblem
 from ticketsearch.seeds import fenced_globals
 from ticketsearch.strategies.options import EncodingOptions, Fraction
@@ -43,7 +43,8 @@ class Genetic(EncodingOptions):
     """Breed masks.
 
     Attributes:
-        encoding: ``swap``, ``layer-density``, ``criterion-mixture`` or ``seeded``; see :mod:`ticketsearch.encodings`.
+        encoding: ``swap``, ``layer-density``, ``criterion-mixture`` or ``seeded``; see
+            :mod:`ticketsearch.masks.encodings`.
         criterion: scores used by ``layer-density`` and ``seeded``.
         criteria: what ``criterion-mixture`` mixes.
         radius: reach of ``seeded``.

@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
-from ticketsearch.tickets import Ticket
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch.arrays import FloatArray
+from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
 from ticketsearch.masks import top_n
+from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
-from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
 from ticketsearch.strategies.options import Rate, Strength
-from ticketsearch.tickets import Ticket
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +69,6 @@ class HardConcrete:
             "weights": Trainable(problem.initial_weights().vector),
             "gates": Trainable(gates, self.rate, decay=0.0),
         }
-        for snapshot in problem.train(recipe=recipe, relaxation=Relaxation(trainables, weights, penalty)):
+        for snapshot in problem.train_relaxed(Relaxation(trainables, weights, penalty), recipe=recipe):
             gates = snapshot.trained["gates"]
         return Ticket(top_n(gates, problem.n_kept), scores=gates)

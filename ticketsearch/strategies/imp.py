@@ -18,15 +18,15 @@ from scipy.optimize import brentq
 
 from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
 from ticketsearch.cost import parse_steps
-from ticketsearch.criteria import OF_TRAINED, CriterionScores, trained_scores
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import MaskSpace, apportion, ranked_within, top_per_layer
+from ticketsearch.masks.criteria import OF_TRAINED, CriterionScores, trained_scores
+from ticketsearch.masks.ticket import Ticket, Weights
+from ticketsearch.masks.units import Units
 from ticketsearch.problem import MaskProblem
-from ticketsearch.scores import Snapshot
+from ticketsearch.problem.scores import Snapshot
 from ticketsearch.strategies.options import Fraction, PruningOptions
 from ticketsearch.strategies.stability import Stability
-from ticketsearch.tickets import Ticket, Weights
-from ticketsearch.units import Units
 
 MAX_ROUNDS = 10_000
 
@@ -36,7 +36,7 @@ class IterativeMagnitudePruning(PruningOptions):
     """Prune a little in each of several trainings.
 
     Attributes:
-        criterion: what survives: ``large_final`` is magnitude; see :mod:`ticketsearch.criteria`.
+        criterion: what survives: ``large_final`` is magnitude; see :mod:`ticketsearch.masks.criteria`.
         l1: coefficient of an L1 term in the loss while searching.
         hoyer: coefficient of DeepHoyer's term.
         rounds: number of trainings, all pruning the same fraction of the survivors; by default what ``rate`` needs.
@@ -56,7 +56,7 @@ class IterativeMagnitudePruning(PruningOptions):
             ``queue`` epochs; ``never`` trains every round to its end.
         queue: masks compared.
         threshold: largest distance that counts as unchanged; default 0.1 ``raw``, as published, 0.2 ``normalised``.
-        mask_1: what kept weights start from, in each round and in the ticket; see :mod:`ticketsearch.actions`.
+        mask_1: what kept weights start from, in each round and in the ticket; see :mod:`ticketsearch.masks.actions`.
         mask_0: what pruned weights are held at.
     """
 
@@ -124,9 +124,14 @@ class IterativeMagnitudePruning(PruningOptions):
         every = None if self.stop == "never" else "1ep"
         end = shift + steps
         for snapshot in problem.train(
-            ticket.mask, start=ticket.weights, held=ticket.held, recipe=recipe, first_step=shift + first, every=every,
+            ticket.mask,
+            start=ticket.weights,
+            held=ticket.held,
+            recipe=recipe,
+            first_step=shift + first,
+            every=every,
             at=(rewind, end),
-        ):  # fmt: skip
+        ):
             yield snapshot
             if snapshot.step == end < recipe.steps:
                 break

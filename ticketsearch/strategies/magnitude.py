@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ticketsearch.criteria import CriterionScores
+from ticketsearch.masks.criteria import CriterionScores
+from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import PruningOptions, best_within
-from ticketsearch.tickets import Ticket
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Magnitude(PruningOptions):
     """Prune once, by a criterion of the trained weights.
 
     Attributes:
-        criterion: what is kept: ``large_final`` is magnitude; see :mod:`ticketsearch.criteria`.
+        criterion: what is kept: ``large_final`` is magnitude; see :mod:`ticketsearch.masks.criteria`.
         l1: coefficient of an L1 term in the loss while searching.
         hoyer: coefficient of DeepHoyer's term.
-        mask_1: what kept weights start from; see :mod:`ticketsearch.actions`.
+        mask_1: what kept weights start from; see :mod:`ticketsearch.masks.actions`.
         mask_0: what pruned weights are held at.
         scope: ``global``: one threshold for all layers; ``layer``: the same density in each.
     """

@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from ticketsearch.actions import act, check_actions
 from ticketsearch.arrays import BoolArray, FloatArray
-from ticketsearch.criteria import check_criterion
-from ticketsearch.densities import layer_counts
-from ticketsearch.encodings import MIXTURE, Encoding, check_encoding, make_encoding
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import top_per_layer
+from ticketsearch.masks.actions import act, check_actions
+from ticketsearch.masks.criteria import check_criterion
+from ticketsearch.masks.densities import layer_counts
+from ticketsearch.masks.encodings import MIXTURE, Encoding, check_encoding, make_encoding
+from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.recipe import Recipe
-from ticketsearch.tickets import Ticket, Weights
 
 EncodingName = Literal["swap", "layer-density", "criterion-mixture", "seeded"]
 Fraction = Annotated[float, Field(gt=0, le=1)]

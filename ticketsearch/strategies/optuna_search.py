@@ -28,7 +28,7 @@ class OptunaSearch(EncodingOptions):
     """Let a model of past trials propose the next ones.
 
     Attributes:
-        encoding: ``criterion-mixture``, ``layer-density`` or ``seeded``; see :mod:`ticketsearch.encodings`.
+        encoding: ``criterion-mixture``, ``layer-density`` or ``seeded``; see :mod:`ticketsearch.masks.encodings`.
         criterion: scores used by ``layer-density`` and ``seeded``.
         criteria: what ``criterion-mixture`` mixes.
         radius: reach of ``seeded``.

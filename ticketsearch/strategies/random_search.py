@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch.arrays import BoolArray
-from ticketsearch.densities import layer_counts
-from ticketsearch.masks import random_mask, random_per_layer
+from ticketsearch.masks import random_per_layer
+from ticketsearch.masks.densities import layer_counts
 from ticketsearch.problem import MaskProblem
 
 
@@ -20,7 +20,7 @@ class RandomSearch:
 
     Attributes:
         densities: ``global``: all weights alike; or per layer ``uniform``, ``erk`` or ``smart-ratio``; see
-            :mod:`ticketsearch.densities`.
+            :mod:`ticketsearch.masks.densities`.
         count: masks to try; by default as many as the budget allows.
         batch: masks drawn and trained together.
     """
@@ -36,7 +36,7 @@ class RandomSearch:
         counts = None if self.densities == "global" else layer_counts(self.densities, space, n)
 
         def draw() -> BoolArray:
-            return random_mask(space, n, rng) if counts is None else random_per_layer(space, counts, rng)
+            return space.random(n, rng) if counts is None else random_per_layer(space, counts, rng)
 
         left = self.count
         while left is None or left > 0:

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch.arrays import BoolArray, ScoreArray
-from ticketsearch.encodings import Genome
+from ticketsearch.masks.encodings import Genome
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import EncodingOptions, Fraction
 
@@ -25,7 +25,8 @@ class SimulatedAnnealing(EncodingOptions):
     """Walk from mask to neighbouring mask, ever more reluctant to get worse.
 
     Attributes:
-        encoding: ``swap``, ``layer-density``, ``criterion-mixture`` or ``seeded``; see :mod:`ticketsearch.encodings`.
+        encoding: ``swap``, ``layer-density``, ``criterion-mixture`` or ``seeded``; see
+            :mod:`ticketsearch.masks.encodings`.
         criterion: scores used by ``layer-density`` and ``seeded``.
         criteria: what ``criterion-mixture`` mixes.
         radius: reach of ``seeded``.

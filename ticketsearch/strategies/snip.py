@@ -12,8 +12,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
-from ticketsearch.tickets import Ticket
 
 
 @dataclass(frozen=True)

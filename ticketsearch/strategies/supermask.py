@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ticketsearch.actions import signed_constants
 from ticketsearch.arrays import FloatArray, IntArray
-from ticketsearch.densities import layer_counts
+from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
 from ticketsearch.masks import MaskSpace, top_per_layer
+from ticketsearch.masks.actions import signed_constants
+from ticketsearch.masks.densities import layer_counts
+from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
-from ticketsearch.relaxation import Relaxation, Tensors, Trainable, pull_to_density
 from ticketsearch.strategies.options import Rate, Steepness, Strength
-from ticketsearch.tickets import Ticket, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -59,11 +59,14 @@ class Supermask:
         logits: FloatArray = np.zeros_like(frozen)
         counts = layer_counts(self.densities, space, problem.n_kept)
         recipe = replace(
-            problem.recipe.lasting(problem.steps_for(1)), optimizer="adam", learning_rate=self.learning_rate,
-            weight_decay=0.0, schedule="cosine",
-        )  # fmt: skip
+            problem.recipe.lasting(problem.steps_for(1)),
+            optimizer="adam",
+            learning_rate=self.learning_rate,
+            weight_decay=0.0,
+            schedule="cosine",
+        )
         relaxation = self._relaxation(space, counts, frozen, logits, recipe.steps)
-        for snapshot in problem.train(recipe=recipe, relaxation=relaxation):
+        for snapshot in problem.train_relaxed(relaxation, recipe=recipe):
             logits = snapshot.trained["logits"]
         if self.rescale:  # the factors it was trained with: N over the weights kept
             for layer, count in zip(space.layers, counts, strict=True):

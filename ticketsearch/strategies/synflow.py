@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch.masks import ranked_within
+from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
-from ticketsearch.tickets import Ticket
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ticketsearch.errors import InvalidValue
+from ticketsearch.masks.units import ChannelTies, Units, block_units, channel_units, parse_granularity, weight_units
 from ticketsearch.tasks.layout import Layout
 from ticketsearch.tasks.modules import NORM, PRUNABLE
-from ticketsearch.units import ChannelTies, Units, block_units, channel_units, parse_granularity, weight_units
 
 
 def make_units(granularity: str, layout: Layout, network: nn.Module, example: Tensor) -> Units:
@@ -56,8 +56,9 @@ def ties_of(network: nn.Module, example: Tensor) -> ChannelTies:
     def before_norm(name: str, module: nn.Module, source: Tensor) -> None:
         for output, weight in outputs:
             if output is source:
-                names = [key for key in ("weight", "bias", "running_mean", "running_var")
-                         if getattr(module, key) is not None]  # fmt: skip
+                names = [
+                    key for key in ("weight", "bias", "running_mean", "running_var") if getattr(module, key) is not None
+                ]
                 owned[weight] += tuple(f"{name}.{key}" for key in names)
                 if "weight" in names:
                     scale[weight] = f"{name}.weight"

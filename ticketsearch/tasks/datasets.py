@@ -21,6 +21,7 @@ class ImageData:
     """A data set: torchvision's name of it, its classes, the size of its images, and their channels' statistics.
 
     Mean and deviation are those of the training pixels in [0, 1], as published with the data sets' common pipelines.
+    ``stream`` names the random stream of the validation split; default the data set's name.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ImageData:
     size: int
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    stream: str = ""
 
     def split(self, source: DataSource, *, train: bool) -> Split:
         """The images of one of its two files, normalised, ``(N, C, size, size)``.
@@ -73,7 +75,6 @@ def image_task(
     epochs: float,
     examples: int | None,
     augment: AugmentName,
-    split: str | None = None,
 ) -> Task:
     """A network on a data set, by the network's published recipe.
 
@@ -85,9 +86,8 @@ def image_task(
         epochs: length of the full training.
         examples: training images to use; ``None`` = all.
         augment: random crops and flips, or none.
-        split: name of the validation split's random stream; default the data set's.
     """
-    train, validation, test = data.splits(source, split or data.name, examples)
+    train, validation, test = data.splits(source, data.stream or data.name, examples)
     recipe = recipe_of(network, len(train.labels), epochs)
     return Task(
         name=name,

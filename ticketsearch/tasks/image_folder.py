@@ -8,7 +8,6 @@ into a file of the cache named by the digest of their paths, sizes and times of 
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ticketsearch.digests import Digest
 from ticketsearch.errors import CorruptRun, InvalidValue
-from ticketsearch.files import write_atomically
+from ticketsearch.records.files import write_atomically
 from ticketsearch.seeds import stream
 from ticketsearch.tasks.image_files import Listing, Pixels, decoded, listed, some
 from ticketsearch.tasks.images import FIDELITY, AugmentName, augmentation, held_out, normalised, recipe_of
@@ -217,10 +217,11 @@ def _folders(folder: Path) -> dict[str, Path]:
 
 
 def _digest(folder: Path, size: int, found: dict[str, Listing]) -> str:
-    state = hashlib.blake2b(f"{_FORMAT} {size}".encode(), digest_size=16)
+    state = Digest(size=16)
+    state.add(_FORMAT, size)
     for name, listing in found.items():
         for file, label in listing.samples:
             status = file.stat()
-            text = f"\n{name} {label} {file.relative_to(folder)} {status.st_size} {status.st_mtime_ns}"
-            state.update(text.encode("utf-8", "surrogateescape"))
-    return state.hexdigest()
+            place = str(file.relative_to(folder)).encode("utf-8", "surrogateescape")
+            state.add(name, label, place, status.st_size, status.st_mtime_ns)
+    return state.text()

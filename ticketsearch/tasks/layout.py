@@ -20,10 +20,10 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.errors import InvalidValue, TicketsearchError
 from ticketsearch.masks import MaskSpace
+from ticketsearch.masks.ticket import Weights
 from ticketsearch.seeds import fenced_globals
 from ticketsearch.tasks.modules import check_module, is_kept, owners, prunable_in
 from ticketsearch.tasks.products import uses_of
-from ticketsearch.tickets import Weights
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from ticketsearch.errors import CorruptRun
-from ticketsearch.files import write_atomically
 from ticketsearch.recipe import Recipe
+from ticketsearch.records.files import write_atomically
 from ticketsearch.seeds import fenced_globals
 from ticketsearch.tasks.networks import mlp
 from ticketsearch.tasks.task import DataSource, Split, Task

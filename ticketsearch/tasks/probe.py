@@ -7,20 +7,18 @@ rounded before they are digested: machines differ in the last bits, and networks
 
 from __future__ import annotations
 
-import hashlib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
+from ticketsearch.digests import Digest, digest_of
 from ticketsearch.seeds import fenced_globals, stream
+from ticketsearch.tasks.augmentation import Augmentation
 from ticketsearch.tasks.layout import gradients_of
-
-if TYPE_CHECKING:
-    from ticketsearch.tasks.task import Task
 
 EXAMPLES = 8
 DIGITS = 6
@@ -28,40 +26,47 @@ DIGITS = 6
 PROJECTIONS = 4
 
 
-def probe(task: Task, seed: int) -> str:
-    """A digest of a task's network at a seed: 16 hexadecimal digits.
+def probe(build: Callable[[], nn.Module], inputs: Tensor, labels: Tensor) -> str:
+    """A digest of a task's network: 16 hexadecimal digits.
 
     It does not depend on the layers left dense, nor on the training recipe.
+
+    Args:
+        build: makes the network, the same each time.
+        inputs: of the training split; the first few are passed through it.
+        labels: likewise.
     """
-    state = hashlib.blake2b(digest_size=8)
-    network = task.build(seed)
-    state.update(re.sub(r" at 0x[0-9a-f]+", "", repr(network)).encode())
+    state, network = Digest(), build()
+    state.add(without_addresses(repr(network)))
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-        state.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}{tensor.requires_grad}".encode())
-        state.update(_projected(tensor.detach()))
+        state.add(f"{name}{tuple(tensor.shape)}{tensor.dtype}{tensor.requires_grad}", _projected(tensor.detach()))
     for training in (False, True):
-        for number in _numbers(task, seed, training=training):
-            state.update(number)
-    if task.augment is not None:
-        rng = stream(seed, "probe", "augment")
-        state.update(_rounded(task.augment(task.train.inputs[:EXAMPLES].clone(), rng)))
-    return state.hexdigest()
+        state.add(*_numbers(build, inputs[:EXAMPLES], labels[:EXAMPLES], training=training))
+    return state.text()
 
 
-def _numbers(task: Task, seed: int, *, training: bool) -> list[bytes]:
+def probe_augmentation(augment: Augmentation, inputs: Tensor, seed: int) -> str:
+    """A digest of what augmentation makes of the first few inputs."""
+    return digest_of(_rounded(augment(inputs[:EXAMPLES].clone(), stream(seed, "probe", "augment"))))
+
+
+def without_addresses(text: str) -> str:
+    """What Python prints of objects, without their places in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def _numbers(build: Callable[[], nn.Module], inputs: Tensor, labels: Tensor, *, training: bool) -> list[bytes]:
     """Outputs of a few examples, and in training gradients and running statistics.
 
     They are computed in double precision, or in the network's own if it computes in no other.
     """
     for double in (True, False):
-        network = task.build(seed)
+        network = build()
         network = (network.double() if double else network).train(training)
-        inputs, labels = task.train.inputs[:EXAMPLES].clone(), task.train.labels[:EXAMPLES]
-        if double and inputs.is_floating_point():
-            inputs = inputs.double()
+        own = inputs.double() if double and inputs.is_floating_point() else inputs.clone()
         try:
             with fenced_globals(0):
-                return _passed(network, inputs, labels, DIGITS if double else 3, training=training)
+                return _passed(network, own, labels, DIGITS if double else 3, training=training)
         except Exception as error:  # the user's own code; what it cannot do at all, the layout says
             words = [type(error).__name__.encode()]
     return words

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,13 +19,14 @@ from torch.nn.parameter import UninitializedParameter
 
 from ticketsearch import plugins
 from ticketsearch.applying import unwrapped
+from ticketsearch.digests import Digest, digest_of, digest_of_bytes
 from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, UnknownName
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals
 from ticketsearch.tasks.augmentation import Augmentation
 from ticketsearch.tasks.layout import Layout, layout_of
 from ticketsearch.tasks.options import as_json, complete_options, wants_source
-from ticketsearch.tasks.probe import probe
+from ticketsearch.tasks.probe import probe, probe_augmentation, without_addresses
 
 
 class Split(NamedTuple):
@@ -227,26 +226,26 @@ class Task:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of data, recipe, fidelity, and of what the network computes; see :mod:`ticketsearch.tasks.probe`."""
-        state = hashlib.blake2b(digest_size=8)
+        state = Digest()
         for split in (self.train, self.validation, self.test):
-            for tensor in split:
-                state.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-                state.update(tensor.cpu().numpy().data)
-        state.update(self.probe(0).encode())
-        state.update(repr((self.recipe.identity, self.fidelity)).encode())
+            state.add(*(tensor.cpu().numpy() for tensor in split))
+        state.add(self.probe(0), repr((self.recipe.identity, self.fidelity)))
         if self.augment is not None:
-            state.update(re.sub(r" at 0x[0-9a-f]+", "", repr(self.augment)).encode())
-        return state.hexdigest()
+            state.add(without_addresses(repr(self.augment)))
+        return state.text()
 
     def probe(self, seed: int) -> str:
-        """Digest of the network at a seed: its initial weights, its outputs and its gradients."""
-        return probe(self, seed)
+        """Digest of the network at a seed: its initial weights, its outputs, its gradients, and of augmentation."""
+        network = probe(partial(self.build, seed), self.train.inputs, self.train.labels)
+        if self.augment is None:
+            return network
+        return digest_of(network, probe_augmentation(self.augment, self.train.inputs, seed))
 
 
-def _rows(inputs: Tensor) -> list[bytes]:
+def _rows(inputs: Tensor) -> list[str]:
     """A digest of each example."""
     rows = inputs.reshape(len(inputs), -1).numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    return [digest_of_bytes(row.tobytes(), 16) for row in rows]
 
 
 def _check_text(name: object) -> None:

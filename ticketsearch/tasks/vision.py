@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -34,7 +35,8 @@ def mnist_lenet(
         batch_size: examples per step.
         init: scale of the initial weights: Glorot & Bengio's, as in the paper, or He et al.'s (``kaiming``).
     """
-    return _lenet("mnist-lenet", MNIST, source, epochs, optimizer, learning_rate, batch_size, init)
+    recipe = Recipe(1, batch_size, learning_rate, optimizer)
+    return _lenet("mnist-lenet", MNIST, source, epochs, recipe, init)
 
 
 def fashion_lenet(
@@ -56,7 +58,8 @@ def fashion_lenet(
         batch_size: examples per step.
         init: scale of the initial weights: Glorot & Bengio's, as in the paper, or He et al.'s (``kaiming``).
     """
-    return _lenet("fashion-lenet", FASHION_MNIST, source, epochs, optimizer, learning_rate, batch_size, init)
+    recipe = Recipe(1, batch_size, learning_rate, optimizer)
+    return _lenet("fashion-lenet", FASHION_MNIST, source, epochs, recipe, init)
 
 
 def fashion_conv2(
@@ -71,17 +74,14 @@ def fashion_conv2(
         augment: random crops and flips, or none.
     """
     name = "fashion-conv2"
-    return image_task(
-        name, FASHION_MNIST, "conv-2", source, epochs=epochs, examples=examples, augment=augment, split=name
-    )
+    data = replace(FASHION_MNIST, stream=name)
+    return image_task(name, data, "conv-2", source, epochs=epochs, examples=examples, augment=augment)
 
 
-def _lenet(
-    name: str, data: ImageData, source: DataSource, epochs: float, optimizer: OptimizerName, learning_rate: float,
-    batch_size: int, init: InitName,
-) -> Task:  # fmt: skip
+def _lenet(name: str, data: ImageData, source: DataSource, epochs: float, recipe: Recipe, init: InitName) -> Task:
+    """LeNet-300-100 by a recipe, of which only the number of steps is still to be told."""
     train, validation, test = data.splits(source, name)
-    epoch = max(1, len(train.labels) // max(1, batch_size))
+    epoch = max(1, len(train.labels) // recipe.batch_size)
     if not 0 < epochs <= 10_000:
         raise InvalidValue(f"task {name!r}: epochs {epochs:g} is not above 0, and at most 10000")
     return Task(
@@ -90,6 +90,6 @@ def _lenet(
         train=train,
         validation=validation,
         test=test,
-        recipe=Recipe(round(epochs * epoch), batch_size, learning_rate, optimizer),
+        recipe=recipe.lasting(round(epochs * epoch)),
         fidelity=epoch,
     )

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from ticketsearch.errors import StrategyError
-from ticketsearch.ledger import Ledger
-from ticketsearch.masks import digest, random_mask
+from ticketsearch.errors import InvalidValue, StrategyError
+from ticketsearch.masks import digest
 from ticketsearch.problem import MaskProblem
+from ticketsearch.problem.session import Session
+from ticketsearch.records.ledger import Ledger
 from ticketsearch.seeds import fenced_globals, stream
-from ticketsearch.strategy import build_strategy, parameters_of
+from ticketsearch.strategies.base import build_strategy, parameters_of
 from ticketsearch.testing import fresh
 from ticketsearch.testing.closed_form import EVALUATION_THIRDS, ClosedFormEngine
 from ticketsearch.testing.report import CheckFailed
@@ -182,7 +183,7 @@ def _arguments_untouched(subject: Subject) -> str:
             raise CheckFailed(f"it changed problem.{name} to {getattr(problem, name)!r}")
     if problem.space.sizes.tolist() != [layer.size for layer in problem.space.layers]:
         raise CheckFailed("it changed problem.space.sizes")
-    untouched = ClosedFormEngine(problem.space, problem.n_kept, seed=0).initial
+    untouched = ClosedFormEngine(problem.units, problem.n_kept, seed=0).initial
     for before, weights in ((untouched, engine.initial), (untouched, problem.initial_weights())):
         if not (np.array_equal(weights.vector, before.vector) and np.array_equal(weights.rest, before.rest)):
             raise CheckFailed("it changed the problem's initial weights; initial_weights() is a copy to work on")
@@ -211,7 +212,7 @@ def _ends_when_it_returns(subject: Subject) -> str:
     busy = [one for one in threading.enumerate() if one not in left]
     for one in busy:
         one.join(PATIENCE_S)
-    if outcome.problem.refused:
+    if outcome.session.refused:
         raise CheckFailed(
             "it asked for more after its return, from a thread it left behind, and was refused; join threads first"
         )
@@ -222,12 +223,12 @@ def _instances_independent(subject: Subject) -> str:
     first = subject.reference[0]
     inner: list[Outcome] = []
 
-    def another(_problem: MaskProblem) -> None:
+    def another(_session: Session) -> None:
         if not inner:
             inner.append(first)  # once, and not from within the inner search
             inner[0] = subject.search(strategy=subject.make())[0]
 
-    outer, _ = subject.search(progress=another)
+    outer, _ = subject.search(watch=another)
     for outcome in (outer, *inner):
         _must_equal(outcome, first, "two searches at a time disturb each other: what do its instances share?")
     return ""
@@ -245,12 +246,27 @@ def _batch_sizes(subject: Subject) -> str:
     return f"{names[0]} = 1 and 8" if names else "it has no field named batch"
 
 
+def _granularities(subject: Subject) -> str:
+    said = []
+    for granularity in ("channel", "2:4"):
+        outcome, _ = subject.search(sparsity=0.5, granularity=granularity)
+        if isinstance(outcome.error, InvalidValue):  # in our words, before anything is computed for nothing
+            said.append(f"{granularity} refused: {outcome.error}")
+            continue
+        try:
+            outcome.sound_mask()
+        except CheckFailed as fault:
+            raise CheckFailed(f"under --granularity {granularity}, {fault}") from fault
+        said.append(f"{granularity} searched")
+    return "; ".join(said)
+
+
 def _not_worse_than_random(subject: Subject) -> str:
     deviations, seeds = [], 5
     for seed in range(seeds):
         outcome, engine = subject.reference if seed == 0 else subject.search(seed=seed)
         problem, rng = outcome.problem, stream(seed, "random masks")
-        values = [engine.value(random_mask(problem.space, problem.n_kept, rng)) for _ in range(200)]
+        values = [engine.value(problem.space.random(problem.n_kept, rng)) for _ in range(200)]
         deviations.append((engine.value(outcome.sound_mask()) - float(np.mean(values))) / float(np.std(values)))
     mean = float(np.mean(deviations))
     subject.measured["better_than_random_sd"] = mean
@@ -294,12 +310,12 @@ def _kill_and_replay(subject: Subject) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "ledger.sqlite"
 
-            def progress(problem: MaskProblem, kill: int = kill) -> None:
-                if problem.trials >= kill:
-                    problem.interrupt()  # what is under way is not recorded, as when a process ends
+            def watch(session: Session, kill: int = kill) -> None:
+                if session.replay.length >= kill:
+                    session.interrupt()  # what is under way is not recorded, as when a process ends
 
             with Ledger(path) as ledger, contextlib.suppress(Killed):
-                subject.search(ledger=ledger, progress=progress)
+                subject.search(ledger=ledger, watch=watch)
             with Ledger(path) as ledger:
                 again, _ = subject.search(ledger=ledger)
         _must_equal(again, first, f"killed after {kill} trials and run again, it does not find the same")
@@ -307,12 +323,11 @@ def _kill_and_replay(subject: Subject) -> str:
 
 
 def _tiny_network(subject: Subject) -> str:
-    from ticketsearch.testing.tiny import tiny_problem
+    from ticketsearch.testing.tiny import tiny_session
 
     outcomes = []
     for _ in range(2):
-        ledger = Ledger()
-        outcomes.append(run_search(subject.make(), tiny_problem(ledger), ledger))
+        outcomes.append(run_search(subject.make(), tiny_session(Ledger())))
         outcomes[-1].sound_mask()
     _must_equal(outcomes[1], outcomes[0], "the same seed gave other trials the next time")
     best = outcomes[0].problem.incumbent
@@ -342,6 +357,7 @@ CHECKS: tuple[Check, ...] = (
         "instances-independent", "two searches at a time do not disturb each other", _instances_independent, _REPEATABLE
     ),
     Check("batch-sizes", "its batch may be 1 and 8", _batch_sizes, _SOUND),
+    Check("granularities", "masks of channels and of blocks 2:4 are searched, or refused", _granularities, _SOUND),
     Check("not-worse-than-random", "its tickets are no worse than random masks", _not_worse_than_random, _SOUND),
     Check("metered", "it computes through the problem only", _metered, _SOUND),
     Check("kill-and-replay", "killed and run again, it finds the same ticket", _kill_and_replay, _REPEATABLE),

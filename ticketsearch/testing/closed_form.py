@@ -8,7 +8,8 @@ at the end, and in sensitivity, so that every kind of method finds something to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -16,15 +17,18 @@ import numpy as np
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.cost import Meter
 from ticketsearch.engine import Job, Measures, Relaxed
-from ticketsearch.ledger import Ledger
-from ticketsearch.masks import MaskSpace, top_n
+from ticketsearch.masks import MaskSpace
+from ticketsearch.masks.ticket import Weights
+from ticketsearch.masks.units import ChannelTies, Units, block_units, channel_units, parse_granularity, weight_units
 from ticketsearch.problem import MaskProblem
+from ticketsearch.problem.replay import Replay
+from ticketsearch.problem.session import Session
 from ticketsearch.recipe import Recipe
+from ticketsearch.records.ledger import Ledger
 from ticketsearch.seeds import stream, torch_stream
-from ticketsearch.tickets import Weights
 
 if TYPE_CHECKING:
-    from ticketsearch.relaxation import Relaxation
+    from ticketsearch.engine.relaxation import Relaxation
     from ticketsearch.tasks import Split
     from ticketsearch.tasks.layout import Layout
 
@@ -59,8 +63,8 @@ class ClosedFormEngine:
     """An engine that evaluates formulas, and counts what it was asked for.
 
     Args:
-        space: of any size.
-        n_kept: size of the planted mask.
+        units: of a space of any size.
+        n_kept: units of the planted mask.
         seed: of the initial weights and of the planted mask.
         fails: masks whose training "diverges".
 
@@ -72,17 +76,16 @@ class ClosedFormEngine:
     device = "cpu"
     threads = grain = width = 1
 
-    def __init__(
-        self, space: MaskSpace, n_kept: int, seed: int, fails: Callable[[BoolArray], bool] | None = None
-    ) -> None:
-        rng = stream(seed, "closed form")
+    def __init__(self, units: Units, n_kept: int, seed: int, fails: Callable[[BoolArray], bool] | None = None) -> None:
+        rng, space = stream(seed, "closed form"), units.weights
         self.layout = cast("Layout", _Layout(space, {"bias": (REST,)}, frozenset({"bias"})))
         self.initial = Weights(
             np.concatenate([rng.normal(0, layer.shape[-1] ** -0.5, layer.size) for layer in space.layers]).astype("f4"),
             np.zeros(REST, dtype=np.float32),
         )
         vector = self.initial.vector
-        self.planted = top_n(np.abs(vector) * np.exp(0.7 * rng.normal(size=space.size)), n_kept)
+        worth = units.reduce(np.abs(vector) * np.exp(0.7 * rng.normal(size=space.size)))
+        self.planted = units.expand(units.space.top(worth, n_kept))
         self._target: FloatArray = np.where(self.planted, np.float32(0.7) * vector, np.float32(0))
         self._importance: FloatArray = np.where(self.planted, np.float32(_PLANTED), np.float32(_OTHER))
         self._scale = float(np.square(self._target, dtype=float).sum())
@@ -187,34 +190,62 @@ def _accuracy(losses: ScoreArray) -> ScoreArray:
     return accuracies
 
 
-def closed_form_problem(
-    evaluations: int,
-    *,
-    sparsity: float = 0.9,
-    seed: int = 0,
-    shapes: dict[str, tuple[int, ...]] = SMALL,
-    fails: Callable[[BoolArray], bool] | None = None,
-    ledger: Ledger | None = None,
-    progress: Callable[[MaskProblem], None] | None = None,
-    kind: type[MaskProblem] = MaskProblem,
-    steps: int = RECIPE.steps,
-) -> tuple[MaskProblem, ClosedFormEngine]:
-    """A problem with a budget of so many evaluations and a recipe of so many steps, and the engine behind it."""
-    space = MaskSpace.from_shapes(shapes)
-    engine = ClosedFormEngine(space, space.n_kept(sparsity), seed, fails)
-    meter = Meter(TRAIN_SIZE)
-    meter.limit_thirds = evaluations * EVALUATION_THIRDS
-    validation: Any = _Labels(np.zeros((VALIDATION_SIZE, 1), np.float32), np.zeros(VALIDATION_SIZE, np.int64))
-    problem = kind(
-        engine,
-        validation=validation,
-        recipe=RECIPE.lasting(steps),
-        fidelity=FIDELITY,
-        initial=engine.initial,
-        sparsity=sparsity,
-        meter=meter,
-        ledger=ledger if ledger is not None else Ledger(),
-        seed=seed,
-        progress=progress,
-    )
-    return problem, engine
+@dataclass(frozen=True)
+class ClosedForm:
+    """What a problem with formulas for answers looks like.
+
+    Attributes:
+        evaluations: how many its budget pays for.
+        sparsity: fraction of the units to prune.
+        seed: of everything.
+        shapes: of the layers; their first dimension is output channels, their second inputs.
+        steps: of the recipe.
+        granularity: ``weight``, ``channel`` or ``N:M``.
+        fails: masks of weights whose training "diverges".
+    """
+
+    evaluations: int
+    sparsity: float = 0.9
+    seed: int = 0
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: SMALL)
+    steps: int = RECIPE.steps
+    granularity: str = "weight"
+    fails: Callable[[BoolArray], bool] | None = None
+
+    @property
+    def units(self) -> Units:
+        """What its masks are of; every layer but the last has channels that own nothing."""
+        space, block = MaskSpace.from_shapes(dict(self.shapes)), parse_granularity(self.granularity)
+        if block is not None:
+            return block_units(space, *block)
+        if self.granularity == "weight":
+            return weight_units(space)
+        *inner, output = self.shapes
+        return channel_units(space, {"bias": (REST,)}, ChannelTies(output, dict.fromkeys(inner, ()), {}))
+
+    def session(self, ledger: Ledger) -> tuple[Session, ClosedFormEngine]:
+        """A search on it, and the engine behind it."""
+        units = self.units
+        engine = ClosedFormEngine(units, units.space.n_kept(self.sparsity), self.seed, self.fails)
+        meter = Meter(TRAIN_SIZE)
+        meter.limit_thirds = self.evaluations * EVALUATION_THIRDS
+        validation: Any = _Labels(np.zeros((VALIDATION_SIZE, 1), np.float32), np.zeros(VALIDATION_SIZE, np.int64))
+        session = Session(
+            engine=engine,
+            validation=validation,
+            recipe=RECIPE.lasting(self.steps),
+            initial=engine.initial,
+            units=units,
+            seed=self.seed,
+            sparsity=self.sparsity,
+            fidelity=FIDELITY,
+            meter=meter,
+            replay=Replay(ledger),
+        )
+        return session, engine
+
+
+def closed_form_problem(evaluations: int, **options: Any) -> tuple[MaskProblem, ClosedFormEngine]:
+    """A problem that nobody watches, and the engine behind it; ``options`` are those of :class:`ClosedForm`."""
+    session, engine = ClosedForm(evaluations, **options).session(Ledger())
+    return MaskProblem(session), engine

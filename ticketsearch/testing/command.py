@@ -104,7 +104,7 @@ def _strategy_of(name: str, group: str | None) -> Any:
 
 
 def _main() -> None:
-    from ticketsearch.strategy import build_strategy
+    from ticketsearch.strategies.base import build_strategy
     from ticketsearch.testing.contract import check_strategy
     from ticketsearch.testing.tasks import check_task
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ticketsearch.plugins.patience import run_limited
-from ticketsearch.strategy import Strategy, build_strategy, parameters_of
+from ticketsearch.strategies.base import Strategy, build_strategy, parameters_of
 
 CPU_LIMIT_S, SECONDS, MEMORY_LIMIT_MIB = 60, 200, 2048
 MILLION_EVALUATIONS, MILLION_STEPS = 20, 6

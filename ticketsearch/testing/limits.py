@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from ticketsearch.plugins.patience import STEP_S, Allowance
+from ticketsearch.system import alarm
 
 
 class TimeLimit(BaseException):
@@ -19,23 +17,13 @@ class TimeLimit(BaseException):
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeLimit in the block once it has used up its seconds of a processor.
 
-    See :mod:`ticketsearch.plugins.patience`. There is no limit outside the main thread or without SIGALRM.
+    See :mod:`ticketsearch.plugins.patience`. There is no limit where there is no :func:`ticketsearch.system.alarm`.
     """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
     allowance = Allowance.of_this_thread(seconds)
 
-    def expire(_signal: int, _frame: FrameType | None) -> None:
+    def expire() -> None:
         if allowance.over:
             raise TimeLimit(f"did not end within {seconds:g} s of a processor")
 
-    handler = signal.signal(signal.SIGALRM, expire)
-    delay, interval = signal.setitimer(
-        signal.ITIMER_REAL, min(seconds, STEP_S), STEP_S
-    )  # again, should it be swallowed
-    try:
+    with alarm(min(seconds, STEP_S), STEP_S, expire):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, delay, interval)
-        signal.signal(signal.SIGALRM, handler)

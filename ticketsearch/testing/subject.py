@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import random
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,17 @@ import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.arrays import BoolArray
+from ticketsearch.digests import digest_of
 from ticketsearch.errors import BudgetExhausted, InvalidValue, PluginError, StrategyError, TicketsearchError
-from ticketsearch.ledger import Ledger
 from ticketsearch.masks import digest
+from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
-from ticketsearch.strategy import Strategy, build_strategy, parameters_of
-from ticketsearch.testing.closed_form import ClosedFormEngine, closed_form_problem
+from ticketsearch.problem.session import Session
+from ticketsearch.records.ledger import Ledger
+from ticketsearch.strategies.base import Strategy, build_strategy, parameters_of
+from ticketsearch.testing.closed_form import ClosedForm, ClosedFormEngine
 from ticketsearch.testing.limits import time_limit
 from ticketsearch.testing.report import CheckFailed
-from ticketsearch.tickets import Ticket
 
 SEARCH_LIMIT_S = 30.0
 
@@ -40,6 +41,7 @@ class Outcome:
 
     Attributes:
         problem: as it was left.
+        session: behind it.
         trials: what was asked and answered, without clocks.
         mask: of the ticket, or of the best mask evaluated; ``None`` if there is neither, or if ``error`` is set.
         ticket: what ``search`` returned.
@@ -49,6 +51,7 @@ class Outcome:
     """
 
     problem: MaskProblem
+    session: Session
     trials: list[tuple[Any, ...]]
     mask: BoolArray | None
     ticket: Any
@@ -60,7 +63,7 @@ class Outcome:
     def fingerprint(self) -> str:
         """Digest of all trials and of the mask: equal for equal searches, in any process."""
         mask = "" if self.mask is None else digest(np.asarray(self.mask, dtype=bool))
-        return hashlib.blake2b(f"{self.trials!r}{mask}".encode(), digest_size=8).hexdigest()
+        return digest_of(f"{self.trials!r}{mask}")
 
     def sound_mask(self) -> BoolArray:
         """The mask, which must be one that a run can take.
@@ -77,12 +80,16 @@ class Outcome:
         mask, size = np.asarray(self.mask), self.problem.space.size
         if mask.dtype != np.bool_ or mask.shape != (size,):
             raise CheckFailed(f"the ticket's mask is {mask.dtype} {mask.shape}, the wrong size; needed: bool ({size},)")
-        kept = int(np.count_nonzero(mask))
+        kept, unit = int(np.count_nonzero(mask)), self.problem.space.unit
         if kept != self.problem.n_kept:
             raise CheckFailed(
-                f"the ticket keeps {kept} weights, the wrong count; sparsity {self.problem.sparsity} of {size} "
+                f"the ticket keeps {kept} {unit}s, the wrong count; sparsity {self.problem.sparsity} of {size} "
                 f"keeps {self.problem.n_kept}"
             )
+        try:
+            self.problem.space.check_floor(mask, "the ticket's mask")
+        except StrategyError as error:
+            raise CheckFailed(str(error)) from error
         weights = self.ticket.weights if self.ticket is not None else None
         initial = self.problem.initial_weights()
         if weights is not None and (
@@ -167,18 +174,34 @@ class Subject:
         return self.search()
 
     def search(
-        self, evaluations: int = 36, *, strategy: Strategy | None = None, **options: Any
+        self,
+        evaluations: int = 36,
+        *,
+        strategy: Strategy | None = None,
+        kind: type[MaskProblem] = MaskProblem,
+        watch: Callable[[Session], None] | None = None,
+        ledger: Ledger | None = None,
+        **options: Any,
     ) -> tuple[Outcome, ClosedFormEngine]:
-        """One search on a closed-form problem; ``options`` are those of ``closed_form_problem``."""
-        ledger = options.pop("ledger", None)
-        ledger = Ledger() if ledger is None else ledger
-        problem, engine = closed_form_problem(evaluations, ledger=ledger, **options)
-        return run_search(strategy or self.make(), problem, ledger), engine
+        """One search on a problem of closed form.
+
+        Args:
+            evaluations: its budget.
+            strategy: another instance than a new one.
+            kind: what the strategy is handed.
+            watch: called after each recorded batch.
+            ledger: the record.
+            **options: of :class:`ticketsearch.testing.closed_form.ClosedForm`.
+        """
+        session, engine = ClosedForm(evaluations, **options).session(Ledger() if ledger is None else ledger)
+        if watch is not None:
+            session.tell = partial(watch, session)
+        return run_search(strategy or self.make(), session, kind), engine
 
 
-def run_search(strategy: Strategy, problem: MaskProblem, ledger: Ledger) -> Outcome:
+def run_search(strategy: Strategy, session: Session, kind: type[MaskProblem] = MaskProblem) -> Outcome:
     """Search as a run does, within a time limit."""
-    before = _generators()
+    problem, before = kind(session), _generators()
     ticket: Any = None
     error: BaseException | None = None
     exhausted = False
@@ -188,7 +211,7 @@ def run_search(strategy: Strategy, problem: MaskProblem, ledger: Ledger) -> Outc
     except BudgetExhausted:
         exhausted = True
     except KeyboardInterrupt:
-        if problem.interrupted:
+        if session.interrupted:
             raise Killed from None
         raise
     except BaseException as raised:
@@ -198,12 +221,12 @@ def run_search(strategy: Strategy, problem: MaskProblem, ledger: Ledger) -> Outc
     mask = getattr(ticket, "mask", None)
     if ticket is None and problem.incumbent is not None:
         mask = problem.incumbent.mask
-    problem.finish()
-    problem.close()
-    trials = [(*trial.question, trial.state, trial.score, trial.loss) for trial in ledger]
+    session.catch_up()
+    session.close()
+    trials = [(*trial.question, trial.state, trial.score, trial.loss) for trial in session.replay.ledger]
     with contextlib.suppress(TypeError, ValueError):
         mask = None if mask is None else np.array(mask)
-    return Outcome(problem, trials, mask, ticket, error, exhausted, disturbed)
+    return Outcome(problem, session, trials, mask, ticket, error, exhausted, disturbed)
 
 
 def is_refusal(error: BaseException | None) -> bool:

@@ -10,9 +10,9 @@ import numpy as np
 from ticketsearch.cost import Meter
 from ticketsearch.engine import make_engine
 from ticketsearch.errors import TicketsearchError
-from ticketsearch.ledger import Ledger
-from ticketsearch.masks import random_masks
 from ticketsearch.problem import MaskProblem
+from ticketsearch.records.ledger import Ledger
+from ticketsearch.runner.setup import Setup
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task, load_task
 from ticketsearch.tasks.layout import read_weights
@@ -86,19 +86,9 @@ def _recipe(task: Task) -> str:
 
 def _scores(task: Task) -> str:
     def scores(count: int) -> list[tuple[float, float]]:
-        engine = make_engine(task)
-        problem = MaskProblem(
-            engine,
-            validation=task.validation,
-            recipe=task.recipe,
-            fidelity=min(task.fidelity, 20),
-            initial=read_weights(task.build(0), engine.layout),
-            sparsity=0.5,
-            meter=Meter(len(task.train.labels)),
-            ledger=Ledger(),
-            seed=0,
-        )
-        masks = random_masks(problem.space, 0.5, 4, stream(0, "masks"))
+        setup, meter = Setup.of(task, make_engine(task), seed=0), Meter(len(task.train.labels))
+        problem = MaskProblem(setup.session(0.5, min(task.fidelity, 20), meter, Ledger()))
+        masks = problem.space.random(problem.n_kept, stream(0, "masks"), 4)
         found = problem.evaluate(masks[:count])
         failed = [score for score in found if score.failed]
         if failed:

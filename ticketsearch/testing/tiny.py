@@ -7,14 +7,14 @@ from functools import cache
 import torch
 
 from ticketsearch.cost import Meter
-from ticketsearch.engine.dense import DenseEngine
-from ticketsearch.ledger import Ledger
-from ticketsearch.pricing import evaluation_thirds
-from ticketsearch.problem import MaskProblem
+from ticketsearch.engine.dense.engine import DenseEngine
+from ticketsearch.problem.pricing import evaluation_thirds
+from ticketsearch.problem.session import Session
 from ticketsearch.recipe import Recipe
+from ticketsearch.records.ledger import Ledger
+from ticketsearch.runner.setup import Setup
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Split, Task
-from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tasks.networks import mlp
 
 CLASSES, INPUTS = 3, 8
@@ -38,22 +38,12 @@ def tiny_task() -> Task:
     return Task("tiny", lambda: mlp(INPUTS, 12, 10, CLASSES), *splits, recipe=recipe, fidelity=10)
 
 
-def tiny_problem(ledger: Ledger, seed: int = 0) -> MaskProblem:
-    """A problem on it, with a budget of some evaluations."""
+def tiny_session(ledger: Ledger, seed: int = 0) -> Session:
+    """A search on it, with a budget of some evaluations."""
     task = tiny_task()
-    engine = DenseEngine(task, torch.device("cpu"), 1)
+    setup = Setup.of(task, DenseEngine(task, torch.device("cpu"), 1), seed)
     meter = Meter(len(task.train.labels))
     meter.limit_thirds = EVALUATIONS * evaluation_thirds(
         task.fidelity, task.recipe.batch_size, len(task.validation.labels)
     )
-    return MaskProblem(
-        engine,
-        validation=task.validation,
-        recipe=task.recipe,
-        fidelity=task.fidelity,
-        initial=read_weights(task.build(seed), engine.layout),
-        sparsity=0.9,
-        meter=meter,
-        ledger=ledger,
-        seed=seed,
-    )
+    return setup.session(0.9, task.fidelity, meter, ledger)

@@ -20,9 +20,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from ticketsearch.engine.convnet import MixedEngine, SparseConvEngine
-from ticketsearch.engine.dense import DenseEngine
-from ticketsearch.engine.sparse import SparseEngine
+from ticketsearch.engine.dense.engine import DenseEngine
+from ticketsearch.engine.sparse.convnet import MixedEngine, SparseConvEngine
+from ticketsearch.engine.sparse.perceptron import SparseEngine
 from ticketsearch.problem import MaskProblem
 
 _JOBS = ("train", "train_relaxed", "evaluate")
@@ -58,6 +58,15 @@ class Watch:
             yield
         finally:
             self._paused -= 1
+
+    def paused_while(self, training: Iterator[Any]) -> Iterator[Any]:
+        """A training, each stretch of which has paid."""
+        while True:
+            with self.paused():
+                snapshot = next(training, None)
+            if snapshot is None:
+                return
+            yield snapshot
 
     def saw(self, what: str, flops: int = 0) -> None:
         """Count a call, unless a verb made it."""
@@ -106,6 +115,10 @@ class Watch:
                 with watch.paused():
                     return super().evaluate(*args, **kwargs)
 
+            def validate(self, *args: Any, **kwargs: Any) -> Any:
+                with watch.paused():
+                    return super().validate(*args, **kwargs)
+
             def gradients(self, *args: Any, **kwargs: Any) -> Any:
                 with watch.paused():
                     return super().gradients(*args, **kwargs)
@@ -119,13 +132,10 @@ class Watch:
                     return super().synaptic_flow(*args, **kwargs)
 
             def train(self, *args: Any, **kwargs: Any) -> Any:
-                training = super().train(*args, **kwargs)
-                while True:
-                    with watch.paused():
-                        snapshot = next(training, None)
-                    if snapshot is None:
-                        return
-                    yield snapshot
+                return watch.paused_while(super().train(*args, **kwargs))
+
+            def train_relaxed(self, *args: Any, **kwargs: Any) -> Any:
+                return watch.paused_while(super().train_relaxed(*args, **kwargs))
 
             def __getattribute__(self, name: str) -> Any:
                 if name.startswith("_") and not name.startswith("__"):

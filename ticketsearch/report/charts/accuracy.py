@@ -58,14 +58,15 @@ def anytime(section: Section, styles: dict[str, Style]) -> Figure:
     return Figure(
         title=name_of(section),
         alt="Confirmed test accuracy over search cost in epochs, on a logarithmic axis: "
-        + "; ".join(f"{one.label} ends at {percent(one.row.test_accuracy)} %" for one in section.contenders[:6]) + ".",
+        + "; ".join(f"{one.label} ends at {percent(one.row.test_accuracy)} %" for one in section.contenders[:6])
+        + ".",
         plots={"": plot(data, {"type": "log", "title": "search cost, epochs of the dense network"}, ACCURACY)},
         keys=keys,
         table=Table(("strategy", "drawn as", "cost, ep", "accuracy %, 95 % interval", "n"), rows),
         task=section.task,
         sparsity=section.sparsity,
         height=430,
-    )  # fmt: skip
+    )
 
 
 def _ends(one: Contender) -> list[Point]:
@@ -93,28 +94,48 @@ def _frontier(frontier: Sequence[Contender], end: float) -> list[dict[str, Any]]
     common = {"type": "scatter", "meta": FRONTIER, "hovertemplate": "%{text}<extra></extra>"}
     texts = [f"{plain(one.label)}<br>{_hover(p)}" for one, p in zip(frontier, points, strict=True)]
     return [
-        common | {"mode": "lines", "x": rounded([*costs, max(end, costs[-1])]), "y": percents([*means, means[-1]]),
-                  "line": IMP.line() | {"shape": "hv"}, "hoverinfo": "skip"},
-        common | {"mode": "markers", "x": rounded(costs), "y": percents(means), "text": texts, "marker": IMP.marker(),
-                  "error_y": _bars(points, IMP)},
-    ]  # fmt: skip
+        common
+        | {
+            "mode": "lines",
+            "x": rounded([*costs, max(end, costs[-1])]),
+            "y": percents([*means, means[-1]]),
+            "line": IMP.line() | {"shape": "hv"},
+            "hoverinfo": "skip",
+        },
+        common
+        | {
+            "mode": "markers",
+            "x": rounded(costs),
+            "y": percents(means),
+            "text": texts,
+            "marker": IMP.marker(),
+            "error_y": _bars(points, IMP),
+        },
+    ]
 
 
 def _bars(points: Sequence[Point], style: Style) -> dict[str, Any]:
     return {
-        "type": "data", "symmetric": False, "color": style.colour, "thickness": 1.2, "width": 3,
+        "type": "data",
+        "symmetric": False,
+        "color": style.colour,
+        "thickness": 1.2,
+        "width": 3,
         "array": percents([None if p.high is None else p.high - p.mean for p in points]),
         "arrayminus": percents([None if p.low is None else p.mean - p.low for p in points]),
-    }  # fmt: skip
+    }
 
 
 def _curve(one: Contender, style: Style) -> list[dict[str, Any]]:
     points, common = one.curve, {"type": "scatter", "meta": one.label}
     x = rounded([p.cost for p in points])
     line = common | {
-        "x": x, "y": percents([p.mean for p in points]), "text": [_hover(p) for p in points],
-        "hovertemplate": named(one.label), "marker": style.marker(),
-    }  # fmt: skip
+        "x": x,
+        "y": percents([p.mean for p in points]),
+        "text": [_hover(p) for p in points],
+        "hovertemplate": named(one.label),
+        "marker": style.marker(),
+    }
     if len(points) == 1:
         return [line | {"mode": "markers", "error_y": _bars(points, style)}]
     sizes = [7 if i % 4 == 0 or i == len(points) - 1 else 0 for i in range(len(points))]
@@ -127,8 +148,11 @@ def _curve(one: Contender, style: Style) -> list[dict[str, Any]]:
     if not band:
         return [drawn]
     edge = common | {
-        "mode": "lines", "x": rounded([p.cost for p in band]), "line": {"width": 0}, "hoverinfo": "skip",
-    }  # fmt: skip
+        "mode": "lines",
+        "x": rounded([p.cost for p in band]),
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
     return [
         edge | {"y": percents([p.low for p in band])},
         edge | {"y": percents([p.high for p in band]), "fill": "tonexty", "fillcolor": f"{style.colour}@14"},
@@ -147,13 +171,20 @@ def _flat(section: Section, ends: tuple[float, float]) -> list[tuple[dict[str, A
         levels.insert(1, (name, section.dense_budget, DENSE_BUDGET))
     return [
         (
-            {"type": "scatter", "mode": "lines", "meta": name, "x": rounded(ends), "y": percents([level.mean] * 2),
-             "line": style.line(), "text": [f"{plain(name)}: {percent(level)} %"] * 2,
-             "hovertemplate": "%{text}<extra></extra>"},
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "meta": name,
+                "x": rounded(ends),
+                "y": percents([level.mean] * 2),
+                "line": style.line(),
+                "text": [f"{plain(name)}: {percent(level)} %"] * 2,
+                "hovertemplate": "%{text}<extra></extra>",
+            },
             Key(name, style, mark=False),
         )
         for name, level, style in levels
-    ]  # fmt: skip
+    ]
 
 
 def against_sparsity(sections: Sequence[Section], styles: dict[str, Style]) -> Figure:
@@ -167,9 +198,11 @@ def against_sparsity(sections: Sequence[Section], styles: dict[str, Style]) -> F
     for section in sections:
         if section.reference is not None:
             row = section.contender(section.reference).row
-            for name, style, value in (("IMP, the reference", REFERENCE, row.test_accuracy),
-                                       ("dense network, one training", DENSE, row.dense),
-                                       ("random masks, IMP's counts", RANDOM, row.random)):  # fmt: skip
+            for name, style, value in (
+                ("IMP, the reference", REFERENCE, row.test_accuracy),
+                ("dense network, one training", DENSE, row.dense),
+                ("random masks, IMP's counts", RANDOM, row.random),
+            ):
                 add(name, style, section, value, len(row.seeds))
         for one in section.contenders:
             if one.kind != "imp":
@@ -180,17 +213,34 @@ def against_sparsity(sections: Sequence[Section], styles: dict[str, Style]) -> F
     data = []
     for name in order:
         style, points = series[name]
-        data.append({
-            "type": "scatter", "mode": "lines+markers", "meta": name, "x": rounded([1 - s for s, _, _ in points]),
-            "y": percents([value.mean for _, value, _ in points]), "line": style.line(), "marker": style.marker(),
-            "error_y": {"type": "data", "array": percents([value.half_width for _, value, _ in points]),
-                        "color": style.colour, "thickness": 1, "width": 2},
-            "text": [f"sparsity {s:g}: {percent(v)} %, n = {n}" for s, v, n in points],
-            "hovertemplate": named(name),
-        })  # fmt: skip
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "meta": name,
+                "x": rounded([1 - s for s, _, _ in points]),
+                "y": percents([value.mean for _, value, _ in points]),
+                "line": style.line(),
+                "marker": style.marker(),
+                "error_y": {
+                    "type": "data",
+                    "array": percents([value.half_width for _, value, _ in points]),
+                    "color": style.colour,
+                    "thickness": 1,
+                    "width": 2,
+                },
+                "text": [f"sparsity {s:g}: {percent(v)} %, n = {n}" for s, v, n in points],
+                "hovertemplate": named(name),
+            }
+        )
     rows = [[name, *_by_sparsity(series[name][1], sparsities)] for name in order]
-    axis = {"type": "log", "autorange": "reversed", "title": "sparsity (fraction pruned)",
-            "tickvals": [round(1 - s, 9) for s in sparsities], "ticktext": [f"{s:g}" for s in sparsities]}  # fmt: skip
+    axis = {
+        "type": "log",
+        "autorange": "reversed",
+        "title": "sparsity (fraction pruned)",
+        "tickvals": [round(1 - s, 9) for s in sparsities],
+        "ticktext": [f"{s:g}" for s in sparsities],
+    }
     task = sections[0].task
     return Figure(
         title=task,
@@ -214,23 +264,52 @@ def seeds(section: Section) -> Figure:
     """Every confirmed accuracy as a point, below each other by strategy, best mean first."""
     labels = [one.label for one in section.contenders]
     point, mean = Style("--c0", symbol="circle-open"), Style("--ink", symbol="diamond")
-    pairs = [(place, seed, accuracy) for place, one in enumerate(section.contenders)
-             for seed, accuracy in sorted(one.accuracies.items())]  # fmt: skip
+    pairs = [
+        (place, seed, accuracy)
+        for place, one in enumerate(section.contenders)
+        for seed, accuracy in sorted(one.accuracies.items())
+    ]
     rows = section.contenders
     data: list[dict[str, Any]] = [
-        {"type": "scatter", "mode": "markers", "meta": "one seed", "x": percents([a for _, _, a in pairs]),
-         "y": [place for place, _, _ in pairs], "marker": point.marker(7), "hovertemplate": "%{text}<extra></extra>",
-         "text": [f"{plain(labels[place])}<br>seed {seed}: {100 * a:.2f} %" for place, seed, a in pairs]},
-        {"type": "scatter", "mode": "markers", "meta": "mean, 95 % interval", "y": list(range(len(rows))),
-         "x": percents([one.row.test_accuracy.mean for one in rows]), "marker": mean.marker(7),
-         "error_x": {"type": "data", "array": percents([one.row.test_accuracy.half_width for one in rows]),
-                     "color": mean.colour, "thickness": 1.5, "width": 4},
-         "text": [f"{plain(one.label)}: {percent(one.row.test_accuracy)} %, n = {len(one.row.seeds)}" for one in rows],
-         "hovertemplate": "%{text}<extra></extra>"},
-    ]  # fmt: skip
-    listed = [[one.label, percent(one.row.test_accuracy), str(len(one.accuracies)),
-               ", ".join(f"{seed}: {100 * a:.2f}" for seed, a in sorted(one.accuracies.items()))]
-              for one in rows]  # fmt: skip
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "meta": "one seed",
+            "x": percents([a for _, _, a in pairs]),
+            "y": [place for place, _, _ in pairs],
+            "marker": point.marker(7),
+            "hovertemplate": "%{text}<extra></extra>",
+            "text": [f"{plain(labels[place])}<br>seed {seed}: {100 * a:.2f} %" for place, seed, a in pairs],
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "meta": "mean, 95 % interval",
+            "y": list(range(len(rows))),
+            "x": percents([one.row.test_accuracy.mean for one in rows]),
+            "marker": mean.marker(7),
+            "error_x": {
+                "type": "data",
+                "array": percents([one.row.test_accuracy.half_width for one in rows]),
+                "color": mean.colour,
+                "thickness": 1.5,
+                "width": 4,
+            },
+            "text": [
+                f"{plain(one.label)}: {percent(one.row.test_accuracy)} %, n = {len(one.row.seeds)}" for one in rows
+            ],
+            "hovertemplate": "%{text}<extra></extra>",
+        },
+    ]
+    listed = [
+        [
+            one.label,
+            percent(one.row.test_accuracy),
+            str(len(one.accuracies)),
+            ", ".join(f"{seed}: {100 * a:.2f}" for seed, a in sorted(one.accuracies.items())),
+        ]
+        for one in rows
+    ]
     low, high = min(a for _, _, a in pairs), max(a for _, _, a in pairs)
     pad = max(0.01, 0.08 * (high - low))  # an interval of two seeds may reach far outside; the points decide
     x = {**ACCURACY, "range": percents([low - pad, high + pad])}

@@ -18,34 +18,61 @@ def breakdown(section: Section) -> Figure:
     for variant in ("share of wall time", "wall seconds"):
         data = []
         for name, (colour, pattern) in looks.items():
-            shares = [100 * part / max(1e-12, one.seconds["wall"])
-                      for part, one in zip(parts[name], contenders, strict=True)]  # fmt: skip
-            data.append({
-                "type": "bar", "orientation": "h", "meta": name, "y": list(range(len(labels))),
-                "x": rounded(shares if variant.startswith("share") else parts[name]),
-                "marker": {"color": colour, "line": {"color": "--paper", "width": 1},
-                           "pattern": {"shape": pattern, "bgcolor": colour, "fgcolor": "--paper", "size": 7,
-                                       "solidity": 0.25}},
-                "text": [f"{plain(label)}<br>{name}: {part:.4g} s ({share:.1f} %)"
-                         for label, part, share in zip(labels, parts[name], shares, strict=True)],
-                "textposition": "none", "hovertemplate": "%{text}<extra></extra>",
-            })  # fmt: skip
+            shares = [
+                100 * part / max(1e-12, one.seconds["wall"]) for part, one in zip(parts[name], contenders, strict=True)
+            ]
+            data.append(
+                {
+                    "type": "bar",
+                    "orientation": "h",
+                    "meta": name,
+                    "y": list(range(len(labels))),
+                    "x": rounded(shares if variant.startswith("share") else parts[name]),
+                    "marker": {
+                        "color": colour,
+                        "line": {"color": "--paper", "width": 1},
+                        "pattern": {
+                            "shape": pattern,
+                            "bgcolor": colour,
+                            "fgcolor": "--paper",
+                            "size": 7,
+                            "solidity": 0.25,
+                        },
+                    },
+                    "text": [
+                        f"{plain(label)}<br>{name}: {part:.4g} s ({share:.1f} %)"
+                        for label, part, share in zip(labels, parts[name], shares, strict=True)
+                    ],
+                    "textposition": "none",
+                    "hovertemplate": "%{text}<extra></extra>",
+                }
+            )
         title = "% of wall time" if variant.startswith("share") else "wall seconds"
         plots[variant] = plot(data, {"title": title}, rows_axis(labels), barmode="stack", bargap=0.25)
-    rows = [[one.label, *(f"{part:.4g}" for part in _parts(one).values()), f"{one.seconds['wall']:.4g}",
-             f"{one.seconds['cpu']:.4g}", str(len(one.row.seeds))] for one in contenders]  # fmt: skip
+    rows = [
+        [
+            one.label,
+            *(f"{part:.4g}" for part in _parts(one).values()),
+            f"{one.seconds['wall']:.4g}",
+            f"{one.seconds['cpu']:.4g}",
+            str(len(one.row.seeds)),
+        ]
+        for one in contenders
+    ]
     return Figure(
         title=name_of(section),
         alt="Stacked bars: seconds of each search in the engine, in the strategy's own code, and elsewhere.",
         plots=plots,
-        keys=[Key(name, Style(colour, symbol={"": "square", "/": "bar-/", "x": "bar-x"}[pattern]), line=False)
-              for name, (colour, pattern) in looks.items()],
+        keys=[
+            Key(name, Style(colour, symbol={"": "square", "/": "bar-/", "x": "bar-x"}[pattern]), line=False)
+            for name, (colour, pattern) in looks.items()
+        ],
         table=Table(("strategy", "engine, s", "strategy's own, s", "rest, s", "wall, s", "CPU, s", "n"), rows),
         task=section.task,
         sparsity=section.sparsity,
         height=rows_height(labels),
         choice="unit",
-    )  # fmt: skip
+    )
 
 
 def _parts(one: Contender) -> dict[str, float]:

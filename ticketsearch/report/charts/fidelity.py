@@ -33,22 +33,58 @@ def tau_over_steps(section: Section, evaluator: int | None) -> Figure | None:
     data, keys, rows = [], [], []
     for (name, own), style in zip(found.items(), LOOKS, strict=False):
         known = [(one, one.tau) for one in own if one.tau is not None]
-        data.append({
-            "type": "scatter", "mode": "lines+markers", "meta": name, "x": [one.steps for one, _ in known],
-            "y": rounded([tau.value for _, tau in known]), "line": style.line(), "marker": style.marker(9),
-            "error_y": {"type": "data", "symmetric": False, "color": style.colour, "thickness": 1.2, "width": 4,
-                        "array": rounded([None if t.high is None else t.high - t.value for _, t in known]),
-                        "arrayminus": rounded([None if t.low is None else t.value - t.low for _, t in known])},
-            "text": [f"{name}<br>{one.steps} steps: tau {summary(tau, 1, 2)}, n = {tau.n} seeds" for one, tau in known],
-            "hovertemplate": "%{text}<extra></extra>",
-        })  # fmt: skip
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "meta": name,
+                "x": [one.steps for one, _ in known],
+                "y": rounded([tau.value for _, tau in known]),
+                "line": style.line(),
+                "marker": style.marker(9),
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "color": style.colour,
+                    "thickness": 1.2,
+                    "width": 4,
+                    "array": rounded([None if t.high is None else t.high - t.value for _, t in known]),
+                    "arrayminus": rounded([None if t.low is None else t.value - t.low for _, t in known]),
+                },
+                "text": [
+                    f"{name}<br>{one.steps} steps: tau {summary(tau, 1, 2)}, n = {tau.n} seeds" for one, tau in known
+                ],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
         keys.append(Key(name, style))
-        rows += [[name, str(one.steps), "" if one.epochs is None else f"{one.epochs:.3g}",
-                  "none" if one.tau is None else summary(one.tau, 1, 2), str(one.tau.n if one.tau else 0)]
-                 for one in own]  # fmt: skip
+        rows += [
+            [
+                name,
+                str(one.steps),
+                "" if one.epochs is None else f"{one.epochs:.3g}",
+                "none" if one.tau is None else summary(one.tau, 1, 2),
+                str(one.tau.n if one.tau else 0),
+            ]
+            for one in own
+        ]
     steps = sorted({one.steps for one in section.fidelity})
-    shapes = [{"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": evaluator, "x1": evaluator, "layer": "below",
-               "line": {"color": "--muted", "width": 1, "dash": "dot"}}] if evaluator else []  # fmt: skip
+    shapes = (
+        [
+            {
+                "type": "line",
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "x0": evaluator,
+                "x1": evaluator,
+                "layer": "below",
+                "line": {"color": "--muted", "width": 1, "dash": "dot"},
+            }
+        ]
+        if evaluator
+        else []
+    )
     x = {"type": "log", "title": "steps of the short training", "tickvals": steps, "ticktext": list(map(str, steps))}
     return Figure(
         title=name_of(section),
@@ -77,11 +113,19 @@ def scatter(section: Section, evaluator: int | None) -> Figure | None:
     plots = {}
     for length in steps:
         data = [
-            {"type": "scatter", "mode": "markers", "meta": name, "marker": style.marker(6) | {"opacity": 0.65},
-             "x": _tenths(short for short, _ in one.pairs), "y": _tenths(full for _, full in one.pairs),
-             "hovertemplate": f"{name}<br>short %{{x:.1f}} %, confirmed %{{y:.1f}} %<extra></extra>"}
-            for (name, own), style in zip(found.items(), LOOKS, strict=False) for one in own if one.steps == length
-        ]  # fmt: skip
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "meta": name,
+                "marker": style.marker(6) | {"opacity": 0.65},
+                "x": _tenths(short for short, _ in one.pairs),
+                "y": _tenths(full for _, full in one.pairs),
+                "hovertemplate": f"{name}<br>short %{{x:.1f}} %, confirmed %{{y:.1f}} %<extra></extra>",
+            }
+            for (name, own), style in zip(found.items(), LOOKS, strict=False)
+            for one in own
+            if one.steps == length
+        ]
         plots[f"{length} steps"] = plot(
             data, {"title": f"validation accuracy after {length} steps, %"}, {"title": "confirmed test accuracy, %"}
         )

@@ -97,8 +97,15 @@ def percents(values: Sequence[float | None]) -> list[float | None]:
 
 def plot(data: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], **layout: Any) -> Plot:
     """A Plotly figure in the house's look."""
-    axis = {"gridcolor": "--grid", "linecolor": "--muted", "zeroline": False, "ticks": "outside", "tickcolor": "--grid",
-            "automargin": True, "title": {"standoff": 8}}  # fmt: skip
+    axis = {
+        "gridcolor": "--grid",
+        "linecolor": "--muted",
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": "--grid",
+        "automargin": True,
+        "title": {"standoff": 8},
+    }
     base: dict[str, Any] = {
         "paper_bgcolor": "--none",
         "plot_bgcolor": "--none",
@@ -107,11 +114,15 @@ def plot(data: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], **lay
         "modebar": {"bgcolor": "--none", "color": "--muted", "activecolor": "--ink"},
         "showlegend": False,
         "hovermode": "closest",
-        "hoverlabel": {"bgcolor": "--raised", "font": {"color": "--ink", "size": 12}, "bordercolor": "--muted",
-                       "align": "left"},
+        "hoverlabel": {
+            "bgcolor": "--raised",
+            "font": {"color": "--ink", "size": 12},
+            "bordercolor": "--muted",
+            "align": "left",
+        },
         "xaxis": _merged(axis, x),
         "yaxis": _merged(axis, y),
-    }  # fmt: skip
+    }
     return {"data": data, "layout": base | layout}
 
 
@@ -123,8 +134,13 @@ def _merged(axis: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 def rows_axis(labels: Sequence[str]) -> dict[str, Any]:
     """A category axis with the first label at the top, one place for each, equal labels or not."""
     places = list(range(len(labels)))
-    return {"tickvals": places, "ticktext": [wrapped(label) for label in labels], "range": [len(labels) - 0.4, -0.6],
-            "tickfont": {"size": 11}, "ticks": ""}  # fmt: skip
+    return {
+        "tickvals": places,
+        "ticktext": [wrapped(label) for label in labels],
+        "range": [len(labels) - 0.4, -0.6],
+        "tickfont": {"size": 11},
+        "ticks": "",
+    }
 
 
 def rows_height(labels: Sequence[str]) -> int:

@@ -15,9 +15,18 @@ from ticketsearch.leaderboard.section import Kind, Section
 
 DASHES = ("solid", "6px,3px", "2px,3px", "9px,3px,2px,3px", "13px,4px", "13px,3px,2px,3px,2px,3px")
 SYMBOLS = (
-    "circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "circle-open", "square-open",
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "triangle-down",
+    "cross",
+    "x",
+    "star",
+    "circle-open",
+    "square-open",
     "diamond-open",
-)  # fmt: skip
+)
 """As many dashes as markers share no divisor: 66 contenders are told apart without colour."""
 COLOURS = 8
 KINDS: tuple[Kind, ...] = ("search", "hybrid", "other", "imp")

@@ -63,8 +63,9 @@ def running_times(section: Section, styles: dict[str, Style]) -> Figure:
 
 
 def _heads(section: Section) -> list[str]:
-    return [f"{100 * f:.0f} % of the gap ({100 * t:.1f} %)"
-            for f, t in zip(section.fractions, section.targets, strict=True)]  # fmt: skip
+    return [
+        f"{100 * f:.0f} % of the gap ({100 * t:.1f} %)" for f, t in zip(section.fractions, section.targets, strict=True)
+    ]
 
 
 def _timed(
@@ -73,8 +74,10 @@ def _timed(
     frontier = [section.contender(label) for label in section.frontier]
     found = [(one.label, styles[one.label], one.running_times[currency], one.train_size) for one in rivals(section)]
     if frontier:
-        best = [min((one.running_times[currency][i] for one in frontier), key=lambda time: time.ert)
-                for i in range(len(section.targets))]  # fmt: skip
+        best = [
+            min((one.running_times[currency][i] for one in frontier), key=lambda time: time.ert)
+            for i in range(len(section.targets))
+        ]
         found.insert(0, (CHEAPEST, IMP, best, frontier[0].train_size))
     if section.reference is not None:
         one = section.contender(section.reference)
@@ -89,9 +92,11 @@ def _running_time(currency: str, name: str, style: Style, times: Sequence[Runnin
         return None if value is None else value / unit
 
     values = [(scaled(time.ert), scaled(time.low), scaled(time.high)) for time in times]
-    texts = [f"{'not reached' if math.isinf(time.ert) else number(ert)} [{number(low)}, {number(high)}], "
-             f"{time.successes} of {time.runs} runs"
-             for time, (ert, low, high) in zip(times, values, strict=True)]  # fmt: skip
+    texts = [
+        f"{'not reached' if math.isinf(time.ert) else number(ert)} [{number(low)}, {number(high)}], "
+        f"{time.successes} of {time.runs} runs"
+        for time, (ert, low, high) in zip(times, values, strict=True)
+    ]
     return _Series(name, style, values, texts)
 
 
@@ -106,8 +111,9 @@ def ratios(section: Section, styles: dict[str, Style]) -> Figure | None:
         for one in searches:
             own = one.ratios[currency]
             values = [(ratio.value, ratio.low, ratio.high) for ratio in own]
-            texts = [f"{_ratio(ratio.value)} [{number(ratio.low)}, {number(ratio.high)}], n = {ratio.seeds}"
-                     for ratio in own]  # fmt: skip
+            texts = [
+                f"{_ratio(ratio.value)} [{number(ratio.low)}, {number(ratio.high)}], n = {ratio.seeds}" for ratio in own
+            ]
             series.append(_Series(one.label, styles[one.label], values, texts))
         lines = ((1.0, "as dear as SGD", "solid"), (1 / MUCH, f"{MUCH:g} times as cheap", "dash"))
         plots[currency] = _targets_plot(series, section, f"{unit}, over SGD's", lines)
@@ -146,20 +152,36 @@ def _targets_plot(
     shapes = [_level(high * (top / high) ** 0.35, "dot", "--muted")]
     shapes += [_level(place, dash, "--ink") for place, _, dash in lines]
     notes = [
-        {"xref": "paper", "yref": "y", "x": 1, "y": math.log10(place), "text": text, "showarrow": False,
-         "xanchor": "right", "yanchor": "bottom", "font": {"size": 11, "color": "--ink"}}
+        {
+            "xref": "paper",
+            "yref": "y",
+            "x": 1,
+            "y": math.log10(place),
+            "text": text,
+            "showarrow": False,
+            "xanchor": "right",
+            "yanchor": "bottom",
+            "font": {"size": 11, "color": "--ink"},
+        }
         for place, text, _ in lines
-    ]  # fmt: skip
-    y = {"type": "log", "title": title, "tickvals": [*ticks, top], "ticktext": [*map(short, ticks), "not reached"],
-         "range": [math.log10(low), math.log10(top * (top / high) ** 0.4)]}  # fmt: skip
+    ]
+    y = {
+        "type": "log",
+        "title": title,
+        "tickvals": [*ticks, top],
+        "ticktext": [*map(short, ticks), "not reached"],
+        "range": [math.log10(low), math.log10(top * (top / high) ** 0.4)],
+    }
     x = {"title": "target, % of the gap random to IMP", "range": [5, 105], "dtick": 10, "tick0": 10}
     return plot(data, x, y, shapes=shapes, annotations=notes)
 
 
 def _targets_traces(one: _Series, section: Section, shift: float, low: float, top: float) -> list[dict[str, Any]]:
     """A line through what was reached; marks at the top, aside each other, for what was not."""
-    texts = [f"{100 * f:.0f} % of the gap, {100 * t:.1f} %:<br>{text}"
-             for f, t, text in zip(section.fractions, section.targets, one.texts, strict=True)]  # fmt: skip
+    texts = [
+        f"{100 * f:.0f} % of the gap, {100 * t:.1f} %:<br>{text}"
+        for f, t, text in zip(section.fractions, section.targets, one.texts, strict=True)
+    ]
     reached = [value if value is not None and math.isfinite(value) else None for value, _, _ in one.values]
     never = [i for i, (value, _, _) in enumerate(one.values) if value is not None and math.isinf(value)]
     up, down = [], []
@@ -168,21 +190,42 @@ def _targets_traces(one: _Series, section: Section, shift: float, low: float, to
         down.append(None if value is None or bottom is None else value - max(bottom, low))
     common = {"type": "scatter", "meta": one.name, "marker": one.style.marker(), "hovertemplate": named(one.name)}
     line = common | {
-        "mode": "lines+markers", "x": rounded([100 * f + shift * 0.3 for f in section.fractions]),
-        "y": rounded(reached), "text": texts, "line": one.style.line(), "connectgaps": False,
-        "error_y": {"type": "data", "symmetric": False, "thickness": 1, "width": 2, "color": f"{one.style.colour}@60",
-                    "array": rounded(up), "arrayminus": rounded(down)},
-    }  # fmt: skip
+        "mode": "lines+markers",
+        "x": rounded([100 * f + shift * 0.3 for f in section.fractions]),
+        "y": rounded(reached),
+        "text": texts,
+        "line": one.style.line(),
+        "connectgaps": False,
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "thickness": 1,
+            "width": 2,
+            "color": f"{one.style.colour}@60",
+            "array": rounded(up),
+            "arrayminus": rounded(down),
+        },
+    }
     marks = common | {
-        "mode": "markers", "x": rounded([100 * section.fractions[i] + shift for i in never]),
-        "y": rounded([top] * len(never)), "text": [texts[i] for i in never],
-    }  # fmt: skip
+        "mode": "markers",
+        "x": rounded([100 * section.fractions[i] + shift for i in never]),
+        "y": rounded([top] * len(never)),
+        "text": [texts[i] for i in never],
+    }
     return [line, marks] if never else [line]
 
 
 def _level(place: float, dash: str, colour: str) -> dict[str, Any]:
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": place, "y1": place, "layer": "below",
-            "line": {"color": colour, "width": 1, "dash": dash}}  # fmt: skip
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": place,
+        "y1": place,
+        "layer": "below",
+        "line": {"color": colour, "width": 1, "dash": dash},
+    }
 
 
 def solved(section: Section, styles: dict[str, Style]) -> Figure:
@@ -194,15 +237,23 @@ def solved(section: Section, styles: dict[str, Style]) -> Figure:
     data, rows = [], []
     for one, name, style in shown:
         steps = [*one.solved, (max(one.row.epochs.mean, *(cost for cost, _ in one.solved), 0.0), _last(one))]
-        data.append({
-            "type": "scatter", "mode": "lines+markers", "meta": name, "line": style.line() | {"shape": "hv"},
-            "x": rounded([cost for cost, _ in steps]), "y": percents([share for _, share in steps]),
-            "marker": style.marker() | {"size": [0] * (len(steps) - 1) + [8], "opacity": 1},
-            "hovertemplate": named(name),
-            "text": [f"{100 * share:.0f} % of targets within {cost:.4g} ep" for cost, share in steps],
-        })  # fmt: skip
-        reached = [next((f"{cost:.3g}" for cost, share in one.solved if share >= part - 1e-9), "not reached")
-                   for part in (0.25, 0.5, 0.75)]  # fmt: skip
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "meta": name,
+                "line": style.line() | {"shape": "hv"},
+                "x": rounded([cost for cost, _ in steps]),
+                "y": percents([share for _, share in steps]),
+                "marker": style.marker() | {"size": [0] * (len(steps) - 1) + [8], "opacity": 1},
+                "hovertemplate": named(name),
+                "text": [f"{100 * share:.0f} % of targets within {cost:.4g} ep" for cost, share in steps],
+            }
+        )
+        reached = [
+            next((f"{cost:.3g}" for cost, share in one.solved if share >= part - 1e-9), "not reached")
+            for part in (0.25, 0.5, 0.75)
+        ]
         rows.append([name, *reached, f"{100 * _last(one):.0f} %", str(len(one.row.seeds))])
     x = {"type": "log", "title": "search cost, epochs of the dense network"}
     return Figure(

@@ -1,0 +1,1 @@
+ticketsearch check climber:Climber

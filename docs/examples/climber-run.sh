@@ -1,0 +1,2 @@
+pip install ./ticketsearch-climber
+ticketsearch run --strategy climber --set neighbours=32

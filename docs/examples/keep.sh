@@ -1,0 +1,1 @@
+ticketsearch run --strategy imp --keep output --keep 'hidden1*'

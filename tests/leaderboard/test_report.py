@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ticketsearch import Result
+from ticketsearch.errors import NotARun
+from ticketsearch.leaderboard import build, load_study
+from ticketsearch.leaderboard.table import Estimate, label_of
+from ticketsearch.records.folder import SPEC, run_folders
+from ticketsearch.records.results import read_result, write_result
+from ticketsearch.report.svg import write_svg
+from ticketsearch.report.text import COLUMNS, cells, markdown
+
+COST = {
+    "epochs": 90.0,
+    "train_examples": 100,
+    "forward_examples": 10,
+    "dense_flops": 5 * 10**9,
+    "sparse_flops": 10**9,
+    "trainings": 7,
+    "wall_s": 1.5,
+    "cpu_s": 2.5,
+    "engine_s": 1.0,
+    "strategy_s": 0.1,
+}
+LAYERS = [{"name": "weight", "shape": [6, 41], "kept": 25, "density": 25 / 246}]
+
+
+def result(strategy: str = "ga", seed: int = 0, accuracy: float = 0.6, **changes: Any) -> Result:
+    confirmation = {
+        "test_accuracy": accuracy,
+        "validation_accuracy": 0.5,
+        "spread": 0.0,
+        "test_accuracies": [accuracy],
+        "untrained_test_accuracy": 0.1,
+        "validation_accuracies": [0.5],
+        "steps": 60,
+        "diverged": 0,
+        "cost": COST,
+    }
+    values: dict[str, Any] = {
+        "strategy": strategy,
+        "parameters": {"population": 24},
+        "distribution": "ticketsearch",
+        "task": "tiny",
+        "task_fingerprint": "f1",
+        "orders": 3,
+        "seed": seed,
+        "sparsity": 0.9,
+        "budget": 100.0,
+        "fidelity": 10,
+        "n_weights": 246,
+        "validation_accuracy": 0.5,
+        "test_accuracy": accuracy,
+        "dense_test_accuracy": 0.8,
+        "random_test_accuracy": 0.4,
+        "magnitude_test_accuracy": 0.5,
+        "search_score": None,
+        "curve": [],
+        "short_scores": {},
+        "cost": COST,
+        "confirmation": confirmation,
+        "references": {},
+        "layers": LAYERS,
+        "mask_digest": "0",
+        "trials": 80,
+        "failed_trials": 0,
+        "calls": {"evaluate": 80},
+        "stopped": "",
+        "notes": {},
+        "engine": "dense",
+        "device": "cpu",
+        "versions": {},
+        "checkpoints": 8,
+        "time_limit_s": None,
+        "machine": {"processor": "Z80", "cores": 1, "threads": 1, "accelerator": "", "system": "CP/M"},
+        "ticket": "t",
+        "run": f"runs/{strategy}-{seed}",
+    } | changes
+    values.setdefault("n_kept", sum(layer["kept"] for layer in values["layers"]))
+    return Result.model_validate(values)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 30])
+def test_the_interval_is_student_s(n: int) -> None:
+    values = np.random.Generator(np.random.PCG64(n)).normal(0.6, 0.03, n)
+    estimate = Estimate.of(values.tolist())
+    low, high = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
+    assert estimate.half_width is not None
+    assert estimate.mean - estimate.half_width == pytest.approx(low)
+    assert estimate.mean + estimate.half_width == pytest.approx(high)
+
+
+def test_a_single_seed_has_no_interval() -> None:
+    assert Estimate.of([0.6]) == Estimate(0.6, None)
+
+
+def test_runs_on_other_data_engines_or_orders_are_not_averaged() -> None:
+    groups = build([result(), result(task_fingerprint="f2")])
+    assert [(group.task, len(group.rows)) for group in groups] == [("tiny [f1]", 1), ("tiny [f2]", 1)]
+    [group] = build([result(), result(engine="sparse"), result(orders=1)])
+    assert [row.settings for row in group.rows] == [
+        {"orders": 1, "engine": "dense"},
+        {"orders": 3, "engine": "dense"},
+        {"orders": 3, "engine": "sparse"},
+    ]
+    assert all(row.test_accuracy.half_width is None for row in group.rows)
+
+
+def test_runs_are_grouped_by_task_and_sparsity_and_averaged_over_seeds() -> None:
+    groups = build(
+        [
+            result(seed=1, accuracy=0.5),
+            result(seed=0, accuracy=0.7),
+            result("imp", accuracy=0.9),
+            result(sparsity=0.98),
+            result(task="other"),
+        ]
+    )
+    assert [(g.task, g.sparsity, len(g.rows)) for g in groups] == [
+        ("other", 0.9, 1),
+        ("tiny", 0.9, 2),
+        ("tiny", 0.98, 1),
+    ]
+    best, second = groups[1].rows
+    assert (best.strategy, second.strategy) == ("imp", "ga")  # best first
+    assert second.seeds == [0, 1]
+    assert second.runs == ["runs/ga-0", "runs/ga-1"]
+    assert second.test_accuracy.mean == pytest.approx(0.6)
+    assert (second.epochs.mean, second.trials.mean, second.random.mean) == (90.0, 80, 0.4)
+
+
+def test_other_settings_and_budgets_are_other_rows_labelled_by_what_differs() -> None:
+    (group,) = build(
+        [
+            result(),
+            result(parameters={"population": 12}),
+            result("imp", parameters={"rate": 0.2}),
+            result(budget=50.0),
+            result("sa"),
+            result("sa", fidelity=20),
+        ]
+    )
+    assert sorted(label_of(row) for row in group.rows) == sorted(
+        [
+            "ga (population=24, budget=100ep)",
+            "ga (population=12, budget=100ep)",
+            "imp",
+            "ga (population=24, budget=50ep)",
+            "sa (fidelity=10)",
+            "sa (fidelity=20)",
+        ]
+    )
+    assert sorted(row.budget for row in group.rows if row.strategy == "ga") == [50, 100, 100]
+
+
+def test_the_order_of_runs_does_not_matter() -> None:
+    results = [result(strategy, seed, 0.5 + seed / 100) for strategy in ("ga", "sa") for seed in range(4)]
+    assert build(results) == build(results[::-1])
+
+
+def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
+    for number, score in enumerate((None, 0.1 + 0.2)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        written = result(search_score=score, run=str(folder), ticket=str(folder / "ticket.safetensors"))
+        write_result(folder, written)
+        assert read_result(folder) == written
+
+
+def test_a_moved_run_knows_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    write_result(tmp_path / "a", result())
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert read_result(tmp_path / "b").run == str(tmp_path / "b")
+
+
+def test_finished_unfinished_and_damaged_runs_are_told_apart(tmp_path: Path) -> None:
+    for name in ("good", "begun", "bad", "stranger"):
+        (tmp_path / name).mkdir()
+        if name != "stranger":
+            (tmp_path / name / SPEC).write_text("{}")
+    write_result(tmp_path / "good", result())
+    (tmp_path / "bad" / "result.json").write_text('{"strategy": 3}')
+    assert [path.name for path in run_folders(tmp_path)] == ["bad", "begun", "good"]
+    study = load_study(tmp_path)
+    results, problems = study.results, study.problems
+    assert [r.run for r in results] == [str(tmp_path / "good")]
+    assert len(problems) == 1
+    assert str(tmp_path / "bad") in problems[0]
+    assert load_study(tmp_path / "good").results == results
+    with pytest.raises(NotARun, match="1 unfinished"):
+        load_study(tmp_path / "begun")
+
+
+def test_markdown_has_a_cell_for_every_column_and_escapes_bars() -> None:
+    groups = build([result(), result(seed=1, accuracy=0.61), result("a|b")])
+    rows = [line for line in markdown(groups).splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in rows} == {len(COLUMNS) + 1}
+    assert cells(groups[0].rows[0])[1] == "2" or cells(groups[0].rows[1])[1] == "2"
+    assert "60.5 ± 6.4" in markdown(groups)  # t(1) = 12.706, standard error 0.5
+
+
+@pytest.mark.parametrize("accuracies", [[0.6], [0.6, 0.6], [0.1, 0.9], [0.0, 1.0], [0.59, 0.61, 0.6], [1.0]])
+def test_pictures_of_any_spread_are_xml_within_the_frame(tmp_path: Path, accuracies: list[float]) -> None:
+    results = [result(seed=seed, accuracy=a) for seed, a in enumerate(accuracies)]
+    write_svg(tmp_path / "board.svg", build([*results, result("<&>", accuracy=0.5), result(task='"<t>"')]))
+    root = ET.fromstring((tmp_path / "board.svg").read_text())
+    width = float(root.attrib["viewBox"].split()[2])
+    circles = [node for node in root.iter() if node.tag.endswith("circle")]
+    assert len(circles) == 3
+    assert all(0 < float(node.attrib["cx"]) < width for node in circles)
+    lines = [node.attrib["d"] for node in root.iter() if node.tag.endswith("path") and " H" in node.attrib["d"]]
+    assert all(0 <= float(end) <= width for d in lines for end in (d[1:].split(",")[0], d.split("H")[1]))
+    texts = "".join(node.text or "" for node in root.iter())
+    assert "<&>" in texts
+
+
+def test_a_picture_of_nothing_is_xml(tmp_path: Path) -> None:
+    write_svg(tmp_path / "empty.svg", [])
+    root = ET.fromstring((tmp_path / "empty.svg").read_text())
+    assert root.tag.endswith("svg")
+    assert not [node for node in root.iter() if node.tag.endswith("circle")]
+
+
+def test_where_classes_are_unbalanced_the_majority_stands_beside_the_accuracies() -> None:
+    even, uneven = result(majority_test_accuracy=0.1, n_classes=10), result(majority_test_accuracy=0.62, n_classes=2)
+    assert even.unbalanced is None
+    assert result().unbalanced is None  # a result that does not say
+    assert uneven.unbalanced == 0.62
+    assert "the most frequent class alone: 62.00 %" in markdown(build([uneven]))
+    assert "most frequent" not in markdown(build([even]))

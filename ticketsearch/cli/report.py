@@ -1,0 +1,78 @@
+"""The command ``report``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ticketsearch.cli.options import (
+    Json,
+    Markdown,
+    print_json,
+    print_rich,
+)
+from ticketsearch.errors import InvalidValue
+
+
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder of run folders, one run folder, or an archive.")] = Path("runs"),
+    task: Annotated[str | None, typer.Option(help="Only runs on this task.")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Only runs at this sparsity.")] = None,
+    as_markdown: Markdown = False,
+    svg: Annotated[Path | None, typer.Option(help="Also write the leaderboard as a picture.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write everything as one page, to be opened offline.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write raw values, a line for each run.")] = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="Also write all results as one compact file, to be reported from.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the leaderboard of finished runs, grouped by task and sparsity, and the verdicts on searches."""
+    from ticketsearch import leaderboard
+    from ticketsearch.leaderboard.analysis import analyse
+    from ticketsearch.leaderboard.studies import load_study, write_archive
+    from ticketsearch.records.folder import check_outputs
+    from ticketsearch.report import text, verdicts
+
+    if as_json and as_markdown:
+        raise InvalidValue("--json and --markdown exclude each other")
+    check_outputs(path for path in (archive, svg, csv, html) if path)
+    study = load_study(runs)
+    if task is not None or sparsity is not None:
+        study = study.only(task, sparsity)
+    results, problems = study.results, study.problems
+    groups = leaderboard.build(results)
+    sections = analyse(results, study.baselines)
+    judged = [section for section in sections if section.verdicts]
+    if archive:
+        write_archive(archive, study)
+    if svg:
+        from ticketsearch.report.svg import write_svg
+
+        write_svg(svg, groups)
+    if csv:
+        from ticketsearch.report.raw import write_csv
+
+        write_csv(csv, results)
+    if html:
+        from datetime import datetime
+
+        from ticketsearch.report.html import write_html
+
+        write_html(html, study, sections, datetime.now().astimezone())
+    if as_json:
+        found = {"groups": [group.as_dict() for group in groups], "sections": [one.as_dict() for one in sections]}
+        print_json(found | {"unreadable": problems})
+    elif as_markdown:
+        print("\n\n".join([text.markdown(groups), *([verdicts.as_markdown(judged)] if judged else [])]))
+    else:
+        print_rich(text.leaderboard(groups))
+        if judged:
+            print_rich(verdicts.as_renderables(judged))
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""The dense engine: PyTorch, any network, any device."""

@@ -1,0 +1,169 @@
+"""Derivatives of one network at one point, by PyTorch's autograd: what pruning at initialisation asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
+from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.engine.dense.calling import Caller
+from ticketsearch.engine.dense.draws import Drawing, drawing
+from ticketsearch.engine.dense.relaxed import RelaxedTraining
+from ticketsearch.engine.relaxation import Relaxation
+from ticketsearch.errors import InvalidValue
+from ticketsearch.masks.ticket import Weights
+from ticketsearch.tasks import Task
+from ticketsearch.tasks.layout import Layout, unflatten, words_of
+
+Array = TypeVar("Array", FloatArray, ScoreArray)
+
+
+class Derivatives:
+    """Gradients with respect to the prunable vector, ``(D,)``; one network, one thread of its own.
+
+    Args:
+        task: network and training split.
+        layout: the network's.
+        device: where to compute.
+        draws: what the network draws from in training.
+    """
+
+    def __init__(self, task: Task, layout: Layout, device: torch.device, draws: Drawing = "") -> None:
+        self._call = Caller(task.build(seed=0).to(device))
+        self._task, self._layout, self._device, self._draws = task, layout, device, draws
+        self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+        self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
+
+    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        """Gradient of the mean training loss over examples ``(N,)``."""
+        return self._run("the gradient of its loss", self._gradients, weights, indices)
+
+    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        """``H g`` of the mean training loss with logits divided by ``temperature`` (GraSP, arXiv:2002.07376, eq. 8)."""
+        return self._run("a product with its Hessian", self._hessian_gradient, weights, indices, temperature)
+
+    def synaptic_flow(self, weights: Weights) -> ScoreArray:
+        """``|w| * dR/d|w|``, R the summed output of the network of absolute weights on an input of ones.
+
+        SynFlow (arXiv:2006.05467, eq. 2 and algorithm 1), in double precision for depth. Biases are zero in R, so for
+        ReLU networks R is the sum over paths of the products of absolute weights, as in the paper.
+        """
+        return self._run("SynFlow's scores", self._synaptic_flow, weights)
+
+    def _run(self, what: str, compute: Callable[..., Array], *arguments: object) -> Array:
+        """In the thread of its own; what PyTorch has no derivative of, or the network no answer to, is said."""
+        try:
+            return self._thread.submit(compute, *arguments).result()
+        except Exception as error:  # the user's own network
+            raise InvalidValue(
+                f"task {self._task.name!r}: of this network {what} cannot be computed: {words_of(error)}; choose a "
+                "strategy that does not need it"
+            ) from error
+
+    def _synaptic_flow(self, weights: Weights) -> ScoreArray:
+        if not self._task.train.inputs.is_floating_point():
+            raise InvalidValue(f"task {self._task.name!r}: SynFlow needs inputs that are real numbers, not integers")
+        state, parameters = self._state(Weights(np.abs(weights.vector), weights.rest), torch.float64)
+        for name in state.keys() & self._network_parameters - {layer.name for layer in self._layout.space.layers}:
+            state[name] = torch.zeros_like(state[name]) if "bias" in name else state[name].abs()
+        ones = torch.ones_like(self._task.train.inputs[:1], dtype=torch.float64, device=self._device)
+        flow = self._called(state, ones, training=False).sum()
+        return self._gradient(flow, parameters) * np.abs(weights.vector)
+
+    def _gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        state, parameters = self._state(weights)
+        return self._gradient(self._loss(state, indices, 1.0), parameters).astype(np.float32)
+
+    def _hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        state, parameters = self._state(weights)
+        with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+            loss = self._loss(state, indices, temperature)
+            gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+            product = sum(
+                ((g * g.detach()).sum() for g in gradients if g is not None), torch.zeros((), device=self._device)
+            )
+            return self._gradient(product, parameters).astype(np.float32)
+
+    @staticmethod
+    def _gradient(value: Tensor, parameters: list[Tensor]) -> ScoreArray:
+        """With respect to all of them, ``(D,)``; zero where the value does not depend on one."""
+        return _flat(torch.autograd.grad(value, parameters, materialize_grads=True, allow_unused=True))
+
+    @property
+    def _network_parameters(self) -> set[str]:
+        return {name for name, _ in self._call.module.named_parameters()}
+
+    def _called(self, state: dict[str, Tensor], inputs: Tensor, *, training: bool) -> Tensor:
+        self._call.module.train(training)
+        return self._call(state, inputs)
+
+    def _state(self, weights: Weights, dtype: torch.dtype | None = None) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Parameters by name, and the prunable ones, which require gradients; of their own type, or of ``dtype``."""
+
+        def part(values: FloatArray, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+            row = torch.from_numpy(np.array(values, order="C")[None]).to(self._device)
+            types = self._layout.dtypes
+            return {
+                name: tensor[0].clone().to(dtype or types.get(name, torch.float32))
+                for name, tensor in unflatten(row, shapes).items()
+            }
+
+        parameters = part(weights.vector, self._shapes)
+        for parameter in parameters.values():
+            parameter.requires_grad_()
+        return parameters | part(weights.rest, self._layout.rest_shapes), list(parameters.values())
+
+    def _loss(self, state: dict[str, Tensor], indices: IntArray, temperature: float) -> Tensor:
+        chosen = torch.from_numpy(indices)
+        inputs = self._task.train.inputs[chosen].to(self._device)
+        labels = self._task.train.labels[chosen].to(self._device)
+        with drawing(self._draws, 0, indices, self._device):
+            logits = self._called(state, inputs, training=True)
+        return F.cross_entropy(logits / temperature, labels)
+
+
+def _flat(tensors: tuple[Tensor, ...]) -> ScoreArray:
+    return np.concatenate([tensor.detach().reshape(-1).double().cpu().numpy() for tensor in tensors])
+
+
+class Autograd:
+    """What engines of any kind leave to PyTorch: derivatives at a point, and training through a relaxation."""
+
+    layout: Layout
+    _task: Task
+    _device: torch.device
+    _draws: Drawing = ""
+
+    @property
+    def device(self) -> str:
+        """Implements :attr:`ticketsearch.engine.Engine.device`."""
+        return str(self._device)
+
+    def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.gradients`."""
+        return self._derivatives.gradients(weights, indices)
+
+    def hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.hessian_gradient`."""
+        return self._derivatives.hessian_gradient(weights, indices, temperature)
+
+    def synaptic_flow(self, weights: Weights) -> ScoreArray:
+        """Implements :meth:`ticketsearch.engine.Engine.synaptic_flow`."""
+        return self._derivatives.synaptic_flow(weights)
+
+    def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
+        """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
+        return RelaxedTraining(self._task, self._device, job, relaxation, seed, self._draws).run(stops)
+
+    @cached_property
+    def _derivatives(self) -> Derivatives:
+        return Derivatives(self._task, self.layout, self._device, self._draws)

@@ -1,0 +1,139 @@
+"""Training through a relaxation, by PyTorch's autograd; one network, one thread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
+
+from ticketsearch.arrays import FloatArray, ScoreArray
+from ticketsearch.engine.base import Job, Relaxed
+from ticketsearch.engine.dense.calling import Caller
+from ticketsearch.engine.dense.draws import Drawing, augmented, drawing
+from ticketsearch.engine.relaxation import Relaxation
+from ticketsearch.errors import InvalidValue
+from ticketsearch.masks.ticket import Weights
+from ticketsearch.recipe import Recipe
+from ticketsearch.seeds import torch_stream
+from ticketsearch.tasks import Task
+from ticketsearch.tasks.layout import unflatten
+
+
+class RelaxedTraining:
+    """State of one training through a relaxation.
+
+    Args:
+        task: network and training split.
+        device: where to compute.
+        job: recipe, batches, start of the rest; one row. Its mask is not used.
+        relaxation: what is trained, and how the weights follow.
+        seed: of the relaxation's own randomness.
+        draws: what the network draws from in training.
+    """
+
+    def __init__(
+        self, task: Task, device: torch.device, job: Job, relaxation: Relaxation, seed: int, draws: Drawing = ""
+    ) -> None:
+        if job.recipe.sparsifies or job.recipe.scale_l1 or job.recipe.precision:
+            raise InvalidValue("a relaxation has terms of its own; use a recipe without l1, hoyer, scale_l1, precision")
+        self._call = Caller(task.build(seed=0).to(device).train())
+        self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
+        layout = task.layout
+        self._layout, self._job, self._relaxation, self._draws = layout, job, relaxation, draws
+        self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
+        self._generator = torch_stream(seed, device)
+        self._task, self._device = task, device
+        self._values = {
+            name: torch.from_numpy(np.array(trainable.start, dtype=np.float32)).to(device).requires_grad_()
+            for name, trainable in relaxation.trainables.items()
+        }
+        row = torch.from_numpy(np.array(job.start.rest, order="C")[None]).to(device)
+        self._rest = {
+            name: part[0].clone().to(layout.dtypes.get(name, torch.float32))
+            for name, part in unflatten(row, layout.rest_shapes).items()
+        }
+        if relaxation.train_rest:
+            for name in layout.trained_rest:
+                self._rest[name].requires_grad_()
+        self._optimizer = self._make_optimizer(job.recipe)
+        self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+
+    def run(self, stops: tuple[int, ...]) -> Iterator[Relaxed]:
+        """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
+        before = 0
+        for stop in stops:
+            yield self._thread.submit(self._advance, before, stop).result()
+            before = stop
+
+    def _make_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
+        groups = [
+            {
+                "params": [self._values[name]],
+                "rate": trainable.rate,
+                "weight_decay": recipe.weight_decay if trainable.decay is None else trainable.decay,
+            }
+            for name, trainable in self._relaxation.trainables.items()
+        ]
+        rest = [tensor for tensor in self._rest.values() if tensor.requires_grad]
+        if rest:
+            groups.append({"params": rest, "rate": 1.0, "weight_decay": recipe.weight_decay})
+        if recipe.optimizer != "sgd":
+            kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+            return kind(groups, recipe.learning_rate, recipe.betas, recipe.epsilon, foreach=False)
+        return torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=recipe.nesterov, foreach=False)
+
+    def _advance(self, first: int, last: int) -> Relaxed:
+        relaxation, total = self._relaxation, 0.0
+        for step in range(first, last):
+            for group in self._optimizer.param_groups:
+                group["lr"] = float(self._job.rates[step]) * group["rate"]
+            examples, position = self._job.batches[step], self._job.first_step + step
+            chosen = torch.from_numpy(examples).to(self._device)
+            try:
+                weights = relaxation.weights(self._values, step, self._generator)
+            except RuntimeError:  # of what is no number, PyTorch draws nothing
+                if all(bool(value.isfinite().all()) for value in self._values.values()):
+                    raise
+                return self._diverged()
+            state = self._named(weights) | self._rest
+            inputs = augmented(self._task, self._inputs[chosen], position, examples)
+            with drawing(self._draws, position, examples, self._device):
+                outputs = self._call(state, inputs)
+            loss = F.cross_entropy(outputs, self._labels[chosen])
+            total += float(loss.detach())
+            if relaxation.penalty is not None:
+                loss = loss + relaxation.penalty(self._values, step)
+            if not math.isfinite(float(loss.detach())):  # what comes after would be computed with what is no number
+                return self._diverged()
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+        mean: ScoreArray = np.array([total / max(1, last - first)])
+        with torch.no_grad():
+            vector = _array(relaxation.weights(self._values, last, self._generator))
+        parts = [_array(part.float()).reshape(-1) for part in self._rest.values()]
+        rest = np.concatenate(parts or [np.zeros(0, np.float32)])
+        return Weights(vector[None], rest[None]), mean, {name: _array(value) for name, value in self._values.items()}
+
+    def _diverged(self) -> Relaxed:
+        """As if trained to the end: no weight and no loss is a number."""
+        vector, rest = self._job.start.vector, self._job.start.rest
+        lost = Weights(np.full((1, vector.size), np.nan, np.float32), np.full((1, rest.size), np.nan, np.float32))
+        return lost, np.array([np.nan]), {name: _array(value) for name, value in self._values.items()}
+
+    def _named(self, weights: Tensor) -> dict[str, Tensor]:
+        types = self._layout.dtypes
+        return {
+            name: part[0].to(types.get(name, torch.float32))
+            for name, part in unflatten(weights[None], self._shapes).items()
+        }
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.detach().cpu().numpy().copy()
+    return array

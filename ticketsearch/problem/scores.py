@@ -1,0 +1,103 @@
+"""What problems hand back to strategies: scores, snapshots, the incumbent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ticketsearch.arrays import BoolArray, FloatArray, read_only
+from ticketsearch.cost import Cost
+from ticketsearch.masks.ticket import Weights
+
+FAILED = -math.inf
+
+
+@dataclass(frozen=True, order=True)
+class Score:
+    """The result of one short training; comparable, higher is better, a failed one is lowest.
+
+    Attributes:
+        value: validation accuracy in [0, 1]; ``-inf`` if the training failed. ``float(score)`` is the same.
+        tie: minus the validation loss: of two equal accuracies the lower loss is better.
+        reason: why it failed; empty otherwise.
+    """
+
+    value: float
+    tie: float
+    reason: str = ""
+
+    @classmethod
+    def of(cls, accuracy: float | None, loss: float | None, reason: str = "") -> Score:
+        """A score from what was measured; a loss or an accuracy that is not finite is a failure."""
+        if not reason and (accuracy is None or loss is None or not math.isfinite(loss + accuracy)):
+            reason = f"diverged: the validation loss is {loss}"
+        if reason or accuracy is None or loss is None:
+            return cls(FAILED, FAILED, reason)
+        return cls(accuracy, -loss)
+
+    def __float__(self) -> float:
+        return self.value
+
+    @property
+    def failed(self) -> bool:
+        """Whether the training diverged."""
+        return bool(self.reason)
+
+    @property
+    def loss(self) -> float:
+        """Mean validation cross-entropy; ``inf`` if the training failed."""
+        return -self.tie
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A training network as it stands after some steps.
+
+    Attributes:
+        step: the recipe's step reached.
+        weights: vector ``(D,)`` and rest ``(R,)``; pruned weights are zero.
+        train_loss: mean training loss since the last snapshot.
+        trained: the trained vectors ``(D,)`` by name, under a relaxation; empty otherwise.
+    """
+
+    step: int
+    weights: Weights
+    train_loss: float
+    trained: Mapping[str, FloatArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRound:
+    """A network that an iterative search trained on its way, and will prune.
+
+    Attributes:
+        mask: of units, ``(U,)``, under which it was trained.
+        step: the recipe's step reached.
+        weights: vector ``(D,)`` and rest ``(R,)``.
+    """
+
+    mask: BoolArray
+    step: int
+    weights: Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Incumbent:
+    """The best mask evaluated so far, at the highest fidelity used.
+
+    Attributes:
+        mask: ``(D,)``.
+        score: its short-training score.
+        fidelity: steps of that training.
+        cost: what the search had spent when it was found.
+    """
+
+    mask: BoolArray
+    score: Score
+    fidelity: int
+    cost: Cost
+
+    def read_only(self) -> Incumbent:
+        """A copy whose mask cannot be assigned to."""
+        return Incumbent(read_only(self.mask), replace(self.score), self.fidelity, replace(self.cost))

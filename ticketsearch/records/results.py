@@ -1,0 +1,425 @@
+"""What a finished run leaves behind for reports: ``result.json``, typed. Never imports torch.
+
+Records are JSON with a digest of all the rest as their last key: a digit that was altered is found, and the file is
+named and left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ticketsearch.digests import digest_of_json
+from ticketsearch.errors import CorruptRun, NotARun
+from ticketsearch.records.files import read_whole, write_atomically
+from ticketsearch.records.folder import FAILURES, RESULT, SPEC, TICKET, check_digests, check_file, check_run
+from ticketsearch.records.schema import numbered, upgraded
+from ticketsearch.visible import visible_in
+
+DIGEST = "digest"
+UNBALANCED = 1.2
+"""How many times as frequent as among equal classes the most frequent one is, for a reader to be told."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+class CostRecord(_Record):
+    """A cost vector; see :class:`ticketsearch.cost.Cost`. ``epochs`` is the budget's currency."""
+
+    epochs: float
+    train_examples: int
+    forward_examples: int
+    dense_flops: int
+    sparse_flops: int
+    trainings: int
+    wall_s: float
+    cpu_s: float
+    engine_s: float
+    strategy_s: float
+
+
+class Confirmation(_Record):
+    """Full trainings of one ticket with fresh data orders, and what they scored.
+
+    ``test_accuracy`` and ``validation_accuracy`` are means, ``*_accuracies`` the single values, ``spread`` the
+    sample standard deviation of the test accuracies (zero for a single one), ``diverged`` how many trainings did.
+    ``untrained_test_accuracy`` is that of the masked network before its first step.
+    """
+
+    test_accuracy: float
+    validation_accuracy: float
+    spread: float
+    untrained_test_accuracy: float
+    test_accuracies: list[float]
+    validation_accuracies: list[float]
+    steps: int
+    diverged: int
+    cost: CostRecord
+
+
+class Checkpoint(_Record):
+    """A mask the search would have returned had it ended earlier, confirmed like the ticket.
+
+    ``cost`` is what the search had spent when it had this mask; ``search_score`` the short-training score it had then,
+    after ``fidelity`` steps, both none for a ticket that was not scored. Accuracies are means over the confirmation's
+    data orders.
+    """
+
+    cost: CostRecord
+    search_score: float | None
+    fidelity: int | None
+    test_accuracy: float
+    validation_accuracy: float
+    mask_digest: str
+
+
+class PricesRecord(_Record):
+    """What trials are priced by; see :class:`ticketsearch.runner.audit.Prices`."""
+
+    batch_size: int
+    validation_size: int
+    flops: int
+    train_size: int
+
+
+class RoundRecord(_Record):
+    """A network that an iterative search trained on its way; the last one is the ticket, as confirmed.
+
+    ``round`` counts from 0, which is the whole network in IMP. ``sparsity`` is the fraction of the units pruned,
+    ``step`` the recipe's step that the training reached. Accuracies are of one training, the search's own, or means of
+    as many as ``trainings`` says. ``cost`` is that of measuring them, on the confirmation's account.
+    """
+
+    round: int
+    n_kept: int
+    n_units_kept: int
+    sparsity: float
+    step: int
+    validation_accuracy: float
+    test_accuracy: float
+    trainings: int
+    mask_digest: str
+    cost: CostRecord
+
+
+class Machine(_Record):
+    """What a run was made on: seconds mean little without it. ``threads`` are the engine's."""
+
+    processor: str
+    cores: int
+    threads: int
+    accelerator: str
+    system: str
+
+
+class LayerRecord(_Record):
+    """One prunable tensor and what the ticket keeps of it.
+
+    ``flops`` are those of one example's forward pass through the whole layer, ``kept_flops`` through its kept weights;
+    older records have none.
+    """
+
+    name: str
+    shape: list[int]
+    kept: int
+    density: float
+    flops: int | None = None
+    kept_flops: int | None = None
+
+
+class Result(_Record):
+    """One finished run.
+
+    ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
+    short-training score, which is never a result. ``curve`` are confirmed checkpoints of the search by ascending cost,
+    the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
+    ticket starts from other weights than the evaluator does. ``calls`` counts trials by kind: evaluate, train,
+    gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes`` what the strategy has to
+    say of its search; ``task_options`` are those the task was made with, defaults included. ``granularity`` is what
+    masks are of; ``sparsity`` is the fraction of such units that is pruned, of which there are ``n_units`` and
+    ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights. ``n_parameters`` are all of the network's;
+    ``keep`` are the patterns of layers left dense, ``left_dense`` names every tensor that looks prunable and is not in
+    the mask space, and says why. ``start`` is where the ticket's weights come from (see
+    :func:`ticketsearch.runner.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is
+    where a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC;
+    ``files`` are digests of the run's other files as they were then. ``rounds`` are networks that an iterative search
+    trained on its way. ``overlap`` counts examples that two splits share. ``majority_test_accuracy`` is that of always
+    answering the training split's most frequent class, of the ``n_classes`` that the test split has.
+    """
+
+    strategy: str
+    parameters: dict[str, Any]
+    distribution: str
+    task: str
+    task_fingerprint: str
+    seed: int
+    sparsity: float
+    granularity: str = "weight"
+    budget: float
+    fidelity: int
+    orders: int
+    checkpoints: int
+    time_limit_s: float | None
+    n_kept: int
+    n_weights: int
+    n_units_kept: int | None = None
+    n_units: int | None = None
+    validation_accuracy: float
+    test_accuracy: float
+    dense_test_accuracy: float
+    random_test_accuracy: float
+    magnitude_test_accuracy: float
+    search_score: float | None
+    curve: list[Checkpoint]
+    short_scores: dict[int, float]
+    cost: CostRecord
+    confirmation: Confirmation
+    references: dict[str, Confirmation]
+    layers: list[LayerRecord]
+    mask_digest: str
+    trials: int
+    failed_trials: int
+    calls: dict[str, int]
+    stopped: str
+    notes: dict[str, Any]
+    engine: str
+    device: str
+    versions: dict[str, str]
+    machine: Machine
+    ticket: str
+    run: str
+    task_options: dict[str, Any] = {}
+    keep: list[str] = []
+    left_dense: dict[str, str] = {}
+    n_parameters: int | None = None
+    start: str = "initial"
+    held: bool = False
+    task_source: str | None = None
+    finished: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
+    rounds: list[RoundRecord] = Field(default_factory=list)
+    prices: PricesRecord | None = None
+    overlap: dict[str, int] = Field(default_factory=dict)
+    majority_test_accuracy: float | None = None
+    n_classes: int | None = None
+
+    @property
+    def unbalanced(self) -> float | None:
+        """Where classes are unbalanced, the test accuracy of always answering the most frequent one."""
+        majority = self.majority_test_accuracy
+        if majority is None or not self.n_classes or majority <= UNBALANCED / self.n_classes:
+            return None
+        return majority
+
+    @property
+    def kind(self) -> str:
+        """What is pruned: masks of other units, or of other layers, are no rivals."""
+        return kind_of(self.granularity, self.keep)
+
+
+class Baseline(_Record):
+    """What belongs to a task, a sparsity and a seed, and to no strategy; see :mod:`ticketsearch.studies.baseline`.
+
+    ``short_scores`` are those of random masks by the evaluator's steps, ``evaluation_epochs`` what one such evaluation
+    costs, ``test_accuracies`` the same masks' confirmed accuracies; ``dense_budget_test_accuracy`` is that of the dense
+    network trained for the whole search budget, ``dense_identity`` a digest of all that decides it.
+    """
+
+    task: str
+    task_fingerprint: str
+    sparsity: float
+    granularity: str = "weight"
+    seed: int
+    budget: float
+    fidelity: int
+    short_scores: dict[int, list[float]]
+    evaluation_epochs: dict[int, float]
+    test_accuracies: list[float]
+    dense_identity: str = ""
+    dense_budget_test_accuracy: float
+    keep: list[str] = []
+
+    @property
+    def kind(self) -> str:
+        """As of a result."""
+        return kind_of(self.granularity, self.keep)
+
+
+class Failure(_Record):
+    """A planned run that gave no result, and why."""
+
+    strategy: str
+    settings: dict[str, Any]
+    task: str
+    sparsity: float
+    granularity: str = "weight"
+    seed: int
+    budget: str
+    reason: str
+    task_options: dict[str, Any] = {}
+    keep: list[str] = []
+
+
+class Failures(_Record):
+    """Those of a study's folder, ``failures.json``."""
+
+    failures: list[Failure]
+
+
+def already_finished(result: Result) -> str:
+    """One line that says why nothing is computed."""
+    when = f" on {result.finished[:16].replace('T', ' ')} UTC" if result.finished else ""
+    return f"ticketsearch: this run finished{when} and is shown, not repeated; --fresh (fresh=True) runs it anew"
+
+
+def kind_of(granularity: str, keep: Sequence[str]) -> str:
+    """``weight``, ``channel``, ``2:4``; and the layers left dense."""
+    return f"{granularity}, {', '.join(keep)} dense" if keep else granularity
+
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def faults_of(result: Result) -> Iterator[str]:
+    """What a result says that cannot be so."""
+    if result.cost.epochs > result.budget * (1 + 1e-9):
+        yield f"its search cost {result.cost.epochs:g}ep of a budget of {result.budget:g}ep"
+    if result.n_units is not None and result.n_units_kept != result.n_units - round(result.sparsity * result.n_units):
+        yield f"it keeps {result.n_units_kept} of {result.n_units} units at sparsity {result.sparsity:g}"
+    if sum(layer.kept for layer in result.layers) != result.n_kept:
+        yield f"its layers keep {sum(layer.kept for layer in result.layers)} weights, not {result.n_kept}"
+    if any(not 0 <= layer.kept <= math.prod(layer.shape) for layer in result.layers):
+        yield "a layer keeps more weights than it has"
+    means = (
+        (result.test_accuracy, result.confirmation.test_accuracy),
+        (
+            result.confirmation.test_accuracy,
+            statistics.fmean(result.confirmation.test_accuracies or [math.nan]),
+        ),
+    )
+    if any(abs(one - other) > 1e-9 for one, other in means):
+        yield "its test accuracy is not the mean of its confirmation's trainings"
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write ``result.json``, the last file of a run: it is what makes the run finished."""
+    write_record(folder / RESULT, result)
+
+
+def write_record(path: Path, record: BaseModel) -> None:
+    """Write a record with its digest, atomically."""
+    content = numbered(json.loads(record.model_dump_json()))
+    write_atomically(
+        path, (json.dumps({**content, DIGEST: digest_of_json(content, size=16)}, indent=1) + "\n").encode()
+    )
+
+
+def read_record(kind: type[Record], path: Path) -> Record:
+    """Read a record that :func:`write_record` wrote.
+
+    Raises:
+        CorruptRun: it cannot be read, does not parse or does not match its digest.
+    """
+    check_file(path)
+    try:
+        return _parsed(kind, path, read_whole(path))
+    except OSError as error:
+        raise CorruptRun(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_result(folder: Path) -> Result:
+    """Read a finished run.
+
+    Raises:
+        NotARun: no result there.
+        CorruptRun: a result that does not parse, or does not match its digest or the run's spec; or something else lies
+            at a name of the run's files.
+    """
+    path = folder / RESULT
+    check_run(folder)
+    try:
+        text = read_whole(path)
+    except OSError as error:
+        raise NotARun(f"{folder} holds no finished run ({error.strerror})") from error
+    result = _parsed(Result, path, text)
+    _check_spec(folder / SPEC, result)
+    return result.model_copy(update={"run": str(folder), "ticket": str(folder / TICKET)})
+
+
+def read_finished(folder: Path) -> Result:
+    """Read a finished run whose other files are as they were when it finished.
+
+    Raises:
+        NotARun, CorruptRun: as :func:`read_result` does; or the spec, the ledger or the ticket is damaged.
+    """
+    result = read_result(folder)
+    check_digests(folder, result.files)
+    return result
+
+
+def _check_spec(path: Path, result: Result) -> None:
+    """Raise CorruptRun if a run's spec is of another run than its result: somebody moved a file."""
+    try:
+        spec = visible_in(json.loads(read_whole(path)))
+    except (OSError, ValueError, RecursionError):
+        return  # a result says all that a report needs; who needs the spec reads it, and says what is wrong
+    for key in sorted(result.model_fields_set & set(spec if isinstance(spec, dict) else ())):
+        if (found := getattr(result, key)) != spec[key]:
+            raise CorruptRun(
+                f"{path.parent}: {RESULT} is of another run than {SPEC}: {key} is {found!r}, not {spec[key]!r}; move "
+                "the folder away and run the same command again"
+            )
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        CorruptRun: it cannot be read, does not parse or does not match its digest.
+    """
+    return read_record(Baseline, path)
+
+
+def read_failures(out: Path) -> list[Failure]:
+    """Planned runs of a study folder that failed when last tried; none if there is no record of them.
+
+    Raises:
+        CorruptRun: the record is damaged.
+    """
+    path = out / FAILURES
+    return read_record(Failures, path).failures if os.path.lexists(path) else []
+
+
+def _parsed(kind: type[Record], path: Path, text: bytes) -> Record:
+    """A record that carries its digest."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"it is not JSON: {error}") from error
+    if not isinstance(content, dict) or DIGEST not in content:
+        raise _damaged(path, f"it lacks its {DIGEST}")
+    if content.pop(DIGEST) != digest_of_json(content, size=16):
+        raise _damaged(path, f"its content does not match its {DIGEST}")
+    return _validated(kind, path, json.dumps(visible_in(upgraded(content, path))))
+
+
+def _validated(kind: type[Record], path: Path, text: str | bytes) -> Record:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise _damaged(path, f"{where}: {first['msg']}") from error
+
+
+def _damaged(path: Path, how: str) -> CorruptRun:
+    return CorruptRun(f"{path} is damaged: {how}; move it away and run the same command again")

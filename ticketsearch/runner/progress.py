@@ -1,0 +1,45 @@
+"""Who watches a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from ticketsearch.problem import MaskProblem
+from ticketsearch.records.results import Result
+
+Tick: TypeAlias = Callable[[str, float], None]
+"""Told what is going on and the fraction done."""
+
+
+class Progress(Protocol):
+    """Watches a run."""
+
+    def search(self, problem: MaskProblem) -> None:
+        """Called after each recorded batch of trials."""
+        ...
+
+    def confirm(self, what: str, fraction: float) -> None:
+        """Called during confirmation with the network being trained and the fraction done."""
+        ...
+
+    def found(self, result: Result) -> None:
+        """Called in place of all that when the run is finished already, and its result is shown."""
+        ...
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def search(self, problem: MaskProblem) -> None:
+        """Does nothing."""
+
+    def confirm(self, what: str, fraction: float) -> None:
+        """Does nothing."""
+
+    def found(self, result: Result) -> None:
+        """Does nothing."""
+
+
+def quiet(_what: str, _fraction: float) -> None:
+    """A :data:`Tick` that says nothing."""

@@ -1,0 +1,358 @@
+"""One run: a task, a strategy, a budget and a seed, from the search to the confirmed ticket in its folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ticketsearch import plugins
+from ticketsearch.cluster import check_executor, distributed
+from ticketsearch.cost import at_least, parse_epochs, parse_seconds, parse_steps
+from ticketsearch.engine import make_engine
+from ticketsearch.errors import InvalidValue
+from ticketsearch.masks import digest
+from ticketsearch.masks.controls import check_controls
+from ticketsearch.masks.ticket import Ticket, Weights
+from ticketsearch.masks.units import default_sparsity
+from ticketsearch.problem.pricing import evaluation_thirds
+from ticketsearch.records.files import remove_leftovers
+from ticketsearch.records.folder import (
+    LEDGER,
+    RESULT,
+    RESUME,
+    TICKET,
+    checked_out,
+    digests_of,
+    make_run_folder,
+    set_aside,
+)
+from ticketsearch.records.ledger import Ledger, Trial
+from ticketsearch.records.lock import only_writer
+from ticketsearch.records.provenance import code_of_package, machine_of, source_of, versions_of
+from ticketsearch.records.results import (
+    Checkpoint,
+    Confirmation,
+    CostRecord,
+    LayerRecord,
+    PricesRecord,
+    Result,
+    already_finished,
+    read_finished,
+    write_result,
+)
+from ticketsearch.records.resume import ResumeStore
+from ticketsearch.records.spec import Spec, keep_spec
+from ticketsearch.records.ticket_file import save_ticket
+from ticketsearch.runner.confirm import Shared, confirm_with_references
+from ticketsearch.runner.curve import confirmed_curve, short_scores
+from ticketsearch.runner.progress import Progress, Silent
+from ticketsearch.runner.rounds import measured_rounds
+from ticketsearch.runner.search import Searched, search
+from ticketsearch.runner.setup import Setup
+from ticketsearch.strategies.base import Strategy, checked_strategy, make_strategy, parameters_of
+from ticketsearch.tasks import DataSource, Task, keeping, load_task
+
+DEFAULT_TASK = "mnist1d-mlp"
+DEFAULT_BUDGET = "2000ep"
+
+
+def run(
+    strategy: str | Strategy,
+    task: str | Task = DEFAULT_TASK,
+    *,
+    sparsity: float | None = None,
+    granularity: str = "weight",
+    keep: Sequence[str] | str = (),
+    budget: str = DEFAULT_BUDGET,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    task_options: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] = "runs",
+    device: str = "cpu",
+    engine: str = "auto",
+    orders: int = 3,
+    controls: Sequence[str] = (),
+    checkpoints: int = 8,
+    fidelity: int | str | None = None,
+    source: DataSource | None = None,
+    workers: int | None = None,
+    shared: Shared | None = None,
+    time_limit: str | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Search for a ticket, confirm it, and keep both in a folder; a finished run is read back, not repeated.
+
+    Args:
+        strategy: a registered name, or an instance.
+        task: a registered name, ``"package.module:function"``, or a :class:`ticketsearch.Task`.
+        sparsity: fraction of the units to prune, in [0, 1); default 0.9, or 1 - N/M in blocks N:M, which have no other.
+        granularity: what is pruned: ``weight``; ``channel``, whole output channels and neurons; or blocks ``N:M``, like
+            ``2:4``. See :mod:`ticketsearch.masks.units`.
+        keep: layers left dense, by name or pattern: ``["head", "blocks.*.norm"]``. They are trained, and no part of
+            the sparsity. See :func:`ticketsearch.tasks.modules.is_kept`.
+        budget: what the search may spend, in epochs of the dense network, ``"500ep"``.
+        seed: fixes initial weights, data orders and every random choice.
+        settings: hyperparameters of a strategy given by name.
+        task_options: options of a task given by name.
+        out: folder of run folders.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        engine: ``sparse``, ``dense``, ``mixed`` or ``auto``; see :func:`ticketsearch.engine.make_engine`.
+        orders: full trainings, each with a data order of its own, in the confirmation.
+        controls: further references: the ticket with one of its claims taken away; see
+            :mod:`ticketsearch.masks.controls`.
+        checkpoints: how many masks the search would have returned earlier to confirm as well, at costs doubling up to
+            that at which it found its best; 0 for none.
+        fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
+        source: where data sets lie.
+        workers: threads of the engine on a CPU, default one per core; on a cluster, most workers as well, default one
+            for each of its CPUs or GPUs. Results do not depend on it.
+        shared: what runs one after another share; results do not depend on it.
+        time_limit: what the search may take in wall time, ``"90s"``, ``"10min"``, ``"2h"``; it then ends as with an
+            exhausted budget. Where it ends depends on the machine.
+        executor: ``local``, or ``ray`` to share evaluations out among the workers of a Ray cluster; results do not
+            depend on it.
+        ray_address: of the cluster, ``host:port`` or ``auto``; default the one that ``RAY_ADDRESS`` names or Ray finds
+            on this machine, else one of this machine's own.
+        fresh: begin anew, even if the run is finished or begun; what is there is moved to ``.replaced`` in ``out``.
+        progress: watches.
+
+    Returns:
+        The result, as in ``result.json``.
+
+    Raises:
+        UsageError: the arguments are wrong; nothing was computed.
+        StrategyError: the strategy broke its contract or found nothing.
+        RunInUse: another process is at work on the same run.
+        StorageError: the disk is full; what is recorded is not lost.
+        ClusterError: no cluster, or no workers; what is recorded is not lost.
+    """
+    check_executor(executor, ray_address, device)
+    limit = parse_epochs(budget)
+    _check_whole("seed", seed, 0, 2**63 - 1)
+    _check_whole("orders", orders, 1, 1000)
+    _check_whole("checkpoints", checkpoints, 0, 100)
+    seconds = None if time_limit is None else parse_seconds(time_limit)
+    wanted = check_controls(tuple(controls))
+    name, distribution, searcher = _resolve(strategy, settings or {})
+    out_folder = checked_out(Path(out))
+    if isinstance(task, Task) and task_options:
+        raise InvalidValue("task_options belong to a task given by name; a Task is made already")
+    loaded = keeping(task if isinstance(task, Task) else load_task(task, source, task_options), keep)
+    trainer = make_engine(loaded, device, engine, workers)
+    setup = Setup.of(loaded, trainer, seed, granularity)
+    units = setup.units
+    sparsity = default_sparsity(granularity) if sparsity is None else sparsity
+    units.space.n_kept(sparsity)
+    steps = loaded.fidelity if fidelity is None else parse_steps(fidelity, loaded.steps_per_epoch, "fidelity")
+    _check_budget(loaded, limit, steps)
+    spec = Spec(
+        strategy=name,
+        distribution=distribution,
+        parameters=parameters_of(searcher),
+        task=loaded.name,
+        task_fingerprint=loaded.fingerprint,
+        sparsity=float(sparsity),
+        budget=limit,
+        fidelity=steps,
+        seed=seed,
+        orders=orders,
+        controls=list(wanted),
+        checkpoints=checkpoints,
+        engine=trainer.name,
+        device=device,
+        granularity=units.granularity,
+        time_limit_s=seconds,
+        task_options=dict(loaded.options) or None,
+        keep=list(loaded.keep) or None,
+        network=loaded.probe(seed),
+        code=source_of(type(searcher)),
+    )
+    folder = out_folder / spec.folder_name
+    if fresh:
+        set_aside(folder)
+    if os.path.lexists(folder / RESULT) and not os.path.lexists(folder / RESUME):
+        result = read_finished(folder)
+        if progress is None:
+            print(already_finished(result), file=sys.stderr)
+        else:
+            progress.found(result)
+        return result
+    _tell_overlap(loaded.name, tuple(loaded.overlap.items()))
+    with distributed(trainer, loaded, executor, ray_address, trainer.name, device, workers) as everywhere:
+        return _Run(spec, searcher, replace(setup, engine=everywhere), folder, progress or Silent()).execute(shared)
+
+
+@cache
+def _tell_overlap(task: str, shared: tuple[tuple[str, int], ...]) -> None:
+    """Warn of splits that share examples, once."""
+    for pair, count in shared:
+        print(
+            f"ticketsearch: warning: task {task!r}: {pair} share {count} examples; what is measured on both is no "
+            "measure of what was learned",
+            file=sys.stderr,
+        )
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        most = "2**63 - 1" if high == 2**63 - 1 else high
+        raise InvalidValue(f"{name} {value!r} is not an integer from {low} to {most}")
+
+
+def _resolve(strategy: str | Strategy, settings: Mapping[str, Any]) -> tuple[str, str, Strategy]:
+    if isinstance(strategy, str):
+        plugin = plugins.find(plugins.STRATEGIES, strategy)
+        return plugin.name, plugin.distribution, make_strategy(strategy, settings)
+    if settings:
+        raise InvalidValue("settings belong to a strategy given by name; an instance has its own")
+    name = type(strategy).__name__
+    if not name.isprintable():
+        raise InvalidValue(f"the name of a strategy's class must be of visible characters, which {name!r} is not")
+    return name, type(strategy).__module__, checked_strategy(strategy)
+
+
+def _check_budget(task: Task, budget: float, steps: int) -> None:
+    size = len(task.train.labels)
+    need = evaluation_thirds(steps, task.recipe.batch_size, len(task.validation.labels)) / (3 * size)
+    if need > budget:
+        raise InvalidValue(
+            f"budget {budget:g}ep is too small for one evaluation of {steps} steps and a validation, "
+            f"which costs {at_least(need)}"
+        )
+
+
+class _Run:
+    """The steps of one run, in order."""
+
+    def __init__(self, spec: Spec, strategy: Strategy, setup: Setup, folder: Path, progress: Progress) -> None:
+        self._spec, self._strategy, self._setup = spec, strategy, setup
+        self._folder, self._progress = folder, progress
+
+    def execute(self, shared: Shared | None) -> Result:
+        make_run_folder(self._folder)
+        with only_writer(self._folder) as check_there:
+            remove_leftovers(self._folder)
+            resume = ResumeStore(self._folder / RESUME)
+            if not (self._folder / RESULT).is_file():  # it may be there since we looked, by another process
+                keep_spec(self._folder, self._spec)
+                write_result(self._folder, self._compute(resume, shared, check_there))
+            resume.clear()
+        return read_finished(self._folder)
+
+    def _compute(self, resume: ResumeStore, shared: Shared | None, check_there: Callable[[], None]) -> Result:
+        spec, setup, tick = self._spec, self._setup, self._progress.confirm
+        with Ledger(self._folder / LEDGER, code_of_package()) as ledger:
+            found = search(setup, spec, self._strategy, ledger, self._progress, resume)
+            trials = list(ledger)
+            ledger.check_there()
+        confirmed, references = confirm_with_references(
+            setup, found.ticket, spec.orders, tick, spec.controls, shared, resume
+        )
+        curve = confirmed_curve(setup, spec, found, confirmed.record, tick, resume)
+        trained = Weights(confirmed.trained.vector[0], confirmed.trained.rest[0])
+        start, layout = found.ticket.started(setup.initial), setup.engine.layout
+        check_there()
+        save_ticket(self._folder / TICKET, start, layout.space, trained, layout.rest_shapes)
+        return self._result(found, trials, confirmed.record, references, curve)
+
+    def _short_scores(self, ticket: Ticket) -> dict[int, float]:
+        """Of a ticket that starts where the evaluator does; another one's mask alone would say nothing of it."""
+        units, initial = self._setup.units, self._setup.initial
+        mask = units.collapse(ticket.mask)
+        start, plain = ticket.started(initial).weights, units.ticket(Ticket(mask)).started(initial).weights
+        assert start is not None
+        assert plain is not None
+        if ticket.step or not np.array_equal(start.vector, plain.vector):
+            return {}
+        scores = short_scores(self._setup, mask[None], self._spec.fidelity)
+        return {steps: float(values[0]) for steps, values in scores.items()}
+
+    def _result(
+        self,
+        found: Searched,
+        trials: Sequence[Trial],
+        record: Confirmation,
+        references: dict[str, Confirmation],
+        curve: list[Checkpoint],
+    ) -> Result:
+        spec, setup, session = self._spec, self._setup, found.session
+        task, layout, space = setup.task, setup.engine.layout, setup.units.weights
+        return Result(
+            strategy=spec.strategy,
+            parameters=spec.parameters,
+            distribution=spec.distribution,
+            task=spec.task,
+            task_fingerprint=spec.task_fingerprint,
+            seed=spec.seed,
+            sparsity=spec.sparsity,
+            granularity=spec.granularity,
+            budget=spec.budget,
+            fidelity=spec.fidelity,
+            orders=spec.orders,
+            checkpoints=spec.checkpoints,
+            time_limit_s=spec.time_limit_s,
+            n_kept=int(np.count_nonzero(found.ticket.mask)),
+            n_weights=space.size,
+            n_units_kept=int(np.count_nonzero(setup.units.collapse(found.ticket.mask))),
+            n_units=setup.units.space.size,
+            validation_accuracy=record.validation_accuracy,
+            test_accuracy=record.test_accuracy,
+            dense_test_accuracy=references["dense"].test_accuracy,
+            random_test_accuracy=references["random"].test_accuracy,
+            magnitude_test_accuracy=references["magnitude"].test_accuracy,
+            search_score=found.incumbents[-1].score.value if found.incumbents else None,
+            curve=curve,
+            short_scores=self._short_scores(found.ticket),
+            cost=CostRecord.model_validate(found.spent.as_dict(len(task.train.labels))),
+            confirmation=record,
+            references=references,
+            layers=[
+                LayerRecord(
+                    name=layer.name,
+                    shape=list(layer.shape),
+                    kept=int(n),
+                    density=int(n) / layer.size,
+                    flops=2 * layer.size * layer.uses,
+                    kept_flops=2 * int(n) * layer.uses,
+                )
+                for layer, n in zip(space.layers, space.counts(found.ticket.mask), strict=True)
+            ],
+            mask_digest=digest(found.ticket.mask),
+            trials=len(trials),
+            failed_trials=sum(trial.state == "failed" for trial in trials),
+            calls=dict(sorted(Counter[str](trial.kind for trial in trials).items())),
+            stopped=found.stopped,
+            notes=session.notes,
+            engine=spec.engine,
+            device=spec.device,
+            versions=versions_of(spec.distribution),
+            machine=machine_of(setup.engine.threads, spec.device),
+            prices=PricesRecord(**asdict(setup.prices)),
+            rounds=measured_rounds(setup, session.rounds, found.ticket.mask, record),
+            keep=list(spec.keep or []),
+            left_dense=layout.left_dense,
+            n_parameters=layout.parameters,
+            start=found.origin,
+            held=found.ticket.held is not None,
+            task_source=task.origin,
+            overlap=task.overlap,
+            majority_test_accuracy=task.majority,
+            n_classes=task.n_classes,
+            files=digests_of(self._folder),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            ticket=str(self._folder / TICKET),
+            run=str(self._folder),
+            task_options=spec.task_options or {},
+        )

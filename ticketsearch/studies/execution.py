@@ -1,0 +1,106 @@
+"""Carrying out a study: item by item, on one executor or another.
+
+One failure is a record beside the others, with its reason, and is tried again the next time: a run that raises, and a
+process or a worker that dies under one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from ticketsearch.cluster import check_executor
+from ticketsearch.errors import InvalidValue, NotARun
+from ticketsearch.records.folder import FAILURES, checked_out, mark
+from ticketsearch.records.results import Failure, Failures, read_failures, write_record
+from ticketsearch.studies.item import Common, Finished
+from ticketsearch.studies.processes import on_this_machine
+from ticketsearch.studies.study import Planned, Study, planned
+
+
+def compute(
+    study: Study,
+    *,
+    data_root: Path | None = None,
+    download: bool = False,
+    jobs: int | None = None,
+    tell: Callable[[Finished], None] | None = None,
+) -> list[Finished]:
+    """Make the runs that are missing and read back the others.
+
+    Args:
+        study: what to run, and on which executor.
+        data_root: folder of data sets.
+        download: whether missing ones may be fetched.
+        jobs: runs at a time, each in a process of its own; results do not depend on it. Default one, with the executor
+            ``ray`` one for each CPU, or GPU, of the cluster.
+        tell: called as each run ends.
+
+    Returns:
+        One record for each item, in order; failures are kept in the study's folder as well.
+
+    Raises:
+        NotARun: ``out`` cannot hold runs.
+        CorruptRun: its record of failures is damaged.
+        ClusterError: there is no Ray cluster, or it does not share ``out``.
+    """
+    if jobs is not None and jobs < 1:
+        raise InvalidValue(f"jobs {jobs} is less than 1")
+    check_executor(study.executor, study.ray_address, study.device)
+    out, items = checked_out(Path(study.out)), planned(study)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        mark(out)
+    except OSError as error:
+        raise NotARun(f"no folder can be made at --out {out}: {error.strerror}") from error
+    read_failures(out)  # a damaged record is named before hours of work, not after
+    common = Common(study.out, study.device, study.engine, data_root, download)
+    if study.executor == "local":
+        coming = on_this_machine(items, replace(common, jobs=jobs or 1))
+    else:
+        from ticketsearch.studies.on_ray import on_cluster
+
+        coming = on_cluster(items, common, study.ray_address, jobs)
+    found: dict[int, Finished] = {}
+    with closing(coming):  # whatever comes, workers and processes end here
+        for index, finished in coming:
+            found[index] = finished
+            _keep_failures(out, list(found.values()))
+            if tell:
+                tell(finished)
+    return [found[index] for index in range(len(items))]
+
+
+def _keep_failures(out: Path, finished: Sequence[Finished]) -> None:
+    """``failures.json``, for the report: what failed when last tried, also in other studies of this folder."""
+    now = [_failure(one) for one in finished]
+    tried = {_identity(failure) for failure in now}
+    failed = [failure for failure in read_failures(out) if _identity(failure) not in tried]
+    failed += [failure for failure, one in zip(now, finished, strict=True) if one.result is None]
+    path = out / FAILURES
+    if failed:
+        write_record(path, Failures(failures=failed))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _failure(one: Finished) -> Failure:
+    run = one.item if isinstance(one.item, Planned) else None
+    return Failure(
+        strategy=run.strategy if run else "baseline",
+        settings=run.settings if run else {},
+        task=one.item.task,
+        sparsity=one.item.sparsity,
+        granularity=one.item.granularity,
+        seed=one.item.seed,
+        budget=one.item.budget,
+        reason=one.reason,
+        task_options=one.item.task_options,
+        keep=list(one.item.keep),
+    )
+
+
+def _identity(failure: Failure) -> str:
+    return failure.model_dump_json(exclude={"reason"})
