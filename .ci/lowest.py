@@ -12,7 +12,7 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 def main() -> None:
     """One line for each dependency, ``name==version``."""
     for requirement in tomllib.loads(PROJECT.read_text())["project"]["dependencies"]:
-        found = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement)
+        found = re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement)
         if found is None:
             raise SystemExit(f"{requirement}: no lowest version is given")
         print(f"{found[1]}=={found[2]}")

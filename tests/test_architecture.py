@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ticketsearch
-from tests.conftest import ROOT, python
+from tests.helpers.commands import ROOT, python
 
 PACKAGE = ROOT / "ticketsearch"
 KERNELS = {"convolution", "kernels", "packing", "vectors"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from tests.conftest import ROOT
+from tests.helpers.commands import ROOT
 from ticketsearch.cli import DEBUG, app
 
 PAGES = [
@@ -18,6 +18,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "plugins" / "README.md",
+    ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 
 import ticketsearch
-from tests.conftest import ROOT, Cli, python
+from tests.helpers.commands import ROOT, Cli, python
 from tests.helpers.images import write_folder, write_idx
-from tests.scaffold.test_scaffold import install
+from tests.helpers.packages import install
 from ticketsearch.studies.study import read_study
 from ticketsearch.testing import check_strategy
 

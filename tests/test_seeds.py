@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import python
+from tests.helpers.commands import python
 from ticketsearch.seeds import derive, fenced_globals, stream
 
 

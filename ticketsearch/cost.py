@@ -71,7 +71,7 @@ class Cost:
 
     @property
     def thirds(self) -> int:
-        """Budget units: thirds of a training example."""
+        """What a budget counts: thirds of a training example."""
         return 3 * self.train_examples + self.forward_examples
 
     def epochs(self, train_size: int) -> float:
@@ -150,7 +150,7 @@ class Meter:
 
     @property
     def remaining_thirds(self) -> float:
-        """Budget units left (infinite on an account that only counts)."""
+        """Thirds of a training example left; infinite on an account that only counts."""
         return math.inf if self.limit_thirds is None else self.limit_thirds - self.spent.thirds
 
     @property

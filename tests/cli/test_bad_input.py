@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import ticketsearch
 from tests.helpers import tiny
-from tests.runner.test_run import run
+from tests.helpers.runs import run
 from ticketsearch import MaskProblem, plugins
 from ticketsearch.cli import main
 from ticketsearch.cli.options import parse_settings
@@ -33,7 +33,7 @@ from ticketsearch.seeds import parse_seeds
 from ticketsearch.strategies.base import make_strategy, parameters_of
 from ticketsearch.studies.study import planned, read_study
 
-EXAMPLES = int(os.environ.get("TICKETSEARCH_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("TICKETSEARCH_EXAMPLES", "50"))
 many = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), deadline=None)
 
 # Numbers and near-numbers, units and near-units, and anything.
@@ -354,7 +354,7 @@ def test_folders(tmp_path_factory: pytest.TempPathFactory, made: list[str], plac
     folder = out / place
     folder.mkdir(exist_ok=True)
     for name, kind in zip(
-        ("spec.json", "result.json", "ledger.sqlite", "ticket.safetensors", ".lock", "checkpoints"), made, strict=True
+        ("spec.json", "result.json", "ledger.sqlite", "ticket.safetensors", ".lock", "resume"), made, strict=True
     ):
         make(folder / name, kind)
     for command in (["report", out], ["report", folder], ["verify", folder], ["report", folder / "spec.json"]):
@@ -480,7 +480,7 @@ def test_without_arguments_there_is_help() -> None:
 def test_output_that_goes_nowhere_is_an_error_in_a_line(tmp_path: Path) -> None:
     import subprocess
 
-    from tests.conftest import ROOT
+    from tests.helpers.commands import ROOT
 
     with open("/dev/full", "w") as full:
         done = subprocess.run(

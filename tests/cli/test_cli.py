@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import ROOT, Cli, Outcome, python
 from tests.helpers import tiny
+from tests.helpers.commands import ROOT, Cli, Outcome, python
 from ticketsearch.cli.options import parse_settings
 from ticketsearch.engine import make_engine
 from ticketsearch.errors import InvalidValue

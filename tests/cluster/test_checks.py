@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import ticketsearch
-from tests.conftest import Cli
 from tests.helpers import tiny
-from tests.studies.test_study import study
+from tests.helpers.commands import Cli
+from tests.helpers.small_studies import study
 from ticketsearch.cluster import check_executor
 from ticketsearch.cluster.connection import import_ray
 from ticketsearch.cluster.engine import packed_task, shares, unpacked_task

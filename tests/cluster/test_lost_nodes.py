@@ -10,8 +10,8 @@ import pytest
 
 import ticketsearch
 from tests.cluster.conftest import Nodes, trials
-from tests.conftest import Cli
-from tests.studies.test_study import study
+from tests.helpers.commands import Cli
+from tests.helpers.small_studies import study
 from ticketsearch import MaskProblem, Result
 from ticketsearch.records.folder import LEDGER
 from ticketsearch.records.ledger import read_record

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.cluster.conftest import Nodes, trials
-from tests.conftest import ROOT, Cli
 from tests.helpers import tiny
+from tests.helpers.commands import ROOT, Cli
 from tests.helpers.workers import PLACE, SLEEP_S, Marked
 from ticketsearch import Recipe
 from ticketsearch.cluster import engine as cluster_engine

@@ -16,39 +16,11 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import prune
 
 from tests.helpers.channel_networks import ByHand, ResNet, half_masks, layer_masks, silence, trained
-from ticketsearch import Compaction, compact, follow_masks
+from tests.helpers.masked import checked, masked, noise, widths
+from ticketsearch import compact, follow_masks
 from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import InvalidValue
 from ticketsearch.exporting import formats
-
-
-def noise(*shape: int, seed: int = 5) -> Tensor:
-    return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).normal(size=shape).astype(np.float32))
-
-
-def masked(network: nn.Module, masks: dict[str, BoolArray]) -> nn.Module:
-    """What a mask means, written independently."""
-    result = copy.deepcopy(network)
-    state = result.state_dict()
-    for name, mask in masks.items():
-        state[name].copy_(torch.where(torch.from_numpy(mask), state[name], 0.0))
-    return result
-
-
-def checked(network: nn.Module, example: Tensor, masks: dict[str, BoolArray] | None = None, **how: Any) -> Compaction:
-    """Compacted, and equal on other random input than it was made with; notes say if nothing was cut."""
-    before = copy.deepcopy(network.state_dict())
-    cut = compact(network, masks, example=example, **how)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    other = noise(7, *example.shape[1:], seed=6)
-    with torch.no_grad():
-        wanted, found = masked(network, masks or {}).eval()(other), copy.deepcopy(cut.module).eval()(other)
-    assert float((wanted - found).abs().max()) <= 1e-5 * max(1.0, float(wanted.abs().max()))
-    return cut
-
-
-def widths(cut: Compaction) -> dict[str, tuple[int, int]]:
-    return {layer.name: (layer.inputs[1], layer.outputs[1]) for layer in cut.layers}
 
 
 def conv(inputs: int, outputs: int, padding: int = 1, **how: Any) -> nn.Conv2d:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import prune
 
-from tests.compaction.test_compaction import checked, noise, widths
 from tests.helpers.channel_networks import ByHand, silence, trained
+from tests.helpers.masked import checked, noise, widths
 from ticketsearch import compact, follow_masks
 
 VECTORS, TOKENS, IMAGES = noise(2, 6), noise(2, 5, 6), noise(2, 3, 8, 8)

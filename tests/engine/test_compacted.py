@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.engine.test_convolutions import images
-from tests.engine.test_engines import rng
 from tests.helpers import tiny
+from tests.helpers.convolutions import images
+from tests.helpers.engines import rng
 from ticketsearch import Recipe, Task, Ticket, Weights
 from ticketsearch.engine import Engine, Job, batch_indices, make_engine
 from ticketsearch.engine.dense.compacted import CompactedEngine

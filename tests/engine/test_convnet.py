@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.engine.test_engines import start_of, torch_training, train
 from tests.helpers import tiny
+from tests.helpers.engines import start_of, torch_training, train
 from ticketsearch import Recipe, Split, Task, Weights
 from ticketsearch.arrays import BoolArray
 from ticketsearch.engine import Job, batch_indices, make_engine

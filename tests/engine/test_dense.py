@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.engine.test_engines import backward, batches, load, rng, start_of, train
 from tests.helpers import tiny
+from tests.helpers.engines import backward, batches, load, rng, start_of, train
 from ticketsearch import Recipe, Task, Weights
 from ticketsearch.engine import Engine, Job, make_engine
 from ticketsearch.engine.dense.engine import DenseEngine

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
-from tests.engine.test_convolutions import RECIPE, batches, make_engine, make_task, stacked
-from tests.engine.test_engines import hold, load, start_of, train
 from tests.helpers import tiny
+from tests.helpers.convolutions import RECIPE, batches, make_engine, make_task, stacked
+from tests.helpers.engines import hold, load, start_of, train
 from ticketsearch import Task
 from ticketsearch.arrays import IntArray
 from ticketsearch.engine import Job

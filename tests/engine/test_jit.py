@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from numba.core import config
 
-from tests.conftest import ROOT
+from tests.helpers.commands import ROOT
 from ticketsearch.engine.sparse import jit
 
 CODE = """

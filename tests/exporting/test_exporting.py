@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 import ticketsearch
-from tests.conftest import Cli, python
 from tests.helpers import tiny
-from tests.runner.test_run import folder_of, run
+from tests.helpers.commands import Cli, python
+from tests.helpers.runs import folder_of, run
 from ticketsearch import Ticket, export, load_ticket
 from ticketsearch.errors import InvalidValue, NotARun, TicketsearchError, UnknownName
 from ticketsearch.exporting import FORMATS, Latency, formats

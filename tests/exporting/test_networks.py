@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tests.compaction.test_compaction import noise
+from tests.helpers.masked import noise
 from tests.helpers.tickets import ticket_of
 from ticketsearch.applying import unwrapped
 from ticketsearch.errors import InvalidValue

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.leaderboard.test_report import COST, result
+from tests.helpers.results import COST, result
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.studies import LoadedStudy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,12 @@ def make_task(
     name: str = "tiny",
     fidelity: int = 10,
 ) -> Task:
+    """The same value for the same arguments: what is known of its network is found out once."""
+    return _made(network, recipe, name, fidelity)
+
+
+@cache
+def _made(network: Callable[[], nn.Module], recipe: Recipe, name: str, fidelity: int) -> Task:
     return Task(name, network, blobs(300, 1), blobs(100, 2), blobs(100, 3), recipe, fidelity)
 
 
@@ -107,6 +113,11 @@ def dense_engine(task: Task, workers: int | None = None) -> Engine:
     return DenseEngine(task, torch.device("cpu"), workers)
 
 
+@cache
+def _default_engine() -> Engine:
+    return dense_engine(make_task())
+
+
 ENGINES: dict[str, Callable[..., Engine]] = {"dense": dense_engine, "sparse": SparseEngine}
 """Name -> maker (task, workers); every test of the engine contract runs on each."""
 
@@ -150,8 +161,9 @@ def make_problem(
     limit_s: float | None = None,
     granularity: str = "weight",
 ) -> MaskProblem:
+    engine = engine or (_default_engine() if task is None else dense_engine(task))
     task = task or make_task()
-    setup = Setup.of(task, engine or dense_engine(task), seed, granularity)
+    setup = Setup.of(task, engine, seed, granularity)
     meter = Meter(len(task.train.labels), budget)
     session = setup.session(sparsity, task.fidelity, meter, ledger if ledger is not None else Ledger())
     session.resume, session.limit_s = resume or ResumeStore(), limit_s

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.conftest import python
+from tests.helpers.commands import python
 from ticketsearch.leaderboard import bootstrap
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.leaderboard.test_report import COST, LAYERS, result
+from tests.helpers.results import COST, LAYERS, result
 from ticketsearch.leaderboard import build, load_study
 from ticketsearch.leaderboard.studies import write_archive
 from ticketsearch.leaderboard.table import label_of

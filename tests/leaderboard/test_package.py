@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.conftest import python
+from tests.helpers.commands import python
 from ticketsearch import leaderboard
 
 

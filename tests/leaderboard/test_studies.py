@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.leaderboard.test_analysis import IMP, run
+from tests.helpers.analyses import IMP, run
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.studies import LoadedStudy, load_study, write_archive

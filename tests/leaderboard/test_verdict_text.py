@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from tests.leaderboard.test_analysis import IMP, SEEDS, run, study
+from tests.helpers.analyses import IMP, SEEDS, run, study
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.section import EPOCHS
 from ticketsearch.leaderboard.verdict import RULE

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import ticketsearch
-from tests.conftest import Cli
 from tests.helpers import tiny
+from tests.helpers.commands import Cli
 from ticketsearch import Ticket, Weights
 from ticketsearch.errors import StrategyError, UnknownName
 from ticketsearch.masks import MaskSpace

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers.commands import ROOT, Cli
 from ticketsearch.plugins.patience import PATIENCE, Allowance, run_limited
 from ticketsearch.testing.limits import TimeLimit, time_limit
 
@@ -118,13 +118,15 @@ def task():
         ("a b:c", "unknown"),
     ],
 )
-def test_what_is_not_there_is_bad_input(name: str, words: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_bad_input(
+    name: str, words: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine.py").write_text(SOURCE)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "ticketsearch", "check", name]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stdout
-    [line] = done.stderr.strip().splitlines()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = cli("check", name)
+    assert done.code == 2, done.out
+    [line] = done.err.strip().splitlines()
     assert words in line
 
 
@@ -146,15 +148,11 @@ def test_what_is_not_installed_is_checked_by_its_place(name: str, fails: list[st
     assert done.returncode == bool(fails)
 
 
-def test_settings_reach_what_is_not_installed(tmp_path: Path) -> None:
+def test_settings_reach_what_is_not_installed(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(SOURCE)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "ticketsearch", "check", "mine:Mine", "--set", "count=many"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "count" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    unknown = subprocess.run(
-        [*command[:-2], "nobody"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert unknown.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = cli("check", "mine:Mine", "--set", "count=many")
+    assert (done.code, len(done.err.strip().splitlines())) == (2, 1)
+    assert "count" in done.err
+    assert cli("check", "mine:Mine", "--set", "nobody").code == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Cli
+from tests.helpers.commands import ROOT, Cli
 from ticketsearch.errors import PluginError, UnknownName
 from ticketsearch.plugins import STRATEGIES, TASKS, available, find, load, registry
 from ticketsearch.strategies.base import make_strategy

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Cli
 from tests.helpers.broken_plugins import BROKEN, SOUND, install, install_all
+from tests.helpers.commands import ROOT, Cli
 from ticketsearch.plugins import API_VERSION
 from ticketsearch.plugins.interface import version_fault
 from ticketsearch.plugins.probe import probe

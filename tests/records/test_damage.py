@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from tests.conftest import Cli
 from tests.helpers import tiny
-from tests.records.test_resume import CrashAt
-from tests.runner.test_run import Crash, outcome, run
+from tests.helpers.commands import Cli
+from tests.helpers.crashes import CrashAt
+from tests.helpers.runs import Crash, outcome, run
 from ticketsearch import Result, load_ticket
 from ticketsearch.errors import CorruptRun, NotARun, TicketsearchError
 from ticketsearch.leaderboard import load_study

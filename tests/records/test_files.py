@@ -42,6 +42,8 @@ def test_permissions_are_the_usual_ones(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(StorageError, match="pipe cannot be written: it is there, and not a file; choose another place"):
+    with pytest.raises(
+        StorageError, match="pipe cannot be written: it exists and is not a regular file; choose another place"
+    ):
         write_atomically(tmp_path / "pipe", b"x")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.runner.test_run import Breaking, folder_of, outcome, run
+from tests.helpers.commands import ROOT
+from tests.helpers.runs import Breaking, folder_of, outcome, run
 from ticketsearch.errors import RunInUse
 from ticketsearch.records.folder import RESULT
 from ticketsearch.records.lock import LOCK, only_writer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 
 import ticketsearch
 from tests.helpers import tiny
-from tests.runner.test_run import Crash, folder_of, outcome, run, trials_of
+from tests.helpers.crashes import CrashAt
+from tests.helpers.runs import Crash, folder_of, outcome, run, trials_of
 from ticketsearch import MaskProblem, Ticket
 from ticketsearch.digests import digest_of
 from ticketsearch.engine import Job
@@ -29,27 +30,6 @@ IMP: dict[str, Any] = {
     "sparsity": 0.8,
     "budget": "20ep",
 }
-
-
-@dataclass
-class CrashAt:
-    """Ends a run at a moment: the n-th call of either kind."""
-
-    search_calls: int = 10**9
-    confirming: str = ""
-    seen: int = field(default=0, init=False)
-
-    def search(self, problem: MaskProblem) -> None:
-        self.seen += 1
-        if self.seen >= self.search_calls:
-            raise Crash
-
-    def found(self, result: Any) -> None:
-        pass
-
-    def confirm(self, what: str, fraction: float) -> None:
-        if what == self.confirming:
-            raise Crash
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import ticketsearch
-from tests.conftest import Cli
 from tests.helpers import tiny
-from tests.runner.test_run import Breaking, Crash, crash, folder_of
+from tests.helpers.commands import Cli
+from tests.helpers.runs import Breaking, Crash, crash, folder_of
 from ticketsearch import MaskProblem, Result, Task
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.records.folder import LEDGER

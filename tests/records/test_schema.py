@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, Cli
 from tests.helpers import tiny
-from tests.runner.test_run import run
+from tests.helpers.commands import ROOT, Cli
+from tests.helpers.runs import run
 from ticketsearch.errors import CorruptRun
 from ticketsearch.records.folder import LEDGER, RESULT, SPEC
 from ticketsearch.records.ledger import read_record

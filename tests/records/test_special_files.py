@@ -13,7 +13,7 @@ import pytest
 
 import ticketsearch
 from tests.helpers import tiny
-from tests.studies.test_study import study
+from tests.helpers.small_studies import study
 from ticketsearch.errors import CorruptRun, NotARun, StorageError, TicketsearchError
 from ticketsearch.leaderboard import load_study
 from ticketsearch.records.folder import (

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import ticketsearch
-from tests.conftest import ROOT, Cli
 from tests.helpers import tiny
-from tests.runner.test_run import folder_of, outcome, run
+from tests.helpers.commands import ROOT, Cli
+from tests.helpers.runs import folder_of, outcome, run
 from ticketsearch import MaskProblem
 from ticketsearch.errors import StorageError
 from ticketsearch.masks.ticket import Ticket
@@ -60,7 +60,7 @@ def test_a_run_that_met_a_limit_goes_on_without_it(tmp_path: Path, arguments: di
     assert outcome(run(tmp_path / "limited", **arguments)) == outcome(whole)
 
 
-def test_the_command_says_so_in_a_line(tmp_path: Path) -> None:
+def test_the_command_says_so_in_a_line(cli: Cli, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -90,8 +90,8 @@ def test_the_command_says_so_in_a_line(tmp_path: Path) -> None:
     assert "make room and run the same command again" in line
     assert "strategy" not in line
     assert not (folder_of(tmp_path / "limited") / RESULT).exists()
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (again.returncode, again.stderr) == (0, "")
+    again = cli(*command[3:])
+    assert (again.code, again.err) == (0, "")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.helpers.commands import Cli
 from tests.helpers.studies import EVIL, made
 from ticketsearch.cli.options import parse_settings
 from ticketsearch.records.results import read_result

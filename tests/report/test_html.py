@@ -18,7 +18,7 @@ from typing import Any
 import html5lib
 import pytest
 
-from tests.conftest import Cli
+from tests.helpers.commands import Cli
 from tests.helpers.studies import EVIL, analysed, evil, made, study
 from ticketsearch.leaderboard.analysis import aggregate
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE

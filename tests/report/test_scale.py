@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.conftest import python
+from tests.helpers.commands import python
 from tests.helpers.studies import baseline, study
 from ticketsearch.records.folder import SPEC
 from ticketsearch.records.results import write_record, write_result

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import ticketsearch
-from tests.conftest import Cli
 from tests.helpers import tiny
+from tests.helpers.commands import Cli
 from ticketsearch import Result
 from ticketsearch.engine import make_engine
 from ticketsearch.errors import InvalidValue

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
 from tests.helpers import tiny
+from tests.helpers.commands import ROOT
 from tests.helpers.logged import END, LOG
-from tests.runner.test_run import outcome
+from tests.helpers.runs import outcome
 from ticketsearch import Result
 from ticketsearch import run as run_here
 from ticketsearch.records.folder import LEDGER

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import ticketsearch
 from tests.helpers import tiny
-from tests.runner.test_run import Breaking, Crash, crash
+from tests.helpers.runs import Breaking, Crash, crash
 from ticketsearch import Result, Snapshot, Ticket, Weights
 from ticketsearch.errors import StrategyError
 from ticketsearch.records.results import write_result

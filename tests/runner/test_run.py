@@ -17,69 +17,17 @@ import pytest
 import torch
 
 import ticketsearch
-from tests.conftest import ROOT
 from tests.helpers import tiny
-from ticketsearch import MaskProblem, Result, Task, Ticket, TicketsearchError
+from tests.helpers.commands import ROOT
+from tests.helpers.runs import Breaking, Crash, First, crash, folder_of, outcome, run, trials_of
+from ticketsearch import MaskProblem, Result, Ticket, TicketsearchError
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, PluginError, StorageError, StrategyError, UnknownName
 from ticketsearch.masks import top_n
 from ticketsearch.records.folder import LEDGER, RESULT, SPEC, TICKET
-from ticketsearch.records.ledger import Ledger, Trial
+from ticketsearch.records.ledger import Ledger
 from ticketsearch.records.results import read_result
 from ticketsearch.strategies.ga import Genetic
 from ticketsearch.strategies.random_search import RandomSearch
-
-BUDGET = "12ep"
-
-
-def run(out: Path, strategy: Any = "random", task: Task | None = None, **arguments: Any) -> Result:
-    arguments = {"budget": BUDGET, "orders": 2, **arguments}
-    return ticketsearch.run(strategy, task or tiny.make_task(), out=out, **arguments)
-
-
-def trials_of(folder: str | Path) -> list[Trial]:
-    with Ledger(Path(folder) / LEDGER) as ledger:
-        return list(ledger)
-
-
-def folder_of(out: Path) -> Path:
-    """The one run in a folder."""
-    [folder] = [path for path in out.iterdir() if path.is_dir()]
-    return folder
-
-
-def outcome(result: Result) -> tuple[object, ...]:
-    """What the same spec and seed must give again."""
-    trials = [(t.question, t.state, t.score, t.loss, t.before.thirds, t.after.thirds) for t in trials_of(result.run)]
-    clocks = {"wall_s", "cpu_s", "engine_s", "strategy_s"}
-    confirmation = result.confirmation.model_dump(exclude={"cost": clocks})
-    return trials, result.mask_digest, confirmation, result.cost.model_dump(exclude=clocks), result.layers
-
-
-@dataclass
-class Breaking:
-    """Progress that raises, or does something else, once ``after`` trials are recorded."""
-
-    after: int
-    action: Callable[[], None]
-
-    def search(self, problem: MaskProblem) -> None:
-        if problem.trials >= self.after:
-            self.action()
-
-    def found(self, result: Any) -> None:
-        self.finished = result
-
-    def confirm(self, what: str, fraction: float) -> None:
-        if self.after < 0 and fraction > 0.5:
-            self.action()
-
-
-class Crash(BaseException):
-    """Something no one foresaw."""
-
-
-def crash() -> None:
-    raise Crash("the lights went out")
 
 
 def interrupt() -> None:
@@ -87,16 +35,6 @@ def interrupt() -> None:
 
 
 # Strategies of users.
-
-
-@dataclass(frozen=True)
-class First:
-    """One random mask, unscored."""
-
-    extra: int = 0
-
-    def search(self, problem: MaskProblem) -> Ticket:
-        return Ticket(problem.space.random(problem.n_kept + self.extra, problem.rng("first")))
 
 
 @dataclass(frozen=True)
@@ -317,7 +255,7 @@ def test_an_interrupt_in_the_strategy_s_own_code_is_not_lost(tmp_path: Path) -> 
 
 KILLED = """
 import os, signal, sys
-from tests.runner.test_run import Breaking, run
+from tests.helpers.runs import Breaking, run
 run(sys.argv[1], "ga", settings={"population": 4}, progress=Breaking(8, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 """
 

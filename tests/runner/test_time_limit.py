@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 import ticketsearch
-from tests.conftest import Cli
 from tests.helpers import tiny
-from tests.records.test_resume import CrashAt
-from tests.runner.test_run import Crash, folder_of, outcome, trials_of
+from tests.helpers.commands import Cli
+from tests.helpers.crashes import CrashAt
+from tests.helpers.runs import Crash, folder_of, outcome, trials_of
 from ticketsearch import MaskProblem, Result, Ticket, TicketsearchError
 from ticketsearch.cost import parse_seconds
 from ticketsearch.engine import make_engine

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import ticketsearch
-from tests.conftest import Cli
 from tests.helpers import tiny
-from tests.runner.test_run import First, folder_of, run
+from tests.helpers.commands import Cli
+from tests.helpers.runs import First, folder_of, run
 from ticketsearch import MaskProblem, Result, Ticket, load_ticket, verify_run
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UnknownName
 from ticketsearch.records.folder import LEDGER, RESULT, SPEC, TICKET

@@ -5,31 +5,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Cli
+from tests.helpers.commands import ROOT, Cli
+from tests.helpers.packages import install
 from ticketsearch.plugins.static import static_fault
 from ticketsearch.scaffold import KINDS, render, write_strategy, write_task
 from ticketsearch.testing import check_strategy, check_task
 
 PLUGINS = ROOT / "plugins"
-
-
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """Put a package on the path as an editable installation would: (name, module) of its only entry point."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    [(group, points)] = project["entry-points"].items()
-    [(name, value)] = points.items()
-    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {value}\n")
-    monkeypatch.syspath_prepend(str(folder))
-    return name, value.partition(":")[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import ticketsearch
-from tests.conftest import Cli
 from tests.helpers import tiny
+from tests.helpers.commands import Cli
 from ticketsearch import Ticket, load_ticket, verify_run
 from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import InvalidValue

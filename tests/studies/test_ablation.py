@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import Cli
 from tests.helpers import tiny
+from tests.helpers.commands import Cli
 from ticketsearch.arrays import FloatArray
 from ticketsearch.engine import batch_indices
 from ticketsearch.errors import CorruptRun, InvalidValue, UnknownName

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, Cli
 from tests.helpers import tiny
+from tests.helpers.commands import ROOT, Cli
+from tests.helpers.small_studies import GRID, study
 from ticketsearch import Result, Task
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UsageError
 from ticketsearch.masks.ticket import Ticket
@@ -25,24 +26,10 @@ from ticketsearch.strategies.imp import IterativeMagnitudePruning
 from ticketsearch.strategies.magnitude import Magnitude
 from ticketsearch.studies.baseline import MASKS, measure_baseline
 from ticketsearch.studies.execution import compute
-from ticketsearch.studies.study import FRONTIER, Planned, PlannedBaseline, Study, make_study, planned, read_study
+from ticketsearch.studies.study import FRONTIER, Planned, PlannedBaseline, make_study, planned, read_study
 
 FAILING = {"name": "imp", "round_steps": "99ep"}
 """More than the budget, which only the search finds out."""
-GRID: dict[str, Any] = {
-    "tasks": ["tests.helpers.tiny:task"],
-    "strategies": ["random", "magnitude"],
-    "seeds": [0, 1],
-    "budget": "12ep",
-    "orders": 1,
-    "frontier": False,
-    "controls": [],
-    "baselines": False,
-}
-
-
-def study(out: Path, **changes: Any) -> Study:
-    return make_study("test", {"grids": [GRID | changes], "out": str(out)})
 
 
 def test_a_study_is_every_strategy_task_sparsity_and_seed_once() -> None:

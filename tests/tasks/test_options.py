@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.conftest import Cli
 from tests.helpers import tiny
+from tests.helpers.commands import Cli
 from ticketsearch import DataSource, Task, load_task, run
 from ticketsearch.errors import InvalidValue, PluginError, UnknownName
 from ticketsearch.records.results import read_failures

@@ -31,7 +31,9 @@ from ticketsearch.visible import visible
 
 def compare(
     study: Annotated[Path | None, typer.Argument(help="A TOML study, in place of options that say what.")] = None,
-    strategies: Annotated[str | None, typer.Option(help="Names: ga,sa,imp. Default the seven of the post.")] = None,
+    strategies: Annotated[
+        str | None, typer.Option(help="Names: ga,sa,imp. Default: random, magnitude, early-bird, imp, ga, sa, optuna.")
+    ] = None,
     tasks: Annotated[str | None, typer.Option(help="Names, or package.module:function. Default mnist1d-mlp.")] = None,
     task_settings: TaskSettings = None,
     sparsities: Annotated[str | None, typer.Option(help="Fractions to prune: 0.8,0.9. Default 0.9.")] = None,

@@ -43,7 +43,7 @@ def check_executor(executor: str, ray_address: str | None, device: str) -> None:
 
 @contextmanager
 def distributed(
-    engine: Engine, task: Task, executor: str, ray_address: str | None, wish: str, device: str, workers: int | None
+    engine: Engine, task: Task, executor: str, ray_address: str | None, device: str, workers: int | None
 ) -> Iterator[Engine]:
     """The engine of a run for a block: itself, or one that shares evaluations out among workers.
 
@@ -52,8 +52,7 @@ def distributed(
         task: what the workers train.
         executor: one of :data:`EXECUTORS`, checked.
         ray_address: of a cluster.
-        wish: the engine asked for, as in :func:`ticketsearch.engine.make_engine`.
-        device: likewise.
+        device: of the workers, as in :func:`ticketsearch.engine.make_engine`.
         workers: most workers; default one for each CPU, or GPU, of the cluster.
     """
     if executor == "local":
@@ -61,5 +60,5 @@ def distributed(
         return
     from ticketsearch.cluster.engine import RayEngine
 
-    with RayEngine(engine, task, ray_address, wish, device, workers) as shared_out:
+    with RayEngine(engine, task, ray_address, engine.name, device, workers) as shared_out:
         yield shared_out

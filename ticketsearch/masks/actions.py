@@ -65,7 +65,7 @@ def act(
     Args:
         mask: ``(D,)``.
         initial: w_i and all that is not pruned.
-        final: w_f, ``(D,)``; of a weight pruned earlier, what it was when it was pruned.
+        final: weights after training, ``(D,)``; a weight pruned earlier has its value from the round that pruned it.
         space: layers.
         rng: draws permutations and coins.
         mask_1: what kept weights start from.

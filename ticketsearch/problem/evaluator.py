@@ -33,7 +33,7 @@ class Evaluator:
         self._free_calls = self._free_masks = 0
 
     def thirds(self, steps: int) -> int:
-        """Budget units of one evaluation, the same for every mask."""
+        """Thirds of a training example that one evaluation costs, the same for every mask."""
         return evaluation_thirds(steps, self._session.recipe.batch_size, len(self._session.validation.labels))
 
     def epochs(self, steps: int) -> float:

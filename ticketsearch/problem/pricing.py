@@ -10,7 +10,7 @@ from ticketsearch.masks import MaskSpace
 
 
 def evaluation_thirds(steps: int, batch_size: int, validation_size: int) -> int:
-    """Budget units (thirds of a training example) of one short training and its validation, the same for any mask."""
+    """Thirds of a training example that one short training and its validation cost, the same for any mask."""
     return 3 * steps * batch_size + validation_size
 
 

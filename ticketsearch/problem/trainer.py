@@ -24,7 +24,7 @@ from ticketsearch.problem.scores import Score, Snapshot
 from ticketsearch.problem.session import Session
 from ticketsearch.recipe import Recipe
 from ticketsearch.records.ledger import Kind
-from ticketsearch.records.resume import Kept, keyed
+from ticketsearch.records.resume import Saved, keyed
 from ticketsearch.seeds import stream
 
 Running = Callable[[tuple[int, ...]], Iterator[Relaxed]]
@@ -197,7 +197,7 @@ class _Shelf:
         self._store.save(f"train-{self._number}-{done}", self._identity, arrays, facts)
 
 
-def _snapshot(kept: Kept) -> Snapshot:
-    arrays, facts = kept.arrays, kept.facts
+def _snapshot(saved: Saved) -> Snapshot:
+    arrays, facts = saved.arrays, saved.facts
     trained = keyed(arrays, "trained.")
     return Snapshot(facts["step"], Weights(arrays["vector"], arrays["rest"]), facts["train_loss"], trained)

@@ -54,7 +54,7 @@ def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
     """
     with storing(path):
         if path.exists() and not path.is_file() and not path.is_dir():  # a rename would put a file in place of a device
-            raise OSError(errno.EINVAL, "it is there, and not a file")
+            raise OSError(errno.EINVAL, "it exists and is not a regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_MARK}")
         try:

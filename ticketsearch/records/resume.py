@@ -24,7 +24,7 @@ LIMIT_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class Saved:
     """A result: arrays by name, and facts that JSON can hold."""
 
     arrays: dict[str, np.ndarray[Any, Any]]
@@ -47,7 +47,7 @@ class ResumeStore:
     def __bool__(self) -> bool:
         return self._folder is not None
 
-    def load(self, name: str, identity: str) -> Kept | None:
+    def load(self, name: str, identity: str) -> Saved | None:
         """What was kept under a name; ``None`` if that is nothing, or damaged.
 
         Raises:
@@ -65,7 +65,7 @@ class ResumeStore:
                 f"{path} was made for other work than {name} is now: the strategy or a library changed, or it draws "
                 "random numbers outside problem.rng; move the run's folder away to start anew"
             )
-        return Kept(arrays, json.loads(header["facts"]))
+        return Saved(arrays, json.loads(header["facts"]))
 
     def save(self, name: str, identity: str, arrays: Tensors, facts: object = None) -> None:
         """Keep a result, where there is room for it.

@@ -68,7 +68,7 @@ class Prices:
         return None
 
     def least(self, trials: Sequence[Trial]) -> int:
-        """Budget units, thirds of a training example, that trials cost at least."""
+        """Thirds of a training example that trials cost at least."""
         alone = sum((trial.after - trial.before).thirds for trial in trials if trial.kind != "train")
         return alone + sum(3 * trial.fidelity for trial in trials if trial.kind == "train")
 

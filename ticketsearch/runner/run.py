@@ -150,8 +150,7 @@ def run(
     if isinstance(task, Task) and task_options:
         raise InvalidValue("task_options belong to a task given by name; a Task is made already")
     loaded = keeping(task if isinstance(task, Task) else load_task(task, source, task_options), keep)
-    trainer = make_engine(loaded, device, engine, workers)
-    setup = Setup.of(loaded, trainer, seed, granularity)
+    setup = Setup.of(loaded, make_engine(loaded, device, engine, workers), seed, granularity)
     units = setup.units
     sparsity = default_sparsity(granularity) if sparsity is None else sparsity
     units.space.n_kept(sparsity)
@@ -170,7 +169,7 @@ def run(
         orders=orders,
         controls=list(wanted),
         checkpoints=checkpoints,
-        engine=trainer.name,
+        engine=setup.engine.name,
         device=device,
         granularity=units.granularity,
         time_limit_s=seconds,
@@ -190,7 +189,7 @@ def run(
             progress.found(result)
         return result
     _tell_overlap(loaded.name, tuple(loaded.overlap.items()))
-    with distributed(trainer, loaded, executor, ray_address, trainer.name, device, workers) as everywhere:
+    with distributed(setup.engine, loaded, executor, ray_address, device, workers) as everywhere:
         return _Run(spec, searcher, replace(setup, engine=everywhere), folder, progress or Silent()).execute(shared)
 
 

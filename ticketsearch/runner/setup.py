@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ticketsearch.cost import Meter
 from ticketsearch.engine import Engine
@@ -48,6 +48,10 @@ class Setup:
         """
         units = make_units(granularity, engine.layout, task.build(seed=0), task.train.inputs[:1])
         return cls(task, engine, units, seed, read_weights(task.build(seed), engine.layout))
+
+    def of_seed(self, seed: int) -> Setup:
+        """The same for another seed."""
+        return replace(self, seed=seed, initial=self.drawn(seed))
 
     def drawn(self, seed: int) -> Weights:
         """Initial weights of another seed."""

@@ -153,7 +153,7 @@ class IterativeMagnitudePruning(PruningOptions):
 
     @staticmethod
     def _last_alive(units: Units, mask: BoolArray, now: Weights, before: Weights) -> Weights:
-        """w_f: of what is pruned, what it was when it was."""
+        """Final weights; a pruned weight keeps its value from the round that pruned it."""
         rest_mask = units.rest_mask(mask)
         rest = now.rest if rest_mask is None else np.where(rest_mask, now.rest, before.rest)
         return Weights(np.where(units.expand(mask), now.vector, before.vector), rest)

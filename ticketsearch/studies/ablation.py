@@ -34,7 +34,7 @@ from ticketsearch.runner.progress import Tick
 from ticketsearch.seeds import stream
 
 if TYPE_CHECKING:
-    from ticketsearch.engine import Engine
+    from ticketsearch.runner.setup import Setup
     from ticketsearch.tasks import Task
 
 CRITERIA = (*FORMULAS, "random")
@@ -174,18 +174,19 @@ def ablate(
         CorruptRun: a seed's file is damaged.
     """
     from ticketsearch.engine import make_engine
+    from ticketsearch.runner.setup import Setup
     from ticketsearch.tasks import Task, load_task
 
     loaded = task if isinstance(task, Task) else load_task(task)
-    trainer = make_engine(loaded, device, engine)
-    _counts(trainer.layout.space, plan.sparsity, plan.output_rate)
+    setup = Setup.of(loaded, make_engine(loaded, device, engine), seed=0)
+    _counts(setup.units.weights, plan.sparsity, plan.output_rate)
     spec = Spec(
         task=loaded.name,
         task_fingerprint=loaded.fingerprint,
         sparsity=float(plan.sparsity),
         output_rate=float(plan.output_rate),
         cells=list(plan.cells),
-        engine=trainer.name,
+        engine=setup.engine.name,
         device=device,
     )
     folder = Path(out) / spec.folder_name
@@ -200,7 +201,7 @@ def ablate(
         if path.is_file():
             outcomes.append(_read(path))
             continue
-        outcome = _Seed(trainer, loaded, spec, seed, tick).run()
+        outcome = _Seed(setup.of_seed(seed), spec, tick).run()
         write_record(path, outcome)
         outcomes.append(outcome)
     return outcomes
@@ -231,17 +232,15 @@ def _read(path: Path) -> SeedOutcome:
 class _Seed:
     """One seed's dense training and its cells."""
 
-    def __init__(self, engine: Engine, task: Task, spec: Spec, seed: int, tick: Tick | None) -> None:
+    def __init__(self, setup: Setup, spec: Spec, tick: Tick | None) -> None:
         from ticketsearch.engine import batch_indices
-        from ticketsearch.tasks.layout import read_weights
 
-        self._engine, self._task, self._spec, self._seed, self._tick = engine, task, spec, seed, tick
-        self._space = engine.layout.space
-        self._initial = read_weights(task.build(seed), engine.layout)
-        recipe, size = task.recipe, len(task.train.labels)
+        self._setup, self._spec, self._tick = setup, spec, tick
+        self._seed, self._space, self._initial = setup.seed, setup.units.weights, setup.initial
+        recipe, size = setup.task.recipe, len(setup.task.train.labels)
         # What makes the masks sees another order than what trains the cells: no criterion gains by shared noise.
         self._batches, self._dense_batches = (
-            batch_indices(size, recipe.batch_size, recipe.steps, stream(seed, "ablation", name))
+            batch_indices(size, recipe.batch_size, recipe.steps, stream(setup.seed, "ablation", name))
             for name in ("batches", "dense")
         )
 
@@ -284,13 +283,13 @@ class _Seed:
         """Trained weights, and test accuracies after and before."""
         from ticketsearch.runner.confirm import population
 
-        engine, test = self._engine, self._task.test
-        job = population(tickets, self._initial, self._task.recipe, batches)
-        stops = tuple(sorted({*range(self._task.steps_per_epoch, job.steps, self._task.steps_per_epoch), job.steps}))
-        before, trained = engine.measure(job.start, test).accuracy, job.start
+        task, engine = self._setup.task, self._setup.engine
+        job = population(tickets, self._initial, task.recipe, batches)
+        stops = tuple(sorted({*range(task.steps_per_epoch, job.steps, task.steps_per_epoch), job.steps}))
+        before, trained = engine.measure(job.start, task.test).accuracy, job.start
         for done, (state, _) in enumerate(engine.train(job, stops), start=1):
             trained = state
             if self._tick:
                 self._tick(what, done / len(stops))
-        after = engine.measure(trained, test).accuracy
+        after = engine.measure(trained, task.test).accuracy
         return trained, list(zip(after.tolist(), before.tolist(), strict=True))

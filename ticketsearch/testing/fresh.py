@@ -114,35 +114,47 @@ def _main() -> None:
 
 def _million(subject: Any) -> dict[str, Any]:
     """A search with a million weights, under limits that end this process."""
-    import resource
     import time
 
     from ticketsearch.testing.closed_form import MILLION
     from ticketsearch.testing.report import CheckFailed
 
-    spent = int(time.process_time())
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU_LIMIT_S, spent + CPU_LIMIT_S + 5))
-    before_mib = _peak_mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux: allocations beyond the bound fail
-        data = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmData"))
-        limit = int(data) * 1024 + (MEMORY_LIMIT_MIB + 512) * 2**20
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    begin = time.process_time()
+    _limit_process(int(time.process_time()))
+    before_mib, begin = _peak_mib(), time.process_time()
     outcome, _ = subject.search(MILLION_EVALUATIONS, shapes=MILLION, steps=MILLION_STEPS)
     fault = ""
     try:
         outcome.sound_mask()
     except CheckFailed as failed:
         fault = f"with a million weights {failed}"
-    mib = max(0.0, _peak_mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) - before_mib)
+    mib = max(0.0, _peak_mib() - before_mib)
     if isinstance(outcome.error, MemoryError) or mib > MEMORY_LIMIT_MIB:
         fault = f"with a million weights it needs more than {MEMORY_LIMIT_MIB} MiB"
     return {"million_fault": fault, "cpu_s": time.process_time() - begin, "mib": mib}
 
 
-def _peak_mib(maxrss: int) -> float:
-    return maxrss / 2**20 if sys.platform == "darwin" else maxrss / 1024
+def _limit_process(spent_s: int) -> None:
+    """Bounds of time and, on Linux, of memory that the system ends this process at; Windows has none."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (spent_s + CPU_LIMIT_S, spent_s + CPU_LIMIT_S + 5))
+    status = Path("/proc/self/status")
+    if status.exists():  # allocations beyond the bound fail
+        data = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmData"))
+        limit = int(data) * 1024 + (MEMORY_LIMIT_MIB + 512) * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _peak_mib() -> float:
+    """The most memory this process has had so far; 0 where the system does not say (Windows)."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
 def _class(module: str, file: str | None, name: str) -> type:
