@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import typer.main
 
+import ticketsearch
 from tests.helpers.commands import ROOT
 from ticketsearch.cli import DEBUG, app
+from ticketsearch.plugins import STRATEGIES, available
+from ticketsearch.studies.study import Grid, Study
 
 PAGES = [
     ROOT / "README.md",
@@ -80,3 +83,34 @@ def test_every_page_is_in_the_navigation_and_the_index() -> None:
 
 def test_the_readme_is_for_a_first_visit() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_the_page_on_studies_names_every_key() -> None:
+    page = (ROOT / "docs" / "studies.md").read_text()
+    rows = re.findall(r"(?m)^\| `([^`]+)` \|", page)
+    assert rows == ["[[grid]]" if key == "grids" else key for key in (*_study_keys(), *Grid.model_fields)]
+
+
+def _study_keys() -> list[str]:
+    own = [key for key in Study.model_fields if key != "grids"]
+    return [*own, "grids"]
+
+
+def test_the_reference_has_every_strategy_and_every_public_name() -> None:
+    strategies = (ROOT / "docs" / "reference-strategies.md").read_text()
+    for plugin in available(STRATEGIES):
+        if plugin.distribution == "ticketsearch":
+            assert f"## {plugin.name}\n\n::: {plugin.value.replace(':', '.')}\n" in strategies
+    names = set(re.findall(r"(?m)^::: ticketsearch\.[\w.]*\.(\w+)$", (ROOT / "docs" / "reference.md").read_text()))
+    assert names >= set(ticketsearch.__all__) - {"API_VERSION", "build_leaderboard"} | {"build"}
+
+
+def test_messages_that_the_pages_explain_are_those_of_the_package() -> None:
+    source = " ".join(path.read_text() for path in (ROOT / "ticketsearch").rglob("*.py"))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    table = page[page.index("## It says ...") : page.index("## It is slow")]
+    for cell in re.findall(r"(?m)^\| (`.*?`) \|", table):
+        for message in re.findall(r"`([^`]+)`", cell):
+            parts = [part.strip() for part in re.split(r"\.\.\.|\bN\b|MNIST|\b\d+\b|weights", message)]
+            assert all(part in source for part in parts), message

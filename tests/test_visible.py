@@ -22,7 +22,9 @@ from ticketsearch.leaderboard import build
 from ticketsearch.leaderboard.studies import LoadedStudy, load_study, write_archive
 from ticketsearch.plugins import registry
 from ticketsearch.records.folder import SPEC
-from ticketsearch.records.results import Failure, Failures, write_record, write_result
+from ticketsearch.records.record import write_record
+from ticketsearch.records.results import write_result
+from ticketsearch.records.study_records import Failure, Failures
 from ticketsearch.report import text, verdicts
 from ticketsearch.report.raw import csv_text
 from ticketsearch.strategies.base import make_strategy

@@ -10,7 +10,8 @@ from tests.helpers.results import COST, result
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.section import Section
 from ticketsearch.leaderboard.studies import LoadedStudy
-from ticketsearch.records.results import Baseline, Failure, Result
+from ticketsearch.records.results import Result
+from ticketsearch.records.study_records import Baseline, Failure
 
 STEPS = (5, 10, 20)
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"

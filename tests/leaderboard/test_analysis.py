@@ -14,7 +14,7 @@ from ticketsearch.leaderboard.fidelity import tau
 from ticketsearch.leaderboard.section import EPOCHS, FLOPS, SECONDS
 from ticketsearch.leaderboard.statistics import paired, t_interval
 from ticketsearch.leaderboard.trajectories import curve_of
-from ticketsearch.records.results import Baseline
+from ticketsearch.records.study_records import Baseline
 
 
 def test_kinds_reference_and_frontier() -> None:

@@ -12,7 +12,9 @@ from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.leaderboard.analysis import analyse
 from ticketsearch.leaderboard.studies import LoadedStudy, load_study, write_archive
 from ticketsearch.records.folder import SPEC
-from ticketsearch.records.results import Baseline, Failure, Failures, write_record, write_result
+from ticketsearch.records.record import write_record
+from ticketsearch.records.results import write_result
+from ticketsearch.records.study_records import Baseline, Failure, Failures
 
 BASELINE = Baseline(
     task="tiny",

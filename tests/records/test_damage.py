@@ -27,9 +27,10 @@ from ticketsearch.leaderboard import load_study
 from ticketsearch.masks import digest, pack
 from ticketsearch.records.folder import BASELINES, LEDGER, RESULT, SPEC, TICKET
 from ticketsearch.records.ledger import read_record
-from ticketsearch.records.results import read_baseline, read_result
+from ticketsearch.records.results import read_result
 from ticketsearch.records.sealed import read_sealed, write_sealed
 from ticketsearch.records.spec import read_spec
+from ticketsearch.records.study_records import read_baseline
 from ticketsearch.runner.setup import Setup
 from ticketsearch.studies.baseline import measure_baseline
 

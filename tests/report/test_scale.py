@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.helpers.commands import python
 from tests.helpers.studies import baseline, study
 from ticketsearch.records.folder import SPEC
-from ticketsearch.records.results import write_record, write_result
+from ticketsearch.records.record import write_record
+from ticketsearch.records.results import write_result
 
 CODE = """
 import sys

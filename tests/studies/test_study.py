@@ -17,7 +17,7 @@ from tests.helpers.small_studies import GRID, study
 from ticketsearch import Result, Task
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UsageError
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.records.results import Baseline, read_baseline, read_failures
+from ticketsearch.records.study_records import Baseline, read_baseline, read_failures
 from ticketsearch.runner.confirm import confirm
 from ticketsearch.runner.progress import quiet
 from ticketsearch.runner.setup import Setup

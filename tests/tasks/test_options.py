@@ -12,8 +12,8 @@ from tests.helpers import tiny
 from tests.helpers.commands import Cli
 from ticketsearch import DataSource, Task, load_task, run
 from ticketsearch.errors import InvalidValue, PluginError, UnknownName
-from ticketsearch.records.results import read_failures
 from ticketsearch.records.spec import read_spec
+from ticketsearch.records.study_records import read_failures
 from ticketsearch.report.commands import command_of
 from ticketsearch.runner.verify import verify_run
 from ticketsearch.studies.execution import compute

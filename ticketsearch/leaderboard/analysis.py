@@ -37,7 +37,8 @@ from ticketsearch.leaderboard.trajectories import (
     train_size,
 )
 from ticketsearch.leaderboard.verdict import CURRENCIES, Claim, Comparison, Control, Verdict, compare, judge
-from ticketsearch.records.results import Baseline, Result
+from ticketsearch.records.results import Result
+from ticketsearch.records.study_records import Baseline
 
 
 def analyse(results: Iterable[Result], baselines: Sequence[Baseline] = ()) -> list[Section]:

@@ -18,15 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ticketsearch.errors import CorruptRun, NotARun
 from ticketsearch.records.files import read_whole, write_atomically
 from ticketsearch.records.folder import BASELINES, RESULT, check_run, check_study, run_folders
-from ticketsearch.records.results import (
-    Baseline,
-    Failure,
-    Result,
-    faults_of,
-    read_baseline,
-    read_failures,
-    read_finished,
-)
+from ticketsearch.records.results import Result, faults_of, read_finished
+from ticketsearch.records.study_records import Baseline, Failure, read_baseline, read_failures
 from ticketsearch.runner.audit import faults_on_file
 from ticketsearch.visible import visible, visible_in
 

@@ -1,38 +1,27 @@
-"""What a finished run leaves behind for reports: ``result.json``, typed. Never imports torch.
-
-Records are JSON with a digest of all the rest as their last key: a digit that was altered is found, and the file is
-named and left as it is.
-"""
+"""What a finished run leaves behind for reports: ``result.json``, typed. Never imports torch."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from ticketsearch.digests import digest_of_json
 from ticketsearch.errors import CorruptRun, NotARun
-from ticketsearch.records.files import read_whole, write_atomically
-from ticketsearch.records.folder import FAILURES, RESULT, SPEC, TICKET, check_digests, check_file, check_run
-from ticketsearch.records.schema import numbered, upgraded
+from ticketsearch.records.files import read_whole
+from ticketsearch.records.folder import RESULT, SPEC, TICKET, check_digests, check_run
+from ticketsearch.records.record import StrictRecord, parsed, write_record
 from ticketsearch.visible import visible_in
 
-DIGEST = "digest"
 UNBALANCED = 1.2
 """How many times as frequent as among equal classes the most frequent one is, for a reader to be told."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
-
-
-class CostRecord(_Record):
+class CostRecord(StrictRecord):
     """A cost vector; see :class:`ticketsearch.cost.Cost`. ``epochs`` is the budget's currency."""
 
     epochs: float
@@ -47,7 +36,7 @@ class CostRecord(_Record):
     strategy_s: float
 
 
-class Confirmation(_Record):
+class Confirmation(StrictRecord):
     """Full trainings of one ticket with fresh data orders, and what they scored.
 
     ``test_accuracy`` and ``validation_accuracy`` are means, ``*_accuracies`` the single values, ``spread`` the
@@ -66,7 +55,7 @@ class Confirmation(_Record):
     cost: CostRecord
 
 
-class Checkpoint(_Record):
+class Checkpoint(StrictRecord):
     """A mask the search would have returned had it ended earlier, confirmed like the ticket.
 
     ``cost`` is what the search had spent when it had this mask; ``search_score`` the short-training score it had then,
@@ -82,7 +71,7 @@ class Checkpoint(_Record):
     mask_digest: str
 
 
-class PricesRecord(_Record):
+class PricesRecord(StrictRecord):
     """What trials are priced by; see :class:`ticketsearch.runner.audit.Prices`."""
 
     batch_size: int
@@ -91,7 +80,7 @@ class PricesRecord(_Record):
     train_size: int
 
 
-class RoundRecord(_Record):
+class RoundRecord(StrictRecord):
     """A network that an iterative search trained on its way; the last one is the ticket, as confirmed.
 
     ``round`` counts from 0, which is the whole network in IMP. ``sparsity`` is the fraction of the units pruned,
@@ -111,7 +100,7 @@ class RoundRecord(_Record):
     cost: CostRecord
 
 
-class Machine(_Record):
+class Machine(StrictRecord):
     """What a run was made on: seconds mean little without it. ``threads`` are the engine's."""
 
     processor: str
@@ -121,7 +110,7 @@ class Machine(_Record):
     system: str
 
 
-class LayerRecord(_Record):
+class LayerRecord(StrictRecord):
     """One prunable tensor and what the ticket keeps of it.
 
     ``flops`` are those of one example's forward pass through the whole layer, ``kept_flops`` through its kept weights;
@@ -136,7 +125,7 @@ class LayerRecord(_Record):
     kept_flops: int | None = None
 
 
-class Result(_Record):
+class Result(StrictRecord):
     """One finished run.
 
     ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
@@ -197,9 +186,9 @@ class Result(_Record):
     machine: Machine
     ticket: str
     run: str
-    task_options: dict[str, Any] = {}
-    keep: list[str] = []
-    left_dense: dict[str, str] = {}
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    keep: list[str] = Field(default_factory=list)
+    left_dense: dict[str, str] = Field(default_factory=dict)
     n_parameters: int | None = None
     start: str = "initial"
     held: bool = False
@@ -226,55 +215,6 @@ class Result(_Record):
         return kind_of(self.granularity, self.keep)
 
 
-class Baseline(_Record):
-    """What belongs to a task, a sparsity and a seed, and to no strategy; see :mod:`ticketsearch.studies.baseline`.
-
-    ``short_scores`` are those of random masks by the evaluator's steps, ``evaluation_epochs`` what one such evaluation
-    costs, ``test_accuracies`` the same masks' confirmed accuracies; ``dense_budget_test_accuracy`` is that of the dense
-    network trained for the whole search budget, ``dense_identity`` a digest of all that decides it.
-    """
-
-    task: str
-    task_fingerprint: str
-    sparsity: float
-    granularity: str = "weight"
-    seed: int
-    budget: float
-    fidelity: int
-    short_scores: dict[int, list[float]]
-    evaluation_epochs: dict[int, float]
-    test_accuracies: list[float]
-    dense_identity: str = ""
-    dense_budget_test_accuracy: float
-    keep: list[str] = []
-
-    @property
-    def kind(self) -> str:
-        """As of a result."""
-        return kind_of(self.granularity, self.keep)
-
-
-class Failure(_Record):
-    """A planned run that gave no result, and why."""
-
-    strategy: str
-    settings: dict[str, Any]
-    task: str
-    sparsity: float
-    granularity: str = "weight"
-    seed: int
-    budget: str
-    reason: str
-    task_options: dict[str, Any] = {}
-    keep: list[str] = []
-
-
-class Failures(_Record):
-    """Those of a study's folder, ``failures.json``."""
-
-    failures: list[Failure]
-
-
 def already_finished(result: Result) -> str:
     """One line that says why nothing is computed."""
     when = f" on {result.finished[:16].replace('T', ' ')} UTC" if result.finished else ""
@@ -284,9 +224,6 @@ def already_finished(result: Result) -> str:
 def kind_of(granularity: str, keep: Sequence[str]) -> str:
     """``weight``, ``channel``, ``2:4``; and the layers left dense."""
     return f"{granularity}, {', '.join(keep)} dense" if keep else granularity
-
-
-Record = TypeVar("Record", bound=BaseModel)
 
 
 def faults_of(result: Result) -> Iterator[str]:
@@ -315,27 +252,6 @@ def write_result(folder: Path, result: Result) -> None:
     write_record(folder / RESULT, result)
 
 
-def write_record(path: Path, record: BaseModel) -> None:
-    """Write a record with its digest, atomically."""
-    content = numbered(json.loads(record.model_dump_json()))
-    write_atomically(
-        path, (json.dumps({**content, DIGEST: digest_of_json(content, size=16)}, indent=1) + "\n").encode()
-    )
-
-
-def read_record(kind: type[Record], path: Path) -> Record:
-    """Read a record that :func:`write_record` wrote.
-
-    Raises:
-        CorruptRun: it cannot be read, does not parse or does not match its digest.
-    """
-    check_file(path)
-    try:
-        return _parsed(kind, path, read_whole(path))
-    except OSError as error:
-        raise CorruptRun(f"{path} cannot be read: {error.strerror}") from error
-
-
 def read_result(folder: Path) -> Result:
     """Read a finished run.
 
@@ -350,7 +266,7 @@ def read_result(folder: Path) -> Result:
         text = read_whole(path)
     except OSError as error:
         raise NotARun(f"{folder} holds no finished run ({error.strerror})") from error
-    result = _parsed(Result, path, text)
+    result = parsed(Result, path, text)
     _check_spec(folder / SPEC, result)
     return result.model_copy(update={"run": str(folder), "ticket": str(folder / TICKET)})
 
@@ -378,48 +294,3 @@ def _check_spec(path: Path, result: Result) -> None:
                 f"{path.parent}: {RESULT} is of another run than {SPEC}: {key} is {found!r}, not {spec[key]!r}; move "
                 "the folder away and run the same command again"
             )
-
-
-def read_baseline(path: Path) -> Baseline:
-    """Read a baseline.
-
-    Raises:
-        CorruptRun: it cannot be read, does not parse or does not match its digest.
-    """
-    return read_record(Baseline, path)
-
-
-def read_failures(out: Path) -> list[Failure]:
-    """Planned runs of a study folder that failed when last tried; none if there is no record of them.
-
-    Raises:
-        CorruptRun: the record is damaged.
-    """
-    path = out / FAILURES
-    return read_record(Failures, path).failures if os.path.lexists(path) else []
-
-
-def _parsed(kind: type[Record], path: Path, text: bytes) -> Record:
-    """A record that carries its digest."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"it is not JSON: {error}") from error
-    if not isinstance(content, dict) or DIGEST not in content:
-        raise _damaged(path, f"it lacks its {DIGEST}")
-    if content.pop(DIGEST) != digest_of_json(content, size=16):
-        raise _damaged(path, f"its content does not match its {DIGEST}")
-    return _validated(kind, path, json.dumps(visible_in(upgraded(content, path))))
-
-
-def _validated(kind: type[Record], path: Path, text: str | bytes) -> Record:
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise _damaged(path, f"{where}: {first['msg']}") from error
-
-
-def _damaged(path: Path, how: str) -> CorruptRun:
-    return CorruptRun(f"{path} is damaged: {how}; move it away and run the same command again")

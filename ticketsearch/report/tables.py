@@ -13,7 +13,8 @@ from ticketsearch.leaderboard.section import Contender, Section
 from ticketsearch.leaderboard.statistics import ALPHA
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Verdict
-from ticketsearch.records.results import Baseline, Failure, Machine, Result
+from ticketsearch.records.results import Machine, Result
+from ticketsearch.records.study_records import Baseline, Failure
 from ticketsearch.report.charts.style import SEARCHES
 from ticketsearch.report.commands import commands_of
 from ticketsearch.report.text import percent

@@ -29,7 +29,7 @@ from ticketsearch.masks.criteria import FORMULAS, check_criterion
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.records.files import write_atomically
-from ticketsearch.records.results import read_record, write_record
+from ticketsearch.records.record import read_record, write_record
 from ticketsearch.runner.progress import Tick
 from ticketsearch.seeds import stream
 

@@ -20,7 +20,8 @@ from ticketsearch.errors import CorruptRun
 from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem.pricing import evaluation_thirds
 from ticketsearch.records.folder import BASELINES
-from ticketsearch.records.results import Baseline, read_baseline, write_record
+from ticketsearch.records.record import write_record
+from ticketsearch.records.study_records import Baseline, read_baseline
 from ticketsearch.runner.confirm import population
 from ticketsearch.runner.curve import confirm_masks, short_scores
 from ticketsearch.runner.progress import Tick, quiet

@@ -14,7 +14,8 @@ from pathlib import Path
 from ticketsearch.cluster import check_executor
 from ticketsearch.errors import InvalidValue, NotARun
 from ticketsearch.records.folder import FAILURES, checked_out, mark
-from ticketsearch.records.results import Failure, Failures, read_failures, write_record
+from ticketsearch.records.record import write_record
+from ticketsearch.records.study_records import Failure, Failures, read_failures
 from ticketsearch.studies.item import Common, Finished
 from ticketsearch.studies.processes import on_this_machine
 from ticketsearch.studies.study import Planned, Study, planned

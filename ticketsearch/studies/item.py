@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ticketsearch.cost import parse_epochs, parse_steps
 from ticketsearch.errors import TicketsearchError
-from ticketsearch.records.results import Baseline, Result
+from ticketsearch.records.results import Result
+from ticketsearch.records.study_records import Baseline
 from ticketsearch.studies.study import Item, Planned, PlannedBaseline
 from ticketsearch.system import cores
 

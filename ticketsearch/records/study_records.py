@@ -1,0 +1,81 @@
+"""What a study leaves in its folder beside its runs: baselines, and what failed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from ticketsearch.records.folder import FAILURES
+from ticketsearch.records.record import StrictRecord, read_record
+from ticketsearch.records.results import kind_of
+
+
+class Baseline(StrictRecord):
+    """What belongs to a task, a sparsity and a seed, and to no strategy; see :mod:`ticketsearch.studies.baseline`.
+
+    ``short_scores`` are those of random masks by the evaluator's steps, ``evaluation_epochs`` what one such evaluation
+    costs, ``test_accuracies`` the same masks' confirmed accuracies; ``dense_budget_test_accuracy`` is that of the dense
+    network trained for the whole search budget, ``dense_identity`` a digest of all that decides it.
+    """
+
+    task: str
+    task_fingerprint: str
+    sparsity: float
+    granularity: str = "weight"
+    seed: int
+    budget: float
+    fidelity: int
+    short_scores: dict[int, list[float]]
+    evaluation_epochs: dict[int, float]
+    test_accuracies: list[float]
+    dense_identity: str = ""
+    dense_budget_test_accuracy: float
+    keep: list[str] = Field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """As of a result."""
+        return kind_of(self.granularity, self.keep)
+
+
+class Failure(StrictRecord):
+    """A planned run that gave no result, and why."""
+
+    strategy: str
+    settings: dict[str, Any]
+    task: str
+    sparsity: float
+    granularity: str = "weight"
+    seed: int
+    budget: str
+    reason: str
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    keep: list[str] = Field(default_factory=list)
+
+
+class Failures(StrictRecord):
+    """Those of a study's folder, ``failures.json``."""
+
+    failures: list[Failure]
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        CorruptRun: it cannot be read, does not parse or does not match its digest.
+    """
+    return read_record(Baseline, path)
+
+
+def read_failures(out: Path) -> list[Failure]:
+    """Planned runs of a study folder that failed when last tried; none if there is no record of them.
+
+    Raises:
+        CorruptRun: the record is damaged.
+    """
+    path = out / FAILURES
+    return read_record(Failures, path).failures if os.path.lexists(path) else []
