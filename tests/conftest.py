@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+# Before PyTorch and the kernels are imported: threads of two workers would wait for each other, and what one of them
+# compiles is loaded by all, and by their processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba")
+
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
-from tests.helpers import tiny
-from tests.helpers.commands import ROOT, Cli, Outcome
+from tests.helpers import images, tiny
+from tests.helpers.commands import Cli, Outcome
 from ticketsearch import MaskProblem, Task
 
 settings.register_profile("house", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("house")
+
+
+LONGEST = (
+    "cluster/",
+    "test_examples",
+    "test_contract",
+    "test_any_network",
+    "test_kills",
+    "test_status",
+    "test_patience",
+)
+"""Files that take longest, and so begin first."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests share a worker, as those of a group do: what they have in common is made once."""
+    places = {name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: min((places[name] for name in LONGEST if name in item.nodeid), default=len(LONGEST)))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,9 +53,27 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TICKETSEARCH_CACHE", str(folder))
-        patch.setenv("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))  # compiled once, for all workers
         patch.delenv("TICKETSEARCH_DATA", raising=False)
+        _compile_once()
         yield folder
+
+
+def _compile_once() -> None:
+    """Each kind of kernel is compiled by one worker, while another one compiles the next; all load it from disk."""
+    from ticketsearch.engine import make_engine
+    from ticketsearch.engine.sparse.jit import cache_folder
+
+    folder, worker = cache_folder(), os.environ.get("PYTEST_XDIST_WORKER", "")
+    if folder is None or not worker:
+        return
+    wide = tiny.make_task(recipe=replace(tiny.RECIPE, batch_size=100))
+    kinds = [("narrow", tiny.make_task), ("convolution", images.conv2), ("wide", lambda: wide)]
+    first = int(worker.removeprefix("gw")) % len(kinds)
+    for name, make in [*kinds[first:], *kinds[:first]]:
+        with FileLock(folder / f"{name}.lock"):
+            if not (folder / name).exists():
+                make_engine(make(), engine="sparse", workers=1).warm_up()
+                (folder / name).touch()
 
 
 @pytest.fixture(scope="session")

@@ -122,9 +122,9 @@ def scaled(words: list[str], workspace: Path) -> list[str]:
     words = [{"RUN": str(run), **SMALL}.get(word, word) for word in words]
     if words[0] == "run":
         if "my_images:colours" in words:
-            words += ["--task-set", "steps=4"]
-        budget = "20ep" if "--task" not in words else "4ep"
-        cuts = ["--budget", budget, "--orders", "1", "--checkpoints", "0"]
+            words = [*words[: words.index("--task-set")], "--sparsity", "0.5"] if "--task-set" in words else words
+            words += ["--task-set", "steps=4", "--budget", "4ep"]
+        cuts = ["--orders", "1", "--checkpoints", "0", *([] if "--budget" in words else ["--budget", "20ep"])]
         return [*words, *cuts, *([] if "--task" in words else ["--task", "tests.helpers.tiny:task"])]
     if words[0] == "compare":
         words = [str(workspace / "shared") if word == "/shared/runs" else word for word in words]

@@ -370,3 +370,16 @@ def test_an_encoding_without_the_letters_is_no_fault(cli: Cli, tmp_path: Path) -
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"random" in done.stdout
+
+
+def test_the_help_lists_what_is_used_most_first_each_in_a_whole_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    commands = cli("--help").out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in commands[:3]] == ["run", "compare", "report"]
+    assert all(line.endswith(".") and not line.endswith("...") for line in commands), commands
+
+
+def test_the_version_is_the_distribution_s(cli: Cli) -> None:
+    import importlib.metadata
+
+    assert cli("--version") == Outcome(0, f"ticketsearch {importlib.metadata.version('ticketsearch')}\n", "")

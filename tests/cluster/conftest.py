@@ -30,12 +30,24 @@ class Nodes:
         """Kill a node and all that is on it."""
         self.cluster.remove_node(self._others.pop(), allow_graceful=False)
 
+    def complete(self) -> None:
+        """Put new nodes in the place of lost ones."""
+        while len(self._others) < 2:
+            self._others.append(self.cluster.add_node(num_cpus=1))
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture(scope="session")
 def nodes(own_cache: Path) -> Iterator[Nodes]:
     nodes = Nodes()
     yield nodes
     nodes.cluster.shutdown()
+
+
+@pytest.fixture
+def losing(nodes: Nodes) -> Iterator[Nodes]:
+    """A cluster that may lose nodes."""
+    yield nodes
+    nodes.complete()
 
 
 def trials(record: Any) -> list[Any]:

@@ -20,6 +20,8 @@ from ticketsearch.report.progress import ProgressBar
 from ticketsearch.studies.execution import compute
 from ticketsearch.studies.item import Finished
 
+pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all of them
+
 
 def essence(result: Any) -> Any:
     """All but seconds, places and machines."""
@@ -33,18 +35,18 @@ def essence(result: Any) -> Any:
 
 
 def test_a_run_that_loses_a_node_ends_as_the_serial_one(
-    nodes: Nodes, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    losing: Nodes, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost: list[int] = []
 
     def search(self: ProgressBar, problem: MaskProblem) -> None:
         if not lost:
             lost.append(problem.trials)
-            nodes.lose_one()
+            losing.lose_one()
 
     monkeypatch.setattr(ProgressBar, "search", search)
     command = ["run", "--strategy", "ga", "--task", "tests.helpers.tiny:task", "--budget", "150ep", "--orders", "1"]
-    command += ["--executor", "ray", "--ray-address", nodes.address, "--json", "--out", str(tmp_path / "shared")]
+    command += ["--executor", "ray", "--ray-address", losing.address, "--json", "--out", str(tmp_path / "shared")]
     done = cli(*command)
     assert (done.code, lost) == (0, [24])
     result = read_result(Path(json.loads(done.out)["run"]))  # one object on stdout, and nothing else
@@ -57,17 +59,17 @@ def test_a_run_that_loses_a_node_ends_as_the_serial_one(
     assert len(records[0]) > 100
 
 
-def test_a_study_that_loses_a_node_has_every_result(nodes: Nodes, tmp_path: Path) -> None:
+def test_a_study_that_loses_a_node_has_every_result(losing: Nodes, tmp_path: Path) -> None:
     wanted: dict[str, Any] = {"seeds": [0, 1, 2], "baselines": True}
     ended: list[Finished] = []
 
     def tell(one: Finished) -> None:
         ended.append(one)
         if len(ended) == 1:
-            nodes.lose_one()
+            losing.lose_one()
 
     plan = study(tmp_path / "shared", **wanted)
-    shared = compute(plan.model_copy(update={"executor": "ray", "ray_address": nodes.address}), tell=tell)
+    shared = compute(plan.model_copy(update={"executor": "ray", "ray_address": losing.address}), tell=tell)
     serial = compute(study(tmp_path / "serial", **wanted))
     assert len(ended) == len(shared) == 9
     assert [one.reason for one in shared] == [""] * 9

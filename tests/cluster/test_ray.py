@@ -25,6 +25,8 @@ from ticketsearch.errors import ClusterError
 from ticketsearch.records.ledger import Ledger
 from ticketsearch.tasks.layout import read_weights
 
+pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all of them
+
 TASK = tiny.make_task()
 MASKS = tiny.masks_of(tiny.make_problem(task=TASK), 100)
 

@@ -122,7 +122,7 @@ def test_source_and_import_agree(name: str, tmp_path: Path, monkeypatch: pytest.
     (found,) = (status for status in statuses() if status.name == name)
     assert (found.status, words in found.reason) == (expected, True), found
     module = found.value.partition(":")[0]
-    fault = probe(module, "Mine", "strategy", 4)
+    fault = probe(module, "Mine", "strategy", 1.5 if name == "sleeps" else 4)
     assert (fault.state if fault else "ok") == expected
     assert module not in sys.modules
 

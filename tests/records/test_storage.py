@@ -107,7 +107,7 @@ def test_a_full_disk_is_not_the_strategy_s_fault(tmp_path: Path) -> None:
         ticketsearch.run(FillsTheDisk(), tiny.make_task(), budget="20ep", out=tmp_path)
 
 
-@pytest.mark.parametrize("place", ["ledger", "checkpoint", "ticket", "result"])
+@pytest.mark.parametrize("place", ["ledger", "resume", "ticket", "result"])
 def test_a_full_disk_at_any_file_loses_nothing_that_was_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -142,7 +142,7 @@ def test_a_full_disk_at_any_file_loses_nothing_that_was_finished(
     folder = folder_of(tmp_path / "full")
     assert not (folder / RESULT).exists()
     assert not list(folder.glob(".*tmp-*"))
-    assert len(read_record(folder / LEDGER).trials) == {"ledger": 1, "checkpoint": 3}.get(place, 3)
+    assert len(read_record(folder / LEDGER).trials) == {"ledger": 1, "resume": 3}.get(place, 3)
     assert outcome(run(tmp_path / "full", **IMP)) == outcome(whole)
 
 

@@ -98,7 +98,7 @@ def moments(strategy: str) -> list[tuple[int, float]]:
     return [(int(rng.integers(0, 2 + CALLS[strategy] // kills)), float(rng.uniform(0, 0.03))) for _ in range(kills)]
 
 
-@pytest.mark.parametrize("strategy", CASES)
+@pytest.mark.parametrize("strategy", [name for name in CASES if list(CASES).index(name) < KILLS])
 def test_a_run_killed_again_and_again_ends_as_one_left_alone(tmp_path: Path, strategy: str) -> None:
     out, log = tmp_path / "killed", tmp_path / "log"
     recorded: set[tuple[str, str, int]] = set()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.helpers.commands import python
 from ticketsearch.cost import Cost
 from ticketsearch.masks import top_n
 from ticketsearch.problem.pricing import Pricing
@@ -90,3 +91,9 @@ def test_kept_weights_cost_what_their_layer_s_positions_are() -> None:
         forward_examples=7, dense_flops=7 * space.flops_per_example(), sparse_flops=7 * sum(by_hand)
     )
     assert [layer.uses for layer in space.layers] == [7 * 5, 7 * 5, 3 * 5, 3 * 5, 7 * 11, 1]
+
+
+def test_counting_does_not_import_pytorch_s_compiler() -> None:
+    """It takes as long as PyTorch itself, in each process."""
+    code = "import sys; from tests.helpers import tiny; tiny.make_task().layout; print('torch._dynamo' in sys.modules)"
+    assert python("-c", code).stdout.strip() == "False"

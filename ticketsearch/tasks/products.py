@@ -56,6 +56,11 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call] # PyTorch's
         self._names = {one.untyped_storage().data_ptr(): name for name, one in parameters.items() if one.numel()}
         self.products: Counter[str] = Counter()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Do not import ``torch._dynamo`` to be left out of what it compiles: that takes as long as PyTorch itself."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,
