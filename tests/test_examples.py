@@ -120,10 +120,11 @@ def scaled(words: list[str], workspace: Path) -> list[str]:
     """The same command with a budget of seconds, on a small task; a later option takes the place of an earlier one."""
     [run] = [path for path in (workspace / "runs").iterdir() if path.name.startswith("tiny-magnitude")]
     words = [{"RUN": str(run), **SMALL}.get(word, word) for word in words]
+    words = ["batch_size=30" if word == "batch_size=128" else word for word in words]  # of 270 images
     if words[0] == "run":
         if "my_images:colours" in words:
             words = [*words[: words.index("--task-set")], "--sparsity", "0.5"] if "--task-set" in words else words
-            words += ["--task-set", "steps=4", "--budget", "4ep"]
+            words += ["--task-set", "steps=2", "--budget", "2ep"]
         cuts = ["--orders", "1", "--checkpoints", "0", *([] if "--budget" in words else ["--budget", "20ep"])]
         return [*words, *cuts, *([] if "--task" in words else ["--task", "tests.helpers.tiny:task"])]
     if words[0] == "compare":

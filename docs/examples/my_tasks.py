@@ -16,6 +16,6 @@ def two_moons() -> Task:
         train=(inputs[0::3], labels[0::3]),
         validation=(inputs[1::3], labels[1::3]),
         test=(inputs[2::3], labels[2::3]),
-        recipe=Recipe(steps=300, batch_size=50, learning_rate=0.1, momentum=0.9, schedule="cosine"),
+        recipe=Recipe(steps=300, batch_size=30, learning_rate=0.1, momentum=0.9, schedule="cosine"),
         fidelity=50,
     )

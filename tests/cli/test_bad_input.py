@@ -33,7 +33,7 @@ from ticketsearch.seeds import parse_seeds
 from ticketsearch.strategies.base import make_strategy, parameters_of
 from ticketsearch.studies.study import planned, read_study
 
-EXAMPLES = int(os.environ.get("TICKETSEARCH_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("TICKETSEARCH_EXAMPLES", "30"))
 many = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), deadline=None)
 
 # Numbers and near-numbers, units and near-units, and anything.

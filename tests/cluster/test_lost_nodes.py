@@ -59,6 +59,7 @@ def test_a_run_that_loses_a_node_ends_as_the_serial_one(
     assert len(records[0]) > 100
 
 
+@pytest.mark.slow  # the one above loses a node too
 def test_a_study_that_loses_a_node_has_every_result(losing: Nodes, tmp_path: Path) -> None:
     wanted: dict[str, Any] = {"seeds": [0, 1, 2], "baselines": True}
     ended: list[Finished] = []

@@ -70,7 +70,7 @@ def test_both_engines_agree_on_any_widths(widths: tuple[int, ...], activation: t
     assert_same(task, masks)
 
 
-@pytest.mark.parametrize("batch", [1, 15, 16, 17, 100, 129, 300])
+@pytest.mark.parametrize("batch", [1, 15, 16, 17, 100, pytest.param(129, marks=pytest.mark.slow), 300])
 def test_both_engines_agree_at_any_batch_size(batch: int) -> None:
     recipe = replace(SGD, batch_size=batch, steps=20, learning_rate=0.02)
     assert_same(tiny.make_task(recipe=recipe), rng().random((2, tiny.SIZE)) < 0.4, steps=20)

@@ -25,7 +25,7 @@ from ticketsearch.records.folder import LEDGER
 from ticketsearch.records.ledger import read_record
 from ticketsearch.records.results import read_result
 
-KILLS = int(os.environ.get("TICKETSEARCH_KILLS", "3"))
+KILLS = int(os.environ.get("TICKETSEARCH_KILLS", "2"))
 CASES: dict[str, dict[str, Any]] = {
     "imp": {"rounds": 4, "rewind": "5step"},
     "ga": {"population": 4},
