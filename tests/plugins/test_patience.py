@@ -133,9 +133,9 @@ def test_what_is_not_there_is_bad_input(
 @pytest.mark.parametrize(
     ("name", "fails"),
     [
-        ("mine:Mine", []),
+        pytest.param("mine:Mine", [], marks=pytest.mark.slow),  # tests/test_examples.py has a sound one too
         ("mine:Wrong", ["exact-count"]),
-        ("mine:task", []),
+        pytest.param("mine:task", [], marks=pytest.mark.slow),
     ],
 )
 def test_what_is_not_installed_is_checked_by_its_place(name: str, fails: list[str], tmp_path: Path) -> None:
