@@ -18,7 +18,7 @@ from typing import Any
 import ticketsearch
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report.text import percent
-from ticketsearch.runner.confirm import Shared
+from ticketsearch.runner.references import Shared
 from ticketsearch.tasks import DataSource
 
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -77,7 +77,7 @@ class Answering(ChunkWorker):
 
     def evaluate(self, key: int, parcel: list[Any], packed: Any, packed_rest: Any) -> Answer:  # noqa: ARG002 - a worker's
         """Zeros."""
-        return np.zeros(len(packed)), np.zeros(len(packed)), 0.0
+        return np.zeros(len(packed)), np.zeros(len(packed)), 0.0, None
 
 
 class Workload:

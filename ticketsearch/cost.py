@@ -116,6 +116,26 @@ def parse_steps(duration: int | str, steps_per_epoch: int, what: str = "duration
     return round(steps)
 
 
+def parse_fidelity(text: int | str, steps_per_epoch: int) -> tuple[int, int | None]:
+    """Steps of an evaluation, ``"100step"``; or what they rise from and to, ``"100step..2000step"``."""
+    first, dots, last = str(text).partition("..") if isinstance(text, str) else (text, "", "")
+    steps = parse_steps(first, steps_per_epoch, "fidelity")
+    if not dots:
+        return steps, None
+    end = parse_steps(last, steps_per_epoch, "fidelity")
+    if not 0 < steps < end:
+        raise InvalidValue(f"fidelity {text!r} does not rise: write the smaller one first, like '100step..2000step'")
+    return steps, end
+
+
+def levels_between(first: int, last: int | None) -> list[int]:
+    """Steps that double from level to level, and end at ``last``."""
+    levels = [first]
+    while last is not None and levels[-1] < last:
+        levels.append(min(2 * levels[-1], last))
+    return levels
+
+
 def parse_seconds(text: str, what: str = "time limit") -> float:
     """``"90s"``, ``"10min"`` or ``"2h"`` in seconds."""
     match = _TIME.fullmatch(text)

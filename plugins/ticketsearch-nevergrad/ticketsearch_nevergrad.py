@@ -1,7 +1,7 @@
-"""nevergrad: any optimiser of Nevergrad, by name, over a low-dimensional encoding of masks.
+"""nevergrad: any optimiser of Nevergrad, by name, over an encoding of masks.
 
-Source: Rapin & Teytaud, https://github.com/facebookresearch/nevergrad. Nevergrad's optimisers take a box of numbers; a
-genome is a point of the unit cube of a few dimensions. It has a random state of its own and is given one of the run's;
+Source: Rapin & Teytaud, https://github.com/facebookresearch/nevergrad. Nevergrad's optimisers take an array of
+numbers, which is what a genome of a vector encoding is. It has a random state of its own and is given one of the run's;
 what else it draws from NumPy's and Python's global generators is fenced off, and they are left as found.
 """
 
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,16 @@ from pydantic import Field
 
 from ticketsearch import AskTellStrategy, MaskProblem, Score
 from ticketsearch.errors import UnknownName
-from ticketsearch.masks.encodings import Encoding, make_encoding
+from ticketsearch.masks.encodings import VectorEncoding
 from ticketsearch.seeds import fenced_globals
+from ticketsearch.strategies.encoding import encoding_settings, make_encoding, vector_encoding
 
 
 @dataclass
 class State:
     """The optimiser, and the points that are being scored."""
 
-    coder: Encoding
+    coder: VectorEncoding
     rng: np.random.Generator
     optimizer: Any = None
     points: list[Any] = field(default_factory=list)
@@ -47,16 +48,17 @@ class NevergradSearch(AskTellStrategy[State]):
     Attributes:
         batch: masks asked for, and trained, together.
         optimizer: a name in ``nevergrad.optimizers.registry``: ``TwoPointsDE``, ``PSO``, ``DiagonalCMA`` ...
-        encoding: ``layer-density``, ``criterion-mixture`` or ``seeded``; see :mod:`ticketsearch.masks.encodings`.
-        criterion: scores used by ``layer-density`` and ``seeded``.
+        encoding: any vector encoding, with settings in brackets; see :mod:`ticketsearch.masks.encodings`.
     """
 
     ticketsearch_api: ClassVar[int] = 1
 
     batch: Annotated[int, Field(ge=1)] = 12
     optimizer: str = "TwoPointsDE"
-    encoding: Literal["layer-density", "criterion-mixture", "seeded"] = "layer-density"
-    criterion: str = "large_init"
+    encoding: str = "layer-density"
+
+    def __post_init__(self) -> None:
+        encoding_settings(self.encoding)  # a wrong name is refused before anything is paid for
 
     def start(self, problem: MaskProblem) -> State:
         """Pay for the criteria, and make the optimiser; its budget is what the run can evaluate."""
@@ -64,21 +66,20 @@ class NevergradSearch(AskTellStrategy[State]):
         if self.optimizer not in nevergrad.optimizers.registry:
             raise UnknownName("optimiser of Nevergrad", self.optimizer, nevergrad.optimizers.registry)
         rng = problem.rng("nevergrad")
-        state = State(make_encoding(self.encoding, problem, criterion=self.criterion), rng)
-        assert state.coder.dimensions is not None
+        state = State(vector_encoding("nevergrad", make_encoding(self.encoding, problem)), rng)
         budget = max(1, int(problem.remaining / problem.evaluation_cost()))
         with state.fenced():
-            box = nevergrad.p.Array(init=np.full(state.coder.dimensions, 0.5), lower=0.0, upper=1.0)
-            box.random_state = np.random.RandomState(int(rng.integers(2**31)))  # the kind it takes
+            numbers = nevergrad.p.Array(init=np.zeros(state.coder.dimensions))  # steps have a standard deviation of 1
+            numbers.random_state = np.random.RandomState(int(rng.integers(2**31)))  # the kind it takes
             make: Any = nevergrad.optimizers.registry[self.optimizer]
-            state.optimizer = make(parametrization=box, budget=budget, num_workers=self.batch)
+            state.optimizer = make(parametrization=numbers, budget=budget, num_workers=self.batch)
         return state
 
     def ask(self, state: State, n: int) -> npt.NDArray[np.bool_]:
         """Masks of the points proposed."""
         with state.fenced():
             state.points = [state.optimizer.ask() for _ in range(n)]
-        return np.stack([state.coder.decode(np.clip(point.value, 0, 1)) for point in state.points])
+        return np.stack([state.coder.decode(point.value) for point in state.points])
 
     def tell(self, state: State, masks: npt.NDArray[np.bool_], scores: Sequence[Score]) -> None:
         """It minimises; a failed score is as bad as a score can be."""

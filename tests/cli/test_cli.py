@@ -75,8 +75,8 @@ def assert_refused(outcome: Outcome, code: int = 2) -> str:
         (["--strategy", "ga", "--set", "population=few"], "population = 'few'"),
         (["--strategy", "ga", "--set", "population"], "--set 'population' is not of the form KEY=VALUE"),
         (["--strategy", "ga", "--set", "elite=1", "--set", "elite=2"], "--set 'elite' is given twice"),
-        (["--strategy", "optuna", "--set", "encoding=swap"], "use layer-density, criterion-mixture or seeded"),
-        (["--strategy", "ga", "--set", 'criteria=["snipp"]'], "did you mean 'snip'?"),
+        (["--strategy", "optuna", "--set", "encoding=swap"], "use layer-density, neurons, criterion-mixture or seeded"),
+        (["--strategy", "ga", "--set", 'encoding=criterion-mixture(criteria=["snipp"])'], "did you mean 'snip'?"),
         (["--strategy", "ga", "--sparsity", "1"], "sparsity 1.0 is outside [0, 1)"),
         (["--strategy", "ga", "--sparsity", "-0.1"], "sparsity -0.1 is outside [0, 1)"),
         (["--strategy", "ga", "--sparsity", "nan"], "sparsity nan is outside [0, 1)"),
@@ -171,9 +171,7 @@ def test_settings_and_fidelity_reach_the_run(cli: Cli, tmp_path: Path) -> None:
         "--set",
         "population=3",
         "--set",
-        'criteria=["snip", "random"]',
-        "--set",
-        "encoding=criterion-mixture",
+        'encoding=criterion-mixture(criteria=["snip", "random"])',
         "--fidelity",
         "0.5ep",
         "--out",
@@ -182,7 +180,7 @@ def test_settings_and_fidelity_reach_the_run(cli: Cli, tmp_path: Path) -> None:
     )
     result = json.loads(outcome.out)
     assert result["parameters"]["population"] == 3
-    assert result["parameters"]["criteria"] == ["snip", "random"]
+    assert result["parameters"]["encoding"] == 'criterion-mixture(criteria=["snip", "random"])'
     assert result["fidelity"] == 5
 
 

@@ -173,7 +173,7 @@ class ClimbsInPlace(Sound):
 class ForgesAScore(Sound):
     def ticket(self, problem: MaskProblem, masks: BoolArray, scores: list[Score]) -> Ticket | None:
         if (best := problem.incumbent) is not None:
-            forged = type(best)(np.array(masks[1]), Score(0.99, 0.0), best.fidelity, best.cost)
+            forged = type(best)(np.array(masks[1]), Score(0.99, 0.0), best.fidelity, best.cost, (0.99,))
             vars(problem)["_session"].incumbents.append(forged)
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -141,7 +142,7 @@ class WrappedEngine(DenseEngine):
         self.calls.append("evaluate")
         measures = super().evaluate(job, split)
         failed = np.array([self._fails(mask) for mask in job.masks])
-        return Measures(measures.accuracy, np.where(failed, np.nan, measures.loss))
+        return replace(measures, loss=np.where(failed, np.nan, measures.loss))
 
     def measure(self, weights: Weights, split: Split) -> Measures:
         self.calls.append("measure")

@@ -199,7 +199,10 @@ def test_ties_go_to_the_lower_index_in_every_group() -> None:
 
 SEARCHES = [
     *[(name, {"encoding": encoding}) for name in ("ga", "sa") for encoding in ("swap", "layer-density", "seeded")],
-    ("ga", {"encoding": "criterion-mixture", "criteria": ["large_init", "random"]}),
+    *[("cma-es", {"encoding": encoding, "population": 6}) for encoding in ("neurons", "degrees", "low-rank")],
+    ("eda", {"population": 6}),
+    ("hyperband", {}),
+    ("ga", {"encoding": 'criterion-mixture(criteria=["large_init", "random"])'}),
     ("optuna", {"encoding": "layer-density"}),
     ("optuna", {"encoding": "seeded"}),
     ("random", {}),
@@ -220,9 +223,9 @@ def test_searchers_and_encodings_keep_exact_counts_of_units(
     asked: list[BoolArray] = []
     evaluate = problem.evaluate
 
-    def watched(masks: Any, fidelity: int | None = None) -> Any:
+    def watched(masks: Any, fidelity: int | None = None, **options: Any) -> Any:
         asked.extend(np.array(masks))
-        return evaluate(masks, fidelity)
+        return evaluate(masks, fidelity, **options)
 
     tiny.watch(problem, "evaluate", watched)
     with pytest.raises(BudgetExhausted):

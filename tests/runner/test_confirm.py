@@ -10,7 +10,8 @@ from ticketsearch import Split, Task, Ticket, Weights
 from ticketsearch.arrays import BoolArray
 from ticketsearch.engine import Job, Measures
 from ticketsearch.masks import top_n
-from ticketsearch.runner.confirm import Shared, confirm, confirm_with_references
+from ticketsearch.runner.confirm import confirm
+from ticketsearch.runner.references import Shared, confirm_with_references
 from ticketsearch.runner.setup import Setup
 
 

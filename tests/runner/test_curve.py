@@ -24,7 +24,7 @@ from ticketsearch.runner.setup import Setup
 def incumbent(index: int, thirds: int) -> Incumbent:
     mask = np.zeros(8, dtype=bool)
     mask[index] = True
-    return Incumbent(mask, Score(index / 10, 0.0), 10, Cost(forward_examples=thirds))
+    return Incumbent(mask, Score(index / 10, 0.0), 10, Cost(forward_examples=thirds), (index / 10,))
 
 
 def test_milestones_lie_at_doubling_costs() -> None:

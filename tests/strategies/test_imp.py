@@ -168,3 +168,50 @@ def test_plans_that_do_not_fit_are_refused_before_anything_is_paid(settings: dic
     with pytest.raises(InvalidValue, match=words):
         IterativeMagnitudePruning(**settings).search(problem)  # type: ignore[arg-type]
     assert problem.spent.thirds == 0
+
+
+def test_a_linear_schedule_prunes_as_many_weights_in_each_round() -> None:
+    plan = IterativeMagnitudePruning(rounds=5, schedule="linear").plan(LENET, 5_324)
+    pruned = np.diff([0, *(LENET.size - counts.sum() for counts in plan)])
+    np.testing.assert_allclose(pruned, (LENET.size - 5_324) / 5, atol=1)
+
+
+def test_a_linear_schedule_has_as_many_rounds_as_the_rate_needs() -> None:
+    geometric = IterativeMagnitudePruning(rate=0.3).plan(LENET, 5_324)
+    assert len(IterativeMagnitudePruning(rate=0.3, schedule="linear").plan(LENET, 5_324)) == len(geometric)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_listed_sparsities_are_gone_through_and_the_run_s_is_the_last(scope: str) -> None:
+    n = round(0.02 * LENET.size)
+    plan = IterativeMagnitudePruning(sparsities=(0.8, 0.9, 0.95), scope=scope).plan(LENET, n)  # type: ignore[arg-type]
+    totals = [int(counts.sum()) for counts in plan]
+    np.testing.assert_allclose(totals, [LENET.size * density for density in (0.2, 0.1, 0.05, 0.02)], atol=1)
+    assert totals[-1] == n
+    told_twice = IterativeMagnitudePruning(sparsities=(0.8, 0.98)).plan(LENET, n)
+    assert len(told_twice) == 2
+
+
+def test_survivors_may_be_chosen_earlier_than_at_the_end_of_the_schedule() -> None:
+    problem = tiny.make_problem(1000, sparsity=0.8)
+    ticket = IterativeMagnitudePruning(rounds=1, prune_at="20step").search(problem)
+    trained = next(s for s in tiny.make_problem(1000).train(at=(20,)) if s.step == 20)  # of the whole schedule
+    assert np.array_equal(ticket.mask, problem.space.top(np.abs(trained.weights.vector), problem.n_kept))
+    assert problem.spent.train_examples == 20 * 30  # the rest is neither run nor paid
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sparsities": (0.5, 0.5)}, r"sparsities \[0.5, 0.5\] do not rise"),
+        ({"sparsities": (0.5, 0.9)}, "sparsities: 0.9 is beyond the run's, 0.8"),
+        ({"prune_at": "61step"}, "prune_at '61step' is not after step 0, within a round of 60 steps"),
+        ({"prune_at": "5step", "rewind": "5step"}, "prune_at '5step' is not after step 5"),
+        ({"prune_at": 3, "lr_restart": False}, "prune_at ends rounds early"),
+    ],
+)
+def test_schedules_that_do_not_fit_are_refused(settings: dict[str, object], words: str) -> None:
+    problem = tiny.make_problem(1000, sparsity=0.8)
+    with pytest.raises(InvalidValue, match=words):
+        IterativeMagnitudePruning(**settings).search(problem)  # type: ignore[arg-type]
+    assert problem.spent.thirds == 0

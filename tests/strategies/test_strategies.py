@@ -15,11 +15,11 @@ from ticketsearch.arrays import BoolArray
 from ticketsearch.engine import Job, Measures
 from ticketsearch.errors import InvalidValue, SearchStalled, UnknownName
 from ticketsearch.masks import top_n
-from ticketsearch.masks.encodings import SwapEncoding
 from ticketsearch.plugins import STRATEGIES, available
 from ticketsearch.problem import evaluator as evaluator_module
 from ticketsearch.strategies.base import checked_strategy, make_strategy, parameters_of
 from ticketsearch.strategies.early_bird import EarlyBird
+from ticketsearch.strategies.encoding import make_encoding
 from ticketsearch.strategies.ga import Genetic
 from ticketsearch.strategies.magnitude import Magnitude
 from ticketsearch.strategies.random_search import RandomSearch
@@ -55,8 +55,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "imp-movement": ("imp", {"criterion": "movement", "rate": 0.5}),
     "early-bird": ("early-bird", {}),
     "early-bird-draw": ("early-bird", {"start": "draw", "threshold": 1.0, "every": "5step"}),
-    **{f"ga-{e}": ("ga", {"encoding": e}) for e in ("swap", "layer-density", "criterion-mixture", "seeded")},
-    **{f"sa-{e}": ("sa", {"encoding": e}) for e in ("swap", "layer-density", "criterion-mixture", "seeded")},
+    **{f"ga-{e}": ("ga", {"encoding": e}) for e in ("swap", "neurons", "layer-density", "criterion-mixture")},
+    **{f"sa-{e}": ("sa", {"encoding": e}) for e in ("swap", "neurons", "low-rank", "seeded")},
+    **{f"cma-es-{e}": ("cma-es", {"encoding": e, "population": 6}) for e in ("neurons", "layer-density")},
+    "cma-es-started": ("cma-es", {"population": 6, "separable": False, "start": "counts(synflow)", "score": "loss"}),
+    **{f"eda-{u}": ("eda", {"update": u, "population": 6}) for u in ("policy-gradient", "cross-entropy", "pbil")},
+    "eda-started": ("eda", {"population": 6, "start": "mask(synflow)", "score": "train-loss", "repeats": 2}),
+    **{f"hyperband-{p}": ("hyperband", {"proposals": p}) for p in ("evolution", "random")},
+    "ga-fresh": ("ga", {"encoding": "degrees", "orders": "fresh", "repeats": 2, "score": "train-loss-ema"}),
     "optuna": ("optuna", {}),  # TPE, which is slow where there are more than a few dimensions
     **{f"optuna-{e}": ("optuna", {"encoding": e, "sampler": "cmaes"}) for e in ("criterion-mixture", "seeded")},
 }
@@ -132,12 +138,26 @@ def test_parameters_are_those_given(case: str) -> None:
         ("ga", {"population": 1}, InvalidValue, "population = 1: .*greater than or equal to 2"),
         ("ga", {"mutation": 0}, InvalidValue, "mutation = 0"),
         ("ga", {"mutation": float("nan")}, InvalidValue, "mutation = nan"),
-        ("ga", {"radius": float("inf")}, InvalidValue, "radius = inf"),
-        ("sa", {"encoding": "swp"}, InvalidValue, "encoding = 'swp'"),
-        ("sa", {"criterion": "magnitude"}, UnknownName, "unknown criterion 'magnitude'.*magnitude_increase"),
-        ("ga", {"criteria": []}, InvalidValue, "at least one criterion"),
-        ("ga", {"criteria": ["snip", "snap"]}, UnknownName, "unknown criterion 'snap'; did you mean 'snip'"),
+        ("ga", {"encoding": "seeded(radius=inf)"}, InvalidValue, "radius = inf"),
+        ("sa", {"encoding": "swp"}, UnknownName, "unknown encoding 'swp'; did you mean 'swap'"),
+        (
+            "sa",
+            {"encoding": "seeded(criterion=magnitude)"},
+            UnknownName,
+            "unknown criterion 'magnitude'.*magnitude_increase",
+        ),
+        ("ga", {"encoding": "criterion-mixture(criteria=[])"}, InvalidValue, "at least one criterion"),
+        (
+            "ga",
+            {"encoding": 'criterion-mixture(criteria=["snip", "snap"])'},
+            UnknownName,
+            "unknown criterion 'snap'; did you mean 'snip'",
+        ),
         ("optuna", {"encoding": "swap"}, InvalidValue, "one parameter per weight.*layer-density"),
+        ("cma-es", {"start": "unifrm"}, UnknownName, "unknown start 'unifrm'; did you mean 'uniform'"),
+        ("ga", {"score": "los"}, InvalidValue, "score = 'los'"),
+        ("ga", {"orders": "new"}, InvalidValue, "orders = 'new'"),
+        ("ga", {"repeats": 0}, InvalidValue, "repeats = 0"),
         ("optuna", {"sampler": "random"}, InvalidValue, "sampler = 'random'"),
         ("imp", {"rate": 1.0}, InvalidValue, "rate = 1"),
         ("imp", {"scope": "both"}, InvalidValue, "scope = 'both'"),
@@ -172,8 +192,8 @@ def test_what_no_computation_can_hold_is_refused(name: str, key: str) -> None:
 
 
 def test_settings_are_read_as_the_type_they_are_for() -> None:
-    ga = make_strategy("ga", {"population": "7", "mutation": "0.5", "criteria": ["snip"]})
-    assert ga == Genetic(population=7, mutation=0.5, criteria=("snip",))
+    ga = make_strategy("ga", {"population": "7", "mutation": "0.5", "encoding": "neurons"})
+    assert ga == Genetic(population=7, mutation=0.5, encoding="neurons")
 
 
 @pytest.mark.parametrize(
@@ -299,8 +319,8 @@ def test_an_early_bird_may_go_on_from_where_it_was_drawn() -> None:
 
 
 def test_children_keep_what_both_parents_keep_and_the_exact_count() -> None:
-    space = tiny.make_problem().space
-    encoding = SwapEncoding(space, 25)
+    problem = tiny.make_problem()
+    encoding = make_encoding("swap", problem)
     for seed in range(50):
         rng = np.random.Generator(np.random.PCG64(seed))
         a, b = encoding.sample(rng), encoding.sample(rng)

@@ -41,7 +41,10 @@ def compare(
     keep: Keep = None,
     seeds: Annotated[str | None, typer.Option(help="Paired seeds: 0-9, or 0,1,7. Default 0-9.")] = None,
     budget: Annotated[str | None, typer.Option(help="Of each search, in epochs of the dense network. 2000ep.")] = None,
-    fidelity: Annotated[str | None, typer.Option(help="Length of the evaluator's training: '100step', '2ep'.")] = None,
+    fidelity: Annotated[
+        str | None,
+        typer.Option(help="The evaluator's training: '100step', '2ep', or rising: '100step..800step'."),
+    ] = None,
     orders: Annotated[int | None, typer.Option(help="Full trainings of each ticket. Default 3.")] = None,
     checkpoints: Annotated[int | None, typer.Option(help="Masks confirmed on each search's way. Default 8.")] = None,
     controls: Annotated[bool | None, typer.Option(help="Confirm controls of every ticket, and baselines.")] = None,

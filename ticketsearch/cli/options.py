@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,7 +60,7 @@ def print_rich(renderable: RenderableType) -> None:
 
 def parse_settings(pairs: list[str], option: str = "--set") -> dict[str, Any]:
     """``key=value`` pairs; values are TOML (``32``, ``true``, ``["a", "b"]``) or else text; ``none`` is none."""
-    import tomllib
+    from ticketsearch.plugins.settings import read_value
 
     settings: dict[str, Any] = {}
     for pair in pairs:
@@ -70,11 +69,7 @@ def parse_settings(pairs: list[str], option: str = "--set") -> dict[str, Any]:
             raise InvalidValue(f"{option} {pair!r} is not of the form KEY=VALUE")
         if key.strip() in settings:
             raise InvalidValue(f"{option} {key.strip()!r} is given twice")
-        value: Any = text.strip()
-        with contextlib.suppress(ValueError, RecursionError):  # not TOML, or more digits or brackets than Python reads
-            parsed = tomllib.loads(f"value = {text}")
-            value = parsed["value"] if len(parsed) == 1 else value
-        settings[key.strip()] = None if value == "none" else value
+        settings[key.strip()] = read_value(text)
     return settings
 
 

@@ -22,6 +22,7 @@ Folder = Annotated[Path, typer.Option(help="Where the package's folder, ticketse
 
 strategies = typer.Typer(help="List the strategies installed here; or check them, or show one.")
 tasks = typer.Typer(help="List the tasks installed here; or show one.")
+encodings = typer.Typer(help="List the encodings of masks installed here; or show one.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +34,10 @@ def add_to(app: typer.Typer) -> None:
         short_help="List, show or check installed strategies.",
     )
     app.add_typer(tasks, name="tasks", invoke_without_command=True, short_help="List or show installed tasks.")
-    app.command(short_help="Hold a strategy or a task to its contract; name the fault.")(check)
+    app.add_typer(
+        encodings, name="encodings", invoke_without_command=True, short_help="List or show installed encodings."
+    )
+    app.command(short_help="Hold a strategy, task or encoding to its contract.")(check)
     app.command("new-strategy", short_help="Write a package with a strategy that works.")(new_strategy)
     app.command("new-task", short_help="Write a package with a network and data that work.")(new_task)
 
@@ -91,8 +95,32 @@ def show_task(
         print(visible(task_as_text(described), keep="\n"))
 
 
+@encodings.callback()
+def list_encodings(context: typer.Context, as_json: Json = False) -> None:
+    """List the encodings of masks installed here, and which distribution each comes from; imports none of them."""
+    if context.invoked_subcommand is None:
+        from ticketsearch.plugins import ENCODINGS
+        from ticketsearch.plugins.status import statuses
+
+        _show(statuses(ENCODINGS), False, as_json)
+
+
+@encodings.command("show")
+def show_encoding(
+    name: Annotated[str, typer.Argument(help="Name of an encoding, or package.module:Class.")], as_json: Json = False
+) -> None:
+    """Print what an encoding is, its source and its options."""
+    from ticketsearch.testing.describe import describe_encoding, encoding_as_text
+
+    described = describe_encoding(name)
+    if as_json:
+        print_json(described)
+    else:
+        print(visible(encoding_as_text(described), keep="\n"))
+
+
 def check(name: Name, settings: Settings = None, timeout: Timeout = 20.0, as_json: Json = False) -> None:
-    """Hold a strategy or a task, by name or module:object, to the contract; exit 1 and name the fault if there is one.
+    """Hold a strategy, a task or an encoding, by name or module:object, to its contract; exit 1 and name any fault.
 
     Limits are of seconds of a processor, so that a busy machine makes no plug-in fail.
     """

@@ -42,7 +42,8 @@ def run(
     settings: Settings = None,
     task_settings: TaskSettings = None,
     fidelity: Annotated[
-        str | None, typer.Option(help="Length of the evaluator's short training: '100step', '2ep'.")
+        str | None,
+        typer.Option(help="The evaluator's training: '100step', '2ep', or rising: '100step..800step'."),
     ] = None,
     orders: Annotated[int, typer.Option(help="Full trainings of the ticket, each with its own data order.")] = 3,
     controls: Annotated[

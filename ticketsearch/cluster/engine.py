@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SHARES = 4
 """Chunks for each worker, at first; then fewer and smaller ones, so that all end together."""
-Answer: TypeAlias = tuple[ScoreArray, ScoreArray, float]
+Answer: TypeAlias = tuple[ScoreArray, ScoreArray, float, ScoreArray | None]
 """Accuracies and losses ``(P,)``, and CPU seconds."""
 PackedTask: TypeAlias = tuple[dict[str, Any], dict[str, tuple[Any, ...]]]
 """What a task is but for its data, and the arrays of each split."""
@@ -85,13 +85,13 @@ class ChunkWorker:
         rest_mask = None if packed_rest is None else unpack(packed_rest, common.start.rest.size)
         begin = time.process_time()
         measures = self._engine.evaluate(replace(common, masks=masks, rest_mask=rest_mask), split)
-        return measures.accuracy, measures.loss, time.process_time() - begin
+        return measures.accuracy, measures.loss, time.process_time() - begin, measures.training
 
     def _fetched(self, parcel: list[Any]) -> tuple[Job, Split]:
         """The common part as a job without masks, in arrays of this worker's own: those of the store are read-only."""
-        start, recipe, batches, first_step, held, split = _get(parcel)
+        start, recipe, batches, first_step, held, traced, split = _get(parcel)
         own = Weights(np.array(start.vector), np.array(start.rest))
-        job = Job(np.zeros((0, own.vector.size), dtype=bool), own, recipe, np.array(batches), first_step)
+        job = Job(np.zeros((0, own.vector.size), dtype=bool), own, recipe, np.array(batches), first_step, traced=traced)
         job = job if held is None else replace(job, held=np.array(held))
         return job, getattr(self._task, split) if isinstance(split, str) else split
 
@@ -176,6 +176,7 @@ class RayEngine:
         ]
         sizes = [float((chosen.stop - chosen.start) * (1 + job.steps)) for chosen in rows]
         accuracy, loss, cpu_s = np.empty(len(job.masks)), np.empty(len(job.masks)), 0.0
+        training = np.empty((len(job.masks), job.steps)) if job.traced else None
         for index, answer in self._fleet.work("evaluate", pieces, sizes):
             if isinstance(answer, GivenUp):
                 raise ClusterError(
@@ -184,7 +185,9 @@ class RayEngine:
                 )
             accuracy[rows[index]], loss[rows[index]] = answer[0], answer[1]
             cpu_s += answer[2]
-        return Measures(accuracy, loss, cpu_s)
+            if training is not None:
+                training[rows[index]] = answer[3]
+        return Measures(accuracy, loss, cpu_s, training)
 
     def train(self, job: Job, stops: tuple[int, ...]) -> Iterator[tuple[Weights, ScoreArray]]:
         """Implements :meth:`ticketsearch.engine.Engine.train`."""
@@ -213,10 +216,10 @@ class RayEngine:
     def _shared(self, job: Job, split: Split) -> tuple[int, list[Any]]:
         """The part that all masks have in common, in the object store: put there once for the same objects."""
         parts = (job.start, job.batches, job.held, split)
-        identity = (*map(id, parts), hash(job.recipe), job.first_step)
+        identity = (*map(id, parts), hash(job.recipe), job.first_step, job.traced)
         if identity not in self._common:
             known = next((name for name in SPLITS if getattr(self._task, name) is split), split)
-            common = (job.start, job.recipe, job.batches, job.first_step, job.held, known)
+            common = (job.start, job.recipe, job.batches, job.first_step, job.held, job.traced, known)
             self._keys += 1
             self._common[identity] = self._keys, parts, [self._ray.put(common)]  # parts: so that ids stay theirs
             if len(self._common) > KEPT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -32,6 +32,7 @@ class Job:
         held: what the pruned weights are held at, ``(D,)`` or ``(P, D)``; ``None`` = zero.
         rest_mask: ``(P, R)``, False = zero throughout, whatever the start says: what belongs to pruned channels;
             ``None`` = nothing does.
+        traced: whether :meth:`Engine.evaluate` reports the training loss of each step.
     """
 
     masks: BoolArray
@@ -41,6 +42,7 @@ class Job:
     first_step: int = 0
     held: FloatArray | None = None
     rest_mask: BoolArray | None = None
+    traced: bool = False
 
     @property
     def steps(self) -> int:
@@ -65,19 +67,40 @@ class Job:
         batches = self.batches[rows] if self.batches.ndim == 3 else self.batches
         held = self.held[rows] if self.held is not None and self.held.ndim == 2 else self.held
         rest_mask = None if self.rest_mask is None else self.rest_mask[rows]
-        return Job(self.masks[rows], start, self.recipe, batches, self.first_step, held, rest_mask)
+        return Job(self.masks[rows], start, self.recipe, batches, self.first_step, held, rest_mask, self.traced)
 
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """Accuracy and mean cross-entropy of P networks, ``(P,)`` each; NaN loss marks a network that diverged.
+    """What was measured of P networks.
 
-    ``cpu_s`` are CPU seconds of other processes, which the clock of this one does not see.
+    Attributes:
+        accuracy: ``(P,)``.
+        loss: mean cross-entropy, ``(P,)``; NaN marks a network that diverged.
+        cpu_s: CPU seconds of other processes, which the clock of this one does not see.
+        training: mean training loss of each step, ``(P, S)``, of a traced job; else ``None``.
     """
 
     accuracy: ScoreArray
     loss: ScoreArray
     cpu_s: float = 0.0
+    training: ScoreArray | None = None
+
+    def reordered(self, rows: IntArray) -> Measures:
+        """The same of networks in another order."""
+        training = None if self.training is None else self.training[rows]
+        return Measures(self.accuracy[rows], self.loss[rows], self.cpu_s, training)
+
+
+def joined(parts: Sequence[Measures]) -> Measures:
+    """What was measured of several groups of networks, one after another."""
+    traces = [part.training for part in parts if part.training is not None]
+    return Measures(
+        np.concatenate([part.accuracy for part in parts]),
+        np.concatenate([part.loss for part in parts]),
+        sum(part.cpu_s for part in parts),
+        np.concatenate(traces) if traces else None,
+    )
 
 
 Relaxed: TypeAlias = tuple[Weights, ScoreArray, dict[str, FloatArray]]

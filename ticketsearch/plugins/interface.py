@@ -1,4 +1,4 @@
-"""What the host asks of a strategy's class, and for which version of the interface it was written.
+"""What the host asks of the class of a strategy or an encoding, and which version of the interface it was written for.
 
 The version is one integer. It is raised when a strategy that worked would no longer work; a new verb or a new optional
 argument does not raise it. A class states its own as ``ticketsearch_api: ClassVar[int] = 1``; one that states none is
@@ -30,17 +30,27 @@ class Fault(NamedTuple):
 
 def strategy_fault(found: Any) -> Fault | None:
     """What is wrong with an object registered as a strategy; ``None`` if nothing."""
-    if not (isinstance(found, type) and is_dataclass(found) and callable(getattr(found, "search", None))):
-        return Fault("invalid", f"{found!r} is not a dataclass with a search(problem) method")
+    return _fault(found, "search")
+
+
+def encoding_fault(found: Any) -> Fault | None:
+    """What is wrong with an object registered as an encoding; ``None`` if nothing."""
+    return _fault(found, "build")
+
+
+def _fault(found: Any, method: str) -> Fault | None:
+    """What is wrong with an object that should be a dataclass of settings with ``method(problem)``."""
+    if not (isinstance(found, type) and is_dataclass(found) and callable(getattr(found, method, None))):
+        return Fault("invalid", f"{found!r} is not a dataclass with a {method}(problem) method")
     fault = version_fault(getattr(found, ATTRIBUTE, API_VERSION))
     if fault:
         return fault
-    search: Any = getattr(found, "search")  # noqa: B009 - nothing says that a dataclass has one
+    function: Any = getattr(found, method)
     try:
-        signature = inspect.signature(search)
+        signature = inspect.signature(function)
         signature.bind(None, None)
     except TypeError:
-        return Fault("invalid", f"its search{signature} cannot be called as search(problem)")
+        return Fault("invalid", f"its {method}{signature} cannot be called as {method}(problem)")
     except ValueError:  # no signature to be had
         pass
     needed = [f.name for f in fields(found) if f.init and f.default is MISSING and f.default_factory is MISSING]
@@ -67,6 +77,15 @@ def require_strategy(found: Any, who: str) -> None:
     Raises:
         PluginError: naming ``who`` and the fault.
     """
-    fault = strategy_fault(found)
-    if fault:
+    if fault := strategy_fault(found):
+        raise PluginError(f"{who} is {fault.state}: {fault.reason}")
+
+
+def require_encoding(found: Any, who: str) -> None:
+    """Refuse what is no encoding.
+
+    Raises:
+        PluginError: naming ``who`` and the fault.
+    """
+    if fault := encoding_fault(found):
         raise PluginError(f"{who} is {fault.state}: {fault.reason}")

@@ -14,7 +14,8 @@ from ticketsearch.system import alarm
 
 STRATEGIES = "ticketsearch.strategies"
 TASKS = "ticketsearch.tasks"
-KIND = {STRATEGIES: "strategy", TASKS: "task"}
+ENCODINGS = "ticketsearch.encodings"
+KIND = {STRATEGIES: "strategy", TASKS: "task", ENCODINGS: "encoding"}
 OWN = "ticketsearch"
 """The distribution whose plug-ins are the host's own."""
 IMPORT_LIMIT_S = 60.0

@@ -11,7 +11,7 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,17 @@ from ticketsearch.masks import MaskSpace
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.masks.units import Units
 from ticketsearch.problem.evaluator import Evaluator
-from ticketsearch.problem.scores import Incumbent, Score, Snapshot, TrainedRound
+from ticketsearch.problem.scores import (
+    ORDERS,
+    SCORES,
+    Belief,
+    Incumbent,
+    Orders,
+    Score,
+    ScoreName,
+    Snapshot,
+    TrainedRound,
+)
 from ticketsearch.problem.session import Session
 from ticketsearch.problem.trainer import Trainer
 from ticketsearch.recipe import Recipe
@@ -38,11 +48,13 @@ class MaskProblem:
     All that it hands out is a copy or cannot be changed: a strategy can bend nothing of the host's.
     """
 
+    evaluator_type: ClassVar[type[Evaluator]] = Evaluator
+
     def __init__(self, session: Session) -> None:
         self._session, self._units = session, session.units.read_only()
         self._n_kept = session.units.space.n_kept(session.sparsity)
         self._recipe = replace(session.recipe)
-        self._evaluator, self._trainer = Evaluator(session), Trainer(session)
+        self._evaluator, self._trainer = self.evaluator_type(session), Trainer(session)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Names of the problem's own are set once, when it is made; all others are not to be set."""
@@ -82,8 +94,12 @@ class MaskProblem:
 
     @property
     def fidelity(self) -> int:
-        """Steps of the evaluator's short training."""
-        return self._session.fidelity
+        """Steps of the evaluator's short training; under a rising fidelity, what they are now.
+
+        It then doubles from level to level, and each level has an equal share of the budget.
+        """
+        levels = self._session.fidelities
+        return levels[min(len(levels) - 1, int(self.spent_fraction * len(levels)))]
 
     @property
     def train_size(self) -> int:
@@ -173,6 +189,24 @@ class MaskProblem:
             raise StrategyError("record_round: these weights are none that problem.train gave in this search")
         self._session.rounds.append(TrainedRound(self._one_mask(mask), int(snapshot.step), own))
 
+    def believe(self, mask: BoolArray) -> None:
+        """Report the mask that the search would return if it ended now; free.
+
+        For a search that learns a distribution: the best mask that was evaluated is the luckiest one, and its own mean
+        is the better guess. If the budget or the time ends the search, the last mask reported is its ticket; without
+        any report, the best mask evaluated is.
+
+        Args:
+            mask: ``(size,)``, keeps exactly ``n_kept`` units.
+
+        Raises:
+            StrategyError: it does not.
+        """
+        own = self._population([mask])[0]
+        last = self._session.beliefs[-1] if self._session.beliefs else None
+        if last is None or not np.array_equal(last.mask, own):
+            self._session.beliefs.append(Belief(own, self._session.meter.spent))
+
     def rng(self, name: str) -> np.random.Generator:
         """The run's random stream of that name, from its beginning: ask once and hold on to it."""
         return stream(self._session.seed, "strategy", name)
@@ -181,9 +215,9 @@ class MaskProblem:
         """Epochs one evaluation costs."""
         return self._evaluator.epochs(self._steps(fidelity))
 
-    def worth_drawing(self, count: int, fidelity: int | None = None) -> int:
+    def worth_drawing(self, count: int, fidelity: int | None = None, repeats: int = 1) -> int:
         """``count`` masks, or as many as the budget still pays for and one more: the others would never be scored."""
-        return int(min(count, self._evaluator.affordable(self._steps(fidelity)) + 1))
+        return int(min(count, self._evaluator.affordable(self._steps(fidelity), repeats) + 1))
 
     def steps_for(self, trainings: int, *, reserve: float = 0.0) -> int:
         """Steps each of several equal trainings may take: the full recipe, or less if the budget says so.
@@ -212,16 +246,30 @@ class MaskProblem:
 
     # -- metered ------------------------------------------------------------------------------------------------------
 
-    def evaluate(self, masks: BoolArray | Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
+    def evaluate(
+        self,
+        masks: BoolArray | Sequence[BoolArray],
+        fidelity: int | None = None,
+        *,
+        score: ScoreName = "accuracy",
+        orders: Orders = "common",
+        repeats: int = 1,
+    ) -> list[Score]:
         """Score masks: a short training of each from the initial weights, then validation.
 
-        All masks of a run see the same batches from the same start. A mask scored before at this fidelity is
+        All masks of a run see the same batches from the same start. A mask scored before in the same way is
         answered from memory, free. If the budget covers only some of them, those are trained and recorded before
         the error is raised.
 
         Args:
             masks: ``(P, size)``, or a sequence of ``(size,)``; each keeps exactly ``n_kept`` units.
-            fidelity: steps; default the task's. 0 scores the untrained masked network.
+            fidelity: steps; default :attr:`fidelity`. 0 scores the untrained masked network.
+            score: ``accuracy`` or ``loss`` on the validation split, or the mean training loss of all steps
+                (``train-loss``), of the last tenth (``train-loss-last``), or weighted exponentially
+                (``train-loss-ema``). Training and price are the same.
+            orders: ``common``, or ``fresh``: a data order of this call's own, the same for all its masks. Then nothing
+                is answered from memory.
+            repeats: trainings of each mask, on as many data orders, each paid for; their mean is the score.
 
         Returns:
             P scores, in order.
@@ -233,7 +281,12 @@ class MaskProblem:
         """
         with self._session.verb():
             steps = self._steps(fidelity)
-            return self._evaluator.evaluate(self._population(masks), steps)
+            for what, value, known in (("score", score, SCORES), ("orders", orders, ORDERS)):
+                if value not in known:
+                    raise StrategyError(f"evaluate: {what} {value!r} is none of {', '.join(known)}")
+            if isinstance(repeats, bool) or not isinstance(repeats, int | np.integer) or repeats < 1:
+                raise StrategyError(f"evaluate: repeats {repeats!r} is not a number of trainings from 1")
+            return self._evaluator.evaluate(self._population(masks), steps, score, orders, int(repeats))
 
     def train(
         self,

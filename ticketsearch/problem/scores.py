@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, get_args
 
 from ticketsearch.arrays import BoolArray, FloatArray, read_only
 from ticketsearch.cost import Cost
 from ticketsearch.masks.ticket import Weights
 
 FAILED = -math.inf
+ScoreName: TypeAlias = Literal["accuracy", "loss", "train-loss", "train-loss-last", "train-loss-ema"]
+"""What of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`."""
+Orders: TypeAlias = Literal["common", "fresh"]
+"""Data orders of short trainings."""
+SCORES, ORDERS = get_args(ScoreName), get_args(Orders)
 
 
 @dataclass(frozen=True, order=True)
@@ -18,8 +24,9 @@ class Score:
     """The result of one short training; comparable, higher is better, a failed one is lowest.
 
     Attributes:
-        value: validation accuracy in [0, 1]; ``-inf`` if the training failed. ``float(score)`` is the same.
-        tie: minus the validation loss: of two equal accuracies the lower loss is better.
+        value: validation accuracy in [0, 1], or minus the loss asked for; ``-inf`` if the training failed.
+            ``float(score)`` is the same.
+        tie: minus the validation loss: of two equal values the lower loss is better.
         reason: why it failed; empty otherwise.
     """
 
@@ -28,13 +35,22 @@ class Score:
     reason: str = ""
 
     @classmethod
-    def of(cls, accuracy: float | None, loss: float | None, reason: str = "") -> Score:
-        """A score from what was measured; a loss or an accuracy that is not finite is a failure."""
-        if not reason and (accuracy is None or loss is None or not math.isfinite(loss + accuracy)):
+    def of(cls, value: float | None, loss: float | None, reason: str = "") -> Score:
+        """A score from a value and the validation loss; one that is not finite is a failure."""
+        if not reason and (value is None or loss is None or not math.isfinite(loss + value)):
             reason = f"diverged: the validation loss is {loss}"
-        if reason or accuracy is None or loss is None:
+        if reason or value is None or loss is None:
             return cls(FAILED, FAILED, reason)
-        return cls(accuracy, -loss)
+        return cls(value, -loss)
+
+    @classmethod
+    def mean(cls, scores: Sequence[Score]) -> Score:
+        """The mean of several trainings of one mask; failed if one of them is."""
+        for score in scores:
+            if score.failed:
+                return score
+        count = len(scores)
+        return cls(sum(score.value for score in scores) / count, sum(score.tie for score in scores) / count)
 
     def __float__(self) -> float:
         return self.value
@@ -88,16 +104,31 @@ class Incumbent:
 
     Attributes:
         mask: ``(D,)``.
-        score: its short-training score.
+        score: of its short training, or the mean of several.
         fidelity: steps of that training.
         cost: what the search had spent when it was found.
+        values: of the trainings that the score is the mean of.
     """
 
     mask: BoolArray
     score: Score
     fidelity: int
     cost: Cost
+    values: tuple[float, ...]
 
     def read_only(self) -> Incumbent:
         """A copy whose mask cannot be assigned to."""
-        return Incumbent(read_only(self.mask), replace(self.score), self.fidelity, replace(self.cost))
+        return Incumbent(read_only(self.mask), replace(self.score), self.fidelity, replace(self.cost), self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What a search would have returned at some point, in its own opinion.
+
+    Attributes:
+        mask: of units, ``(U,)``.
+        cost: what the search had spent.
+    """
+
+    mask: BoolArray
+    cost: Cost

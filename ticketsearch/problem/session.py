@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ticketsearch.cost import Cost, Meter
+from ticketsearch.cost import Cost, Meter, levels_between
 from ticketsearch.engine import Engine
 from ticketsearch.errors import StrategyError, TimeLimitReached
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.masks.units import Units
 from ticketsearch.problem.pricing import Pricing
 from ticketsearch.problem.replay import Replay
-from ticketsearch.problem.scores import Incumbent, Score, TrainedRound
+from ticketsearch.problem.scores import Belief, Incumbent, Score, TrainedRound
 from ticketsearch.recipe import Recipe
 from ticketsearch.records.ledger import Question
 from ticketsearch.records.resume import ResumeStore
@@ -54,6 +54,7 @@ class Session:
         seed: the run's.
         sparsity: fraction of the units to prune.
         fidelity: steps of the evaluator's training.
+        fidelity_end: steps that it rises to, if it rises.
         meter: the account.
         replay: the record, and the place in it.
         resume: results that the ledger does not hold.
@@ -62,6 +63,7 @@ class Session:
         notes: what the strategy reported with ``note``.
         rounds: what it reported with ``record_round``, in order.
         incumbents: the best mask so far, at the highest fidelity used, last; before it, those that were.
+        beliefs: what the strategy would have returned at some points, in order.
         interrupted: whether to stop at the next verb, and to record nothing that a resumed run would not repeat.
         late: whether the time is up: likewise.
         busy: whether the host is at work, and not the strategy: its work is not cut off in the middle.
@@ -80,12 +82,14 @@ class Session:
     fidelity: int
     meter: Meter
     replay: Replay
+    fidelity_end: int | None = None
     resume: ResumeStore = field(default_factory=ResumeStore)
     limit_s: float | None = None
     tell: Callable[[], None] = _nobody
     notes: dict[str, Any] = field(default_factory=dict, init=False)
     rounds: list[TrainedRound] = field(default_factory=list, init=False)
     incumbents: list[Incumbent] = field(default_factory=list, init=False)
+    beliefs: list[Belief] = field(default_factory=list, init=False)
     interrupted: bool = field(default=False, init=False)
     late: bool = field(default=False, init=False)
     busy: bool = field(default=True, init=False)
@@ -95,6 +99,11 @@ class Session:
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _told: int = field(default=0, init=False)
     _postponed: tuple[Question, Cost, Score | None] | None = field(default=None, init=False)
+
+    @property
+    def fidelities(self) -> list[int]:
+        """Steps of the evaluator's training, level by level."""
+        return levels_between(self.fidelity, self.fidelity_end)
 
     @cached_property
     def pricing(self) -> Pricing:

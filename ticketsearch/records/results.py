@@ -41,7 +41,8 @@ class Confirmation(StrictRecord):
 
     ``test_accuracy`` and ``validation_accuracy`` are means, ``*_accuracies`` the single values, ``spread`` the
     sample standard deviation of the test accuracies (zero for a single one), ``diverged`` how many trainings did.
-    ``untrained_test_accuracy`` is that of the masked network before its first step.
+    ``untrained_test_accuracy`` is that of the masked network before its first step. ``n_weights`` counts the weights of
+    a network that is another than the task's.
     """
 
     test_accuracy: float
@@ -53,6 +54,7 @@ class Confirmation(StrictRecord):
     steps: int
     diverged: int
     cost: CostRecord
+    n_weights: int | None = None
 
 
 class Checkpoint(StrictRecord):
@@ -141,8 +143,9 @@ class Result(StrictRecord):
     :func:`ticketsearch.runner.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is
     where a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC;
     ``files`` are digests of the run's other files as they were then. ``rounds`` are networks that an iterative search
-    trained on its way. ``overlap`` counts examples that two splits share. ``majority_test_accuracy`` is that of always
-    answering the training split's most frequent class, of the ``n_classes`` that the test split has.
+    trained on its way. ``overlap`` counts examples that two splits share; ``fidelity_end`` is what a rising fidelity
+    rises to. ``majority_test_accuracy`` is that of always answering the training split's most frequent class, of the
+    ``n_classes`` that the test split has.
     """
 
     strategy: str
@@ -198,6 +201,7 @@ class Result(StrictRecord):
     rounds: list[RoundRecord] = Field(default_factory=list)
     prices: PricesRecord | None = None
     overlap: dict[str, int] = Field(default_factory=dict)
+    fidelity_end: int | None = None
     majority_test_accuracy: float | None = None
     n_classes: int | None = None
 

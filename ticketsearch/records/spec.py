@@ -21,8 +21,9 @@ from ticketsearch.records.schema import numbered, upgraded
 class Spec:
     """Everything that decides a run's outcome but the code's version, which its result has; its digest names it.
 
-    ``keep`` are the layers left dense, ``network`` is a probe of the network at the run's seed (see
-    :mod:`ticketsearch.tasks.probe`), ``code`` a digest of the source of a strategy from outside.
+    ``fidelity_end`` is what a rising fidelity rises to, ``keep`` are the layers left dense, ``network`` is a probe of
+    the network at the run's seed (see :mod:`ticketsearch.tasks.probe`), ``code`` a digest of the source of a strategy
+    from outside.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -47,11 +48,13 @@ class Spec:
     keep: list[str] | None = None
     network: str = ""
     code: str | None = None
+    fidelity_end: int | None = None
 
     @property
     def given(self) -> dict[str, Any]:
         """For JSON; masks of weights, no time limit, no options of the task and the like go without saying."""
-        unsaid = {"granularity": "weight", "time_limit_s": None, "task_options": None, "keep": None, "code": None}
+        without = "time_limit_s", "task_options", "keep", "code", "fidelity_end"
+        unsaid: dict[str, object] = {"granularity": "weight", **dict.fromkeys(without)}
         return {key: value for key, value in asdict(self).items() if key not in unsaid or value != unsaid[key]}
 
     @property

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from ticketsearch.leaderboard.table import REFERENCES
+from ticketsearch.masks.controls import NAMES as CONTROLS
 from ticketsearch.records.results import Result
 
 OUT = "repeated"
@@ -39,7 +39,7 @@ def commands_of(results: Sequence[Result]) -> list[str]:
 
 def _words(result: Result) -> list[str]:
     """All but the seed and the folder."""
-    controls = [name for name in result.references if name not in REFERENCES]
+    controls = [name for name in result.references if name in CONTROLS]
     strategy = result.strategy if result.distribution == OWN else f"{result.distribution}:{result.strategy}"
     words = ["ticketsearch", "run", "--strategy", strategy]
     for name, value in result.parameters.items():
@@ -52,7 +52,8 @@ def _words(result: Result) -> list[str]:
         words += ["--granularity", result.granularity]
     for name in result.keep:
         words += ["--keep", name]
-    words += ["--fidelity", f"{result.fidelity}step", "--orders", str(result.orders)]
+    rising = "" if result.fidelity_end is None else f"..{result.fidelity_end}step"
+    words += ["--fidelity", f"{result.fidelity}step{rising}", "--orders", str(result.orders)]
     for control in controls:
         words += ["--control", control]
     words += ["--checkpoints", str(result.checkpoints)]

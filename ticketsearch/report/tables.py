@@ -239,11 +239,15 @@ def provenance(study: LoadedStudy) -> list[tuple[str, str]]:
         "engine and device": Counter(f"{result.engine} on {result.device}" for result in results),
         "strategies from": Counter(result.distribution for result in results),
         "task, fingerprint of its data": Counter(f"{result.task} {result.task_fingerprint}" for result in results),
-        "evaluator": Counter(f"{result.fidelity} steps" for result in results),
+        "evaluator": Counter(_evaluator(result) for result in results),
         "confirmation": Counter(f"{result.orders} data orders" for result in results),
     }
     facts["machine"] = Counter(_machine(result.machine) for result in results)
     return [(name, _counted(counts, len(results))) for name, counts in facts.items()]
+
+
+def _evaluator(result: Result) -> str:
+    return f"{result.fidelity} {'' if result.fidelity_end is None else f'to {result.fidelity_end} '}steps"
 
 
 def _machine(one: Machine) -> str:

@@ -140,8 +140,9 @@ def summary(result: Result) -> Renderables:
         epochs_of(result.confirmation),
     )
     names = {"dense": "dense network", "random": "random mask, same counts", "magnitude": "one-shot magnitude"}
+    names["small-dense"] = "dense, as many weights"
     for key, record in result.references.items():
-        weights = f"{result.n_weights if key == 'dense' else result.n_kept:,}"
+        weights = f"{record.n_weights or (result.n_weights if key == 'dense' else result.n_kept):,}"
         if key == "magnitude" and result.granularity == "channel":
             weights = ""  # as many channels, but of other layers
         accuracy.add_row(

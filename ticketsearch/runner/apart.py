@@ -22,8 +22,8 @@ from ticketsearch.masks.units import Units
 from ticketsearch.records.results import Confirmation
 from ticketsearch.records.spec import read_spec
 from ticketsearch.records.ticket_file import SavedTicket, load_ticket
-from ticketsearch.runner.confirm import confirm_with_references
 from ticketsearch.runner.progress import quiet
+from ticketsearch.runner.references import confirm_with_references
 from ticketsearch.runner.setup import Setup, task_of
 from ticketsearch.tasks import DataSource
 

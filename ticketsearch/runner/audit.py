@@ -17,7 +17,7 @@ from ticketsearch.cost import Cost, Meter
 from ticketsearch.digests import digest_of
 from ticketsearch.masks import MaskSpace, digest
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem.scores import Incumbent
+from ticketsearch.problem.scores import Incumbent, Score
 from ticketsearch.records.folder import LEDGER
 from ticketsearch.records.ledger import Trial, read_record
 from ticketsearch.records.results import Result
@@ -126,13 +126,14 @@ def faults_on_file(folder: Path, result: Result) -> Iterator[str]:
 def faults_of_incumbents(incumbents: Sequence[Incumbent], trials: Sequence[Trial], n_kept: int) -> Iterator[str]:
     """Best masks that were never scored so, or keep another number of units than was asked for."""
     scored = {
-        (trial.mask, trial.fidelity): trial.score
+        (trial.mask, trial.fidelity, trial.score)
         for trial in trials
         if trial.kind == "evaluate" and trial.state == "complete"
     }
     for one in incumbents:
         name = digest(np.asarray(one.mask))
-        if scored.get((name, one.fidelity)) != one.score.value:
+        own = Score.mean([Score(value, 0.0) for value in one.values]).value
+        if own != one.score.value or any((name, one.fidelity, value) not in scored for value in one.values):
             yield f"its best mask {name} has a score of {one.score.value:g}, which no trial of the ledger gave it"
         if (kept := int(np.count_nonzero(one.mask))) != n_kept:
             yield f"its best mask {name} keeps {kept} units, not {n_kept}"

@@ -7,6 +7,7 @@ it held on the way are trained in full as the ticket is. None of this is charged
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ticketsearch.digests import digest_of
 from ticketsearch.engine import Job, batch_indices
 from ticketsearch.masks import digest
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem.scores import Incumbent
+from ticketsearch.problem.scores import Belief, Incumbent
 from ticketsearch.records.results import Checkpoint, Confirmation, CostRecord
 from ticketsearch.records.resume import ResumeStore
 from ticketsearch.records.spec import Spec
@@ -26,6 +27,8 @@ from ticketsearch.runner.search import Searched
 from ticketsearch.runner.setup import Setup
 from ticketsearch.seeds import stream
 
+Held: TypeAlias = Incumbent | Belief
+"""What a search held at some cost."""
 FIDELITIES = (0.25, 0.5, 1, 2, 4, 8)
 """Lengths of the evaluator's training, as multiples of the run's, at which a ticket's mask is scored afterwards."""
 
@@ -43,21 +46,23 @@ def confirmed_curve(
     Args:
         setup: the run's.
         spec: the run's: data orders, number of checkpoints.
-        found: what the search ended with: its incumbents, and a ticket that is the last of them, without weights of its
-            own, or one that the strategy returned, which was there to be had only at the end.
+        found: what the search ended with: its beliefs, or else its incumbents, and a ticket that is the last of them,
+            without weights of its own, or one that the strategy returned, which was there to be had only at the end.
         confirmed: of the ticket.
         tick: progress.
         resume: keeps each data order's trainings for a resumed run.
     """
     units, incumbents, ticket = setup.units, found.incumbents, found.ticket
+    held_then: Sequence[Held] = found.beliefs or incumbents
     size, last = len(setup.task.train.labels), digest(units.collapse(ticket.mask))
-    earlier = [one for one in milestones(incumbents, spec.checkpoints) if digest(one.mask) != last]
+    earlier = [one for one in milestones(held_then, spec.checkpoints) if digest(one.mask) != last]
     masks = np.array([one.mask for one in earlier], dtype=bool).reshape(len(earlier), units.space.size)
     accuracies = confirm_masks(setup, masks, spec.orders, tick, resume)
-    best = incumbents[-1] if incumbents else None
+    best = held_then[-1] if held_then else None
     own = best if best and ticket.weights is None and digest(best.mask) == last else None
 
-    def checkpoint(cost: Cost, scored: Incumbent | None, test: float, validation: float, mask: BoolArray) -> Checkpoint:
+    def checkpoint(cost: Cost, then: Held | None, test: float, validation: float, mask: BoolArray) -> Checkpoint:
+        scored = then if isinstance(then, Incumbent) else None
         return Checkpoint(
             cost=CostRecord.model_validate(cost.as_dict(size)),
             search_score=scored.score.value if scored else None,
@@ -73,7 +78,7 @@ def confirmed_curve(
     return [*held, checkpoint(own.cost if own else found.spent, own, *accuracy, ticket.mask)]
 
 
-def milestones(incumbents: Sequence[Incumbent], count: int) -> list[Incumbent]:
+def milestones(incumbents: Sequence[Held], count: int) -> list[Held]:
     """What a search held at ``count`` costs, each twice the one before, the last that at which it found its best.
 
     Fewer where nothing new was found in between.

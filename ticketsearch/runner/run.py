@@ -16,7 +16,8 @@ import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.cluster import check_executor, distributed
-from ticketsearch.cost import at_least, parse_epochs, parse_seconds, parse_steps
+from ticketsearch.cost import at_least, parse_epochs, parse_fidelity, parse_seconds
+from ticketsearch.digests import digest_of_json
 from ticketsearch.engine import make_engine
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import digest
@@ -52,9 +53,9 @@ from ticketsearch.records.results import (
 from ticketsearch.records.resume import ResumeStore
 from ticketsearch.records.spec import Spec, keep_spec
 from ticketsearch.records.ticket_file import save_ticket
-from ticketsearch.runner.confirm import Shared, confirm_with_references
 from ticketsearch.runner.curve import confirmed_curve, short_scores
 from ticketsearch.runner.progress import Progress, Silent
+from ticketsearch.runner.references import Shared, confirm_with_references
 from ticketsearch.runner.rounds import measured_rounds
 from ticketsearch.runner.search import Searched, search
 from ticketsearch.runner.setup import Setup
@@ -114,7 +115,8 @@ def run(
             :mod:`ticketsearch.masks.controls`.
         checkpoints: how many masks the search would have returned earlier to confirm as well, at costs doubling up to
             that at which it found its best; 0 for none.
-        fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's.
+        fidelity: length of the evaluator's training, in steps or ``"2ep"``; default the task's. ``"100step..2000step"``
+            rises with what is spent: see :attr:`ticketsearch.MaskProblem.fidelity`.
         source: where data sets lie.
         workers: threads of the engine on a CPU, default one per core; on a cluster, most workers as well, default one
             for each of its CPUs or GPUs. Results do not depend on it.
@@ -154,7 +156,7 @@ def run(
     units = setup.units
     sparsity = default_sparsity(granularity) if sparsity is None else sparsity
     units.space.n_kept(sparsity)
-    steps = loaded.fidelity if fidelity is None else parse_steps(fidelity, loaded.steps_per_epoch, "fidelity")
+    steps, end = parse_fidelity(loaded.fidelity if fidelity is None else fidelity, loaded.steps_per_epoch)
     _check_budget(loaded, limit, steps)
     spec = Spec(
         strategy=name,
@@ -176,7 +178,8 @@ def run(
         task_options=dict(loaded.options) or None,
         keep=list(loaded.keep) or None,
         network=loaded.probe(seed),
-        code=source_of(type(searcher)),
+        code=_code_of(searcher),
+        fidelity_end=end,
     )
     folder = out_folder / spec.folder_name
     if fresh:
@@ -202,6 +205,13 @@ def _tell_overlap(task: str, shared: tuple[tuple[str, int], ...]) -> None:
             "measure of what was learned",
             file=sys.stderr,
         )
+
+
+def _code_of(strategy: Strategy) -> str | None:
+    """A digest of the source of a strategy from outside, and of its encoding; ``None`` if both are ours."""
+    parts: Sequence[type] = getattr(strategy, "parts", ())
+    codes = [code for cls in (type(strategy), *parts) if (code := source_of(cls)) is not None]
+    return codes[0] if len(codes) == 1 else digest_of_json(codes) if codes else None
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
@@ -299,6 +309,7 @@ class _Run:
             granularity=spec.granularity,
             budget=spec.budget,
             fidelity=spec.fidelity,
+            fidelity_end=spec.fidelity_end,
             orders=spec.orders,
             checkpoints=spec.checkpoints,
             time_limit_s=spec.time_limit_s,

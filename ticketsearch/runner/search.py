@@ -15,7 +15,7 @@ from ticketsearch.cost import Cost, Meter
 from ticketsearch.errors import BudgetExhausted, StorageError, StrategyError, TicketsearchError, TimeLimitReached
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
-from ticketsearch.problem.scores import Incumbent
+from ticketsearch.problem.scores import Belief, Incumbent
 from ticketsearch.problem.session import Session, Stubborn
 from ticketsearch.records.files import FULL
 from ticketsearch.records.ledger import Ledger, Trial
@@ -33,11 +33,12 @@ class Searched:
     """What a search ended with.
 
     Attributes:
-        ticket: as the strategy returned it, or the incumbent; its mask is of weights.
+        ticket: as the strategy returned it, or its last belief, or the incumbent; its mask is of weights.
         stopped: why it ended.
         session: what it reported, and how many trials it made.
         spent: its cost.
         incumbents: the best masks of units, first to last.
+        beliefs: what the strategy would have returned, in its own opinion, first to last.
         origin: where the ticket's start weights come from; see :func:`ticketsearch.runner.audit.origin_of`.
     """
 
@@ -46,6 +47,7 @@ class Searched:
     session: Session
     spent: Cost
     incumbents: tuple[Incumbent, ...]
+    beliefs: tuple[Belief, ...]
     origin: str
 
 
@@ -78,7 +80,7 @@ def search(
     meter = Meter(len(setup.task.train.labels), spec.budget)
     if len(ledger):  # resumed: the seconds of the session before were spent too
         meter.spent = ledger[-1].after.seconds()
-    session = setup.session(spec.sparsity, spec.fidelity, meter, ledger)
+    session = setup.session(spec.sparsity, spec.fidelity, meter, ledger, spec.fidelity_end)
     session.limit_s = spec.time_limit_s
     session.resume = resume or ResumeStore()
     problem = problem_type(session)
@@ -90,9 +92,11 @@ def search(
         ticket = None
     if ledger.ended is not None:
         stopped, meter.spent = ledger.ended
-    incumbents = tuple(session.incumbents)
+    incumbents, beliefs = tuple(session.incumbents), tuple(session.beliefs)
     _audit(setup, spec, session, list(ledger))
-    if ticket is None:
+    if ticket is None and beliefs:
+        own = Ticket(np.array(beliefs[-1].mask))
+    elif ticket is None:
         if not incumbents:
             rate = setup.task.recipe.learning_rate
             raise StrategyError(_why_nothing(spec.strategy, list(ledger), stopped, rate))
@@ -101,7 +105,7 @@ def search(
         own = _checked(ticket, spec, setup)
     whole = setup.units.ticket(own)
     origin = origin_of(whole, setup.initial, setup.units.weights, session.handed_out)
-    return Searched(whole, stopped, session, meter.spent, incumbents, origin)
+    return Searched(whole, stopped, session, meter.spent, incumbents, beliefs, origin)
 
 
 def _why_nothing(name: str, trials: list[Trial], stopped: str, rate: float) -> str:

@@ -69,7 +69,9 @@ class Setup:
         flops = layout.space.flops_per_example() + layout.fixed_flops
         return Prices(task.recipe.batch_size, len(task.validation.labels), flops, len(task.train.labels))
 
-    def session(self, sparsity: float, fidelity: int, meter: Meter, ledger: Ledger) -> Session:
+    def session(
+        self, sparsity: float, fidelity: int, meter: Meter, ledger: Ledger, fidelity_end: int | None = None
+    ) -> Session:
         """A search on it, as yet without a strategy."""
         return Session(
             engine=self.engine,
@@ -80,6 +82,7 @@ class Setup:
             seed=self.seed,
             sparsity=sparsity,
             fidelity=fidelity,
+            fidelity_end=fidelity_end,
             meter=meter,
             replay=Replay(ledger),
         )

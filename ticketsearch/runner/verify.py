@@ -18,14 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from ticketsearch.arrays import BoolArray
+from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import make_engine
 from ticketsearch.errors import CorruptRun, InvalidValue, StrategyError
 from ticketsearch.masks import digest
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
-from ticketsearch.problem.scores import Score
+from ticketsearch.problem.evaluator import Evaluator
+from ticketsearch.problem.scores import ScoreName
 from ticketsearch.records.folder import LEDGER, check_digests
 from ticketsearch.records.ledger import Ledger, Record, Trial, read_record
 from ticketsearch.records.results import Confirmation, Result, read_result
@@ -33,9 +34,10 @@ from ticketsearch.records.spec import Spec, read_spec
 from ticketsearch.records.ticket_file import SavedTicket, load_ticket
 from ticketsearch.runner.apart import OF_SCORES, Reconfirmed, claimed_ticket, other_values, reconfirm_apart
 from ticketsearch.runner.audit import COUNTED, faults_of_costs
-from ticketsearch.runner.confirm import Confirmed, confirm_with_references
+from ticketsearch.runner.confirm import Confirmed
 from ticketsearch.runner.curve import confirmed_curve
 from ticketsearch.runner.progress import Progress, Silent
+from ticketsearch.runner.references import confirm_with_references
 from ticketsearch.runner.rounds import measured_rounds
 from ticketsearch.runner.search import Searched, search
 from ticketsearch.runner.setup import Setup, task_of
@@ -45,6 +47,16 @@ from ticketsearch.tasks import DataSource, Task
 
 TOLERANCE = 0.02
 """Of an accuracy, on the dense and the mixed engine."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """One evaluation of a search: the mask ``(U,)``, its steps, what was scored, and the batches ``(S, B)``."""
+
+    mask: BoolArray
+    steps: int
+    score: ScoreName
+    order: IntArray
 
 
 @dataclass(frozen=True)
@@ -132,16 +144,16 @@ class _Check:
         self._result, self._spec, self._record, self._saved = result, spec, record, saved
         self._setup, self._progress = setup, progress
         self._exact = setup.engine.name == "sparse"
-        self._seen: dict[tuple[str, int], BoolArray] = {}
+        self._seen: dict[int, _Training] = {}
         self._n_kept = setup.units.space.n_kept(spec.sparsity)
         self._differences: list[str] = []
 
     def run(self, strategy: Strategy, trials: int, apart: Callable[[], Reconfirmed] | None) -> Verification:
         self._papers()
-        found = self._replay(strategy)
         evaluations = [trial for trial in self._record.trials if trial.kind == "evaluate"]
         chosen = stream(self._spec.seed, "verify").permutation(len(evaluations))[:trials]
         sample = [evaluations[index] for index in sorted(chosen)]
+        found = self._replay(strategy, {trial.number for trial in sample})
         self._evaluations(sample)
         networks = self._confirmation(found, apart)
         return Verification(
@@ -184,26 +196,28 @@ class _Check:
             record.trials, spent, self._spec.budget, self._setup.prices, late=record.ended is not None
         )
 
-    def _replay(self, strategy: Strategy) -> Searched | None:
-        """The search again, its evaluations answered from the record; ``None`` if it goes another way."""
+    def _replay(self, strategy: Strategy, sample: set[int]) -> Searched | None:
+        """The search again, its evaluations answered from the record; ``None`` if it goes another way.
+
+        Those of the numbers in ``sample`` are remembered.
+        """
         seen = self._seen
 
-        class Remembering(MaskProblem):
-            """Remembers the masks it was asked about, by digest and steps."""
+        class LookingOn(Evaluator):
+            def looked_on(self, first: int, masks: BoolArray, steps: int, score: ScoreName, order: IntArray) -> None:
+                for row in range(len(masks)):
+                    if first + row in sample:
+                        seen[first + row] = _Training(masks[row].copy(), steps, score, order)
 
-            def evaluate(self, masks: BoolArray | Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
-                try:
-                    return super().evaluate(masks, fidelity)
-                finally:
-                    steps = self.fidelity if fidelity is None else int(fidelity)
-                    seen.update({(digest(np.asarray(mask)), steps): np.array(mask) for mask in masks})
+        class LookedOn(MaskProblem):
+            evaluator_type = LookingOn
 
         with Ledger() as memory:
             memory.append(self._record.trials)
             if self._record.ended is not None:
                 memory.end(*self._record.ended)
             try:
-                found = search(self._setup, self._spec, strategy, memory, self._progress, problem_type=Remembering)
+                found = search(self._setup, self._spec, strategy, memory, self._progress, problem_type=LookedOn)
             except (CorruptRun, StrategyError) as error:
                 self._differences.append(f"search: {error}")
                 return None
@@ -223,14 +237,13 @@ class _Check:
         """Compute some of them, as the search's evaluator did."""
         meter = Meter(len(self._setup.task.train.labels))
         spec = self._spec
-        problem = MaskProblem(self._setup.session(spec.sparsity, spec.fidelity, meter, Ledger()))
+        evaluator = Evaluator(self._setup.session(spec.sparsity, spec.fidelity, meter, Ledger()))
         for trial in sample:
             what = f"trial {trial.number}"
-            mask = self._seen.get((trial.mask, trial.fidelity))
-            if mask is None:
+            if (training := self._seen.get(trial.number)) is None or digest(training.mask) != trial.mask:
                 self._differences.append(f"{what}: mask {trial.mask} was not asked for again")
                 continue
-            [score] = problem.evaluate(mask[None], trial.fidelity)
+            [score] = evaluator.short_trainings(training.mask[None], training.steps, training.score, training.order)
             self._compare(f"{what}, state", trial.state, "failed" if score.failed else "complete")
             if not score.failed and trial.state == "complete":
                 self._accuracies(f"{what}, score", [trial.score], [score.value])

@@ -1,5 +1,6 @@
 """A base class for authors who think in ask and tell.
 
+A subclass of :class:`ticketsearch.strategies.options.EvaluationOptions` as well has its masks scored as they say.
 A strategy's settings are a frozen dataclass. What a search remembers is the state that ``start`` returns: a value of
 any type, made anew for each search and handed back to ``ask`` and ``tell``. So two searches never share anything.
 """
@@ -15,6 +16,7 @@ import numpy as np
 from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import StrategyError
 from ticketsearch.problem import MaskProblem, Score
+from ticketsearch.strategies.options import EvaluationOptions
 
 State = TypeVar("State")
 """What one search remembers."""
@@ -41,12 +43,22 @@ class AskTellStrategy(ABC, Generic[State]):
     def tell(self, state: State, masks: BoolArray, scores: Sequence[Score]) -> None:
         """The scores of the masks just asked for, in their order; a failed one is lower than any other."""
 
+    def best(self, state: State) -> BoolArray | None:  # noqa: ARG002 - a subclass's
+        """What the search would return now, ``(D,)``; ``None``: the best mask evaluated. Asked after each ``tell``."""
+        return None
+
     def search(self, problem: MaskProblem) -> None:
-        """Ask, evaluate and tell until the budget ends; the host keeps the best mask."""
+        """Ask, evaluate and tell until the budget ends; the ticket is ``best``, or else the best mask evaluated."""
         state = self.start(problem)
         while True:
             masks = self._asked(state, problem)
-            self.tell(state, masks, problem.evaluate(masks))
+            if isinstance(self, EvaluationOptions):
+                scores = self.scores(problem, list(masks))
+            else:
+                scores = problem.evaluate(masks)
+            self.tell(state, masks, scores)
+            if (belief := self.best(state)) is not None:
+                problem.believe(belief)
 
     def _asked(self, state: State, problem: MaskProblem) -> BoolArray:
         """``(P, D)``: what ``ask`` returned, checked."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from ticketsearch import plugins
-from ticketsearch.errors import InvalidValue, PluginError, UnknownName
+from ticketsearch.errors import PluginError
 from ticketsearch.masks.ticket import Ticket
+from ticketsearch.plugins.settings import build
 from ticketsearch.problem import MaskProblem
 
 
@@ -57,34 +56,8 @@ def build_strategy(name: str, cls: type, settings: Mapping[str, Any]) -> Strateg
         UnknownName: no such hyperparameter.
         InvalidValue: a value of the wrong type or outside its range.
     """
-    known = [field.name for field in fields(cls) if field.init]
-    for key in settings:
-        if key not in known:
-            raise UnknownName(f"parameter of strategy {name!r}", key, known)
-    try:
-        strategy: Strategy = TypeAdapter(cls).validate_python(dict(settings))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else "parameters"
-        raise InvalidValue(f"strategy {name!r}: {key} = {_short(settings.get(key))}: {first['msg'].lower()}") from error
-    for key in settings:
-        if not _finite(getattr(strategy, key)):
-            raise InvalidValue(f"strategy {name!r}: {key} = {_short(settings[key])}: it should be a finite number")
+    strategy: Strategy = build(f"strategy {name!r}", cls, settings)
     return strategy
-
-
-def _finite(value: object) -> bool:
-    """Whether all numbers in a value are: JSON knows no others, and no search means one."""
-    if isinstance(value, dict):
-        return all(map(_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 200 else f"{text[:200]}..."
 
 
 def parameters_of(strategy: Strategy) -> dict[str, Any]:

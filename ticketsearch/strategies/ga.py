@@ -8,7 +8,7 @@ repaired. DEAP draws its tournaments from Python's global generator, hence the f
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from pydantic import Field
 from ticketsearch.masks.encodings import Encoding, Genome
 from ticketsearch.problem import MaskProblem
 from ticketsearch.seeds import fenced_globals
-from ticketsearch.strategies.options import EncodingOptions, Fraction
+from ticketsearch.strategies.options import EncodingOptions, Rate
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +43,26 @@ class Genetic(EncodingOptions):
     """Breed masks.
 
     Attributes:
-        encoding: ``swap``, ``layer-density``, ``criterion-mixture`` or ``seeded``; see
-            :mod:`ticketsearch.masks.encodings`.
-        criterion: scores used by ``layer-density`` and ``seeded``.
-        criteria: what ``criterion-mixture`` mixes.
-        radius: reach of ``seeded``.
+        encoding: how a mask is written down: ``swap``, ``neurons``, or any other, with settings in brackets,
+            ``neurons(alpha=0.5)``; see :mod:`ticketsearch.masks.encodings`.
+        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
+            default the encoding's own.
+        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
+        orders: its data orders, ``common`` or ``fresh``.
+        repeats: trainings of each mask.
         population: individuals of a generation.
         tournament: individuals in a tournament; more is greedier.
         elite: best individuals ever that are always among the parents.
         crossover: fraction of children with two parents.
-        mutation: size of a mutation: the fraction of kept weights swapped, or the step in the unit cube.
+        mutation: size of a mutation: the fraction of kept units swapped, or the standard deviation of a step; default
+            the encoding's.
     """
 
     population: Annotated[int, Field(ge=2)] = 24
     tournament: Annotated[int, Field(ge=1, le=10_000)] = 3
     elite: Annotated[int, Field(ge=0)] = 2
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.7
-    mutation: Fraction = 0.02
+    mutation: Rate | None = None
 
     def search(self, problem: MaskProblem) -> None:
         """The host keeps the incumbent."""
@@ -71,23 +74,32 @@ class Genetic(EncodingOptions):
         statistics.register("best", np.max)
         statistics.register("median", np.median)
         logbook = tools.Logbook()
-        population = [Individual(encoding.sample(rng)) for _ in range(problem.worth_drawing(self.population))]
-        generation = 0
+        population = [Individual(encoding.sample(rng)) for _ in range(self.drawn(problem, self.population))]
+        generation, fidelity = 0, problem.fidelity
         while True:
-            scores = problem.evaluate([encoding.decode(individual.genome) for individual in population])
-            for individual, score in zip(population, scores, strict=True):
-                individual.fitness.values = (score.value,)
+            if problem.fidelity > fidelity:  # scores of another length are no longer comparable
+                fidelity = problem.fidelity
+                self._score(problem, encoding, best)
+            self._score(problem, encoding, population)
             best.update(population)
             logbook.record(gen=generation, trials=problem.trials, **statistics.compile(population))
             log.info("%s", logbook.stream)
             parents = [*population, *best[: self.elite]]
-            population = self._breed(parents, problem.worth_drawing(self.population), toolbox, rng)
+            population = self._breed(parents, self.drawn(problem, self.population), toolbox, rng)
             generation += 1
+
+    def _score(self, problem: MaskProblem, encoding: Encoding, individuals: Iterable[Individual]) -> None:
+        """Train individuals briefly; their fitness is the score."""
+        listed = list(individuals)
+        scores = self.scores(problem, [encoding.decode(one.genome) for one in listed]) if listed else []
+        for individual, score in zip(listed, scores, strict=True):
+            individual.fitness.values = (score.value,)
 
     def _toolbox(self, encoding: Encoding, rng: np.random.Generator) -> Any:
         toolbox = base.Toolbox()
         toolbox.register("mate", encoding.crossover, rng=rng)
-        toolbox.register("mutate", encoding.mutate, strength=self.mutation, rng=rng)
+        strength = encoding.step if self.mutation is None else self.mutation
+        toolbox.register("mutate", encoding.mutate, strength=strength, rng=rng)
         toolbox.register("select", tools.selTournament, tournsize=self.tournament)
         return toolbox
 

@@ -7,8 +7,9 @@ round's cut is solved so that the ticket keeps exactly the number asked for; the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -32,6 +33,25 @@ MAX_ROUNDS = 10_000
 
 
 @dataclass(frozen=True)
+class Round:
+    """One of several rounds.
+
+    Attributes:
+        number: from 0.
+        rounds: how many there are.
+        steps: of its schedule.
+        rewind: the step that survivors return to.
+        last: the step that it ends at.
+    """
+
+    number: int
+    rounds: int
+    steps: int
+    rewind: int
+    last: int
+
+
+@dataclass(frozen=True)
 class IterativeMagnitudePruning(PruningOptions):
     """Prune a little in each of several trainings.
 
@@ -41,12 +61,16 @@ class IterativeMagnitudePruning(PruningOptions):
         hoyer: coefficient of DeepHoyer's term.
         rounds: number of trainings, all pruning the same fraction of the survivors; by default what ``rate`` needs.
         rate: fraction of the survivors pruned in a round, when ``rounds`` is not given.
+        schedule: ``geometric``: each round prunes the same fraction of the survivors; ``linear``: the same number of
+            weights.
+        sparsities: fractions pruned after each round but the last, in place of ``rounds``, ``rate`` and ``schedule``.
         scope: ``global``: one threshold for all layers; ``layer``: the same rate in each.
         output_rate: under ``scope=layer``, the output layer's rate as a fraction of the others'.
         rewind: the step survivors return to: 0, ``"500step"``, ``"1ep"``. It is a step of the round, and confirmation
             goes on at the same step of the full recipe: the same place if rounds are as long as that.
         round_steps: length of a round, ``"10ep"``, or ``"20%"`` of the full recipe; by default the full recipe, or an
             equal share of the budget.
+        prune_at: step of a round at which survivors are chosen, and the round ends; by default its last.
         restart: what each round goes back to: ``weights``: survivors and schedule return to step ``rewind``; or
             ``learning-rate``: the schedule does, survivors keep what they were trained to (Renda et al.,
             arXiv:2003.02389).
@@ -62,10 +86,13 @@ class IterativeMagnitudePruning(PruningOptions):
 
     rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS)] | None = None
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    schedule: Literal["geometric", "linear"] = "geometric"
+    sparsities: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     scope: Literal["global", "layer"] = "global"
     output_rate: Fraction = 0.5
     rewind: int | str = 0
     round_steps: int | str | None = None
+    prune_at: int | str | None = None
     restart: Literal["weights", "learning-rate"] = "weights"
     lr_restart: bool = True
     stop: Literal["never", "normalised", "raw"] = "never"
@@ -76,6 +103,10 @@ class IterativeMagnitudePruning(PruningOptions):
         super().__post_init__()
         if self.restart == "learning-rate" and (self.mask_1, self.mask_0) != ("rewind", "zero"):
             raise InvalidValue("restart=learning-rate keeps trained weights; mask_1 and mask_0 act on initial ones")
+        if any(after <= before for before, after in pairwise(self.sparsities)):
+            raise InvalidValue(f"sparsities {list(self.sparsities)} do not rise from round to round")
+        if self.prune_at is not None and not self.lr_restart:
+            raise InvalidValue("prune_at ends rounds early; lr_restart=false spans one schedule over whole rounds")
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""
@@ -84,12 +115,17 @@ class IterativeMagnitudePruning(PruningOptions):
         rewind = parse_steps(self.rewind, problem.steps_per_epoch, "rewind")
         if rewind >= steps:
             raise InvalidValue(f"rewind {self.rewind!r} is not before the end of a round of {steps} steps")
+        last_step = steps if self.prune_at is None else parse_steps(self.prune_at, problem.steps_per_epoch, "prune_at")
+        if not rewind < last_step <= steps:
+            raise InvalidValue(
+                f"prune_at {self.prune_at!r} is not after step {rewind}, within a round of {steps} steps"
+            )
         origin = problem.initial_weights()
         ticket, trained, lengths = Ticket(np.ones(problem.space.size, dtype=bool), origin), origin, []
         for number, counts in enumerate(plan):
             mask, last = ticket.mask, None
             stability = Stability(self.queue, self.threshold, self.stop == "normalised")
-            for snapshot in self._round(problem, ticket, number, len(plan), steps, rewind):
+            for snapshot in self._round(problem, ticket, Round(number, len(plan), steps, rewind, last_step)):
                 if number == 0 and snapshot.step == rewind:
                     origin = snapshot.weights
                 last = snapshot
@@ -114,15 +150,13 @@ class IterativeMagnitudePruning(PruningOptions):
             problem.note(stopped_at_steps=lengths, full_steps=steps)
         return replace(ticket, step=rewind if plan else 0)
 
-    def _round(
-        self, problem: MaskProblem, ticket: Ticket, number: int, rounds: int, steps: int, rewind: int
-    ) -> Iterator[Snapshot]:
+    def _round(self, problem: MaskProblem, ticket: Ticket, plan: Round) -> Iterator[Snapshot]:
         """Snapshots of one round: at the step to rewind to, each epoch if the round may stop early, and at the end."""
-        first = rewind if number else 0
-        shift = 0 if self.lr_restart else number * steps
-        recipe = self.recipe(problem).lasting(steps if self.lr_restart else rounds * steps)
+        first = plan.rewind if plan.number else 0
+        shift = 0 if self.lr_restart else plan.number * plan.steps
+        recipe = self.recipe(problem).lasting(plan.steps if self.lr_restart else plan.rounds * plan.steps)
         every = None if self.stop == "never" else "1ep"
-        end = shift + steps
+        end = shift + plan.last
         for snapshot in problem.train(
             ticket.mask,
             start=ticket.weights,
@@ -130,7 +164,7 @@ class IterativeMagnitudePruning(PruningOptions):
             recipe=recipe,
             first_step=shift + first,
             every=every,
-            at=(rewind, end),
+            at=(plan.rewind, end),
         ):
             yield snapshot
             if snapshot.step == end < recipe.steps:
@@ -178,7 +212,14 @@ class IterativeMagnitudePruning(PruningOptions):
         relative = np.ones(len(space.layers))  # a layer's rate, relative to the rate
         if self.scope == "layer" and space.output and len(relative) > 1:
             relative[-1] = self.output_rate
-        if self.rounds is not None:
+        if self.sparsities:
+            densities = _rounds_through(space, n_kept, relative, [1 - sparsity for sparsity in self.sparsities])
+        elif self.schedule == "linear":
+            rounds = self.rounds or len(_rounds_at_rate(space, n_kept, relative, self.rate))
+            pruned = 1 - n_kept / space.size
+            means = [1 - pruned * done / rounds for done in range(1, rounds)]
+            densities = _rounds_through(space, n_kept, relative, means)
+        elif self.rounds is not None:
             densities = _equal_rounds(space, n_kept, relative, self.rounds)
         else:
             densities = _rounds_at_rate(space, n_kept, relative, self.rate)
@@ -214,3 +255,23 @@ def _rounds_at_rate(space: MaskSpace, n_kept: int, relative: ScoreArray, rate: f
         density = following
         if len(densities) >= MAX_ROUNDS:
             raise InvalidValue(f"rate {rate} needs more than {MAX_ROUNDS} rounds to reach {n_kept} weights")
+
+
+def _rounds_through(
+    space: MaskSpace, n_kept: int, relative: ScoreArray, densities: Sequence[float]
+) -> list[ScoreArray]:
+    """Densities after rounds that go through these mean densities, and end at ``n_kept`` weights.
+
+    Raises:
+        InvalidValue: one of them is below the end.
+    """
+    found, density = [], np.ones(relative.size)
+    for mean in [*densities, n_kept / space.size]:
+        alive = space.sizes * density
+        if mean * space.size < n_kept - 0.5:
+            raise InvalidValue(f"sparsities: {1 - mean:g} is beyond the run's, {1 - n_kept / space.size:g}")
+        excess = float(alive.sum()) - mean * space.size
+        if excess >= 0.5:  # else the round would prune nothing
+            density = density * (1 - excess / float((alive * relative).sum()) * relative)
+            found.append(density)
+    return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,13 @@ from ticketsearch.masks import top_per_layer
 from ticketsearch.masks.actions import act, check_actions
 from ticketsearch.masks.criteria import check_criterion
 from ticketsearch.masks.densities import layer_counts
-from ticketsearch.masks.encodings import MIXTURE, Encoding, check_encoding, make_encoding
+from ticketsearch.masks.encodings import Encoding
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import MaskProblem, Score
+from ticketsearch.problem.scores import Orders, ScoreName
 from ticketsearch.recipe import Recipe
+from ticketsearch.strategies.encoding import check_start, encoding_settings, make_encoding
 
-EncodingName = Literal["swap", "layer-density", "criterion-mixture", "seeded"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 """A number in (0, 1]."""
 Rate = Annotated[float, Field(gt=0, le=1e6)]
@@ -81,19 +83,48 @@ class PruningOptions:
 
 
 @dataclass(frozen=True)
-class EncodingOptions:
-    """For black-box searchers: how they write a mask down."""
+class EvaluationOptions:
+    """For searchers: what a mask's short training is scored by, and on which data orders.
 
-    encoding: EncodingName = "swap"
-    criterion: str = "large_init"
-    criteria: tuple[str, ...] = MIXTURE
-    radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    Attributes:
+        score: ``accuracy`` or ``loss`` on the validation split; or of the training losses themselves the mean of all
+            steps (``train-loss``), of the last tenth (``train-loss-last``), or weighted exponentially
+            (``train-loss-ema``). The training is the same, and so is its price.
+        orders: ``common``: one data order for all masks of a run; ``fresh``: a new one in each call, so that no mask is
+            favoured by one order for good.
+        repeats: trainings of each mask, on as many data orders; their mean is the score.
+    """
+
+    score: ScoreName = "accuracy"
+    orders: Orders = "common"
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+
+    def drawn(self, problem: MaskProblem, count: int, fidelity: int | None = None) -> int:
+        """``count`` masks, or as many as the budget still pays for and one more."""
+        return problem.worth_drawing(count, fidelity, self.repeats)
+
+    def scores(self, problem: MaskProblem, masks: Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
+        """The masks' scores, in order."""
+        return problem.evaluate(masks, fidelity, score=self.score, orders=self.orders, repeats=self.repeats)
+
+
+@dataclass(frozen=True)
+class EncodingOptions(EvaluationOptions):
+    """For searchers over encodings: how they write a mask down, and where they begin."""
+
+    encoding: str = "swap"
+    start: str | None = None
 
     def __post_init__(self) -> None:
-        check_encoding(self.encoding, self.criterion, self.criteria)
+        encoding_settings(self.encoding)
+        if self.start is not None:
+            check_start(self.start)
+
+    @property
+    def parts(self) -> list[type]:
+        """Classes that decide what it finds, besides its own."""
+        return [type(encoding_settings(self.encoding))]
 
     def make_encoding(self, problem: MaskProblem) -> Encoding:
         """The encoding asked for, on this problem; trains the dense network if its criteria need that."""
-        return make_encoding(
-            self.encoding, problem, criterion=self.criterion, criteria=self.criteria, radius=self.radius
-        )
+        return make_encoding(self.encoding, problem, self.start)

@@ -17,10 +17,15 @@ from pydantic import Field
 
 from ticketsearch.errors import InvalidValue
 from ticketsearch.problem import MaskProblem
-from ticketsearch.strategies.options import EncodingName, EncodingOptions
+from ticketsearch.strategies.encoding import vector_encoding
+from ticketsearch.strategies.options import EncodingOptions
 
 if TYPE_CHECKING:
     import optuna
+
+
+REACH = 3.0
+"""Standard deviations of a genome to either side of its start that are searched."""
 
 
 @dataclass(frozen=True)
@@ -28,46 +33,52 @@ class OptunaSearch(EncodingOptions):
     """Let a model of past trials propose the next ones.
 
     Attributes:
-        encoding: ``criterion-mixture``, ``layer-density`` or ``seeded``; see :mod:`ticketsearch.masks.encodings`.
-        criterion: scores used by ``layer-density`` and ``seeded``.
-        criteria: what ``criterion-mixture`` mixes.
-        radius: reach of ``seeded``.
+        encoding: how a mask is written down: ``layer-density``, or any other vector, with settings in brackets,
+            ``neurons(alpha=0.5)``; see :mod:`ticketsearch.masks.encodings`.
+        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
+            default the encoding's own.
+        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
+        orders: its data orders, ``common`` or ``fresh``.
+        repeats: trainings of each mask.
         sampler: ``tpe`` (tree-structured Parzen estimators) or ``cmaes`` (CMA-ES).
         batch: trials asked for together.
         history: trials a TPE model is fitted to: half of them the best, half the latest. Optuna's cost of a proposal
             grows with the trials it remembers, without bound; this keeps it at a few milliseconds.
     """
 
-    encoding: EncodingName = "layer-density"
+    encoding: str = "layer-density"
     sampler: Literal["tpe", "cmaes"] = "tpe"
     batch: Annotated[int, Field(ge=1)] = 12
     history: Annotated[int, Field(ge=20)] = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.encoding == "swap":
+        if self.encoding.partition("(")[0] == "swap":
             raise InvalidValue(
                 "optuna cannot use encoding 'swap': one parameter per weight is beyond its samplers; "
-                "use layer-density, criterion-mixture or seeded"
+                "use layer-density, neurons, criterion-mixture or seeded"
             )
 
     def search(self, problem: MaskProblem) -> None:
         """The host keeps the incumbent."""
         import optuna
 
-        encoding = self.make_encoding(problem)
-        assert encoding.dimensions is not None  # only swap has none, and it was refused
-        unit: dict[str, optuna.distributions.BaseDistribution] = {
-            f"x{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(encoding.dimensions)
+        encoding = vector_encoding("optuna", self.make_encoding(problem))
+        box: dict[str, optuna.distributions.BaseDistribution] = {
+            f"x{i}": optuna.distributions.FloatDistribution(-REACH, REACH) for i in range(encoding.dimensions)
         }
+        fidelity = problem.fidelity
         with _quiet():
             study = optuna.create_study(direction="maximize", sampler=self._sampler(problem))
             while True:
+                if problem.fidelity > fidelity:  # scores of another length are no longer comparable
+                    fidelity = problem.fidelity
+                    study = optuna.create_study(direction="maximize", sampler=study.sampler)
                 if self.sampler == "tpe" and len(study.get_trials(deepcopy=False)) >= 2 * self.history:
                     study = self._forgetful(study)
-                trials = [study.ask(unit) for _ in range(problem.worth_drawing(self.batch))]
-                genomes = [np.array([trial.params[name] for name in unit]) for trial in trials]
-                scores = problem.evaluate([encoding.decode(genome) for genome in genomes])
+                trials = [study.ask(box) for _ in range(self.drawn(problem, self.batch))]
+                genomes = [np.array([trial.params[name] for name in box]) for trial in trials]
+                scores = self.scores(problem, [encoding.decode(genome) for genome in genomes])
                 for trial, score in zip(trials, scores, strict=True):
                     if score.failed:
                         study.tell(trial, state=optuna.trial.TrialState.FAIL)

@@ -17,7 +17,7 @@ from pydantic import Field
 from ticketsearch.arrays import BoolArray, ScoreArray
 from ticketsearch.masks.encodings import Genome
 from ticketsearch.problem import MaskProblem
-from ticketsearch.strategies.options import EncodingOptions, Fraction
+from ticketsearch.strategies.options import EncodingOptions, Rate
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,26 @@ class SimulatedAnnealing(EncodingOptions):
     """Walk from mask to neighbouring mask, ever more reluctant to get worse.
 
     Attributes:
-        encoding: ``swap``, ``layer-density``, ``criterion-mixture`` or ``seeded``; see
-            :mod:`ticketsearch.masks.encodings`.
-        criterion: scores used by ``layer-density`` and ``seeded``.
-        criteria: what ``criterion-mixture`` mixes.
-        radius: reach of ``seeded``.
+        encoding: how a mask is written down: ``swap``, ``neurons``, or any other, with settings in brackets,
+            ``neurons(alpha=0.5)``; see :mod:`ticketsearch.masks.encodings`.
+        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
+            default the encoding's own.
+        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
+        orders: its data orders, ``common`` or ``fresh``.
+        repeats: trainings of each mask.
         chains: independent walks, evaluated together.
         acceptance: probability of accepting a typical worsening move at the start.
         cooling: end temperature over start temperature.
-        move: size of a move at the start: the fraction of kept weights swapped, or the step in the unit cube.
-        final_move: size of a move at the end.
+        move: size of a move at the start: the fraction of kept units swapped, or the standard deviation of a step;
+            default five times the encoding's.
+        final_move: size of a move at the end; default a quarter of the encoding's.
     """
 
     chains: Annotated[int, Field(ge=1)] = 12
     acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.5
     cooling: Annotated[float, Field(gt=0, lt=1)] = 0.02
-    move: Fraction = 0.1
-    final_move: Fraction = 0.005
+    move: Rate | None = None
+    final_move: Rate | None = None
 
     def search(self, problem: MaskProblem) -> None:
         """The host keeps the incumbent."""
@@ -49,14 +52,18 @@ class SimulatedAnnealing(EncodingOptions):
         encoding = self.make_encoding(problem)
 
         def scores_of(genomes: list[Genome]) -> ScoreArray:
-            return np.array([s.value for s in problem.evaluate([encoding.decode(genome) for genome in genomes])])
+            return np.array([s.value for s in self.scores(problem, [encoding.decode(genome) for genome in genomes])])
 
-        states = [encoding.sample(rng) for _ in range(problem.worth_drawing(self.chains))]
-        energies = scores_of(states)
+        first = 5 * encoding.step if self.move is None else self.move
+        last = encoding.step / 4 if self.final_move is None else self.final_move
+        states = [encoding.sample(rng) for _ in range(self.drawn(problem, self.chains))]
+        fidelity, energies = problem.fidelity, scores_of(states)
         begun, start_temperature = problem.spent_fraction, None
         while True:
             progress = (problem.spent_fraction - begun) / max(1e-12, 1 - begun)
-            size = self.move * (self.final_move / self.move) ** progress
+            if problem.fidelity > fidelity:  # energies of another length are no longer comparable
+                fidelity, energies = problem.fidelity, scores_of(states)
+            size = first * (last / first) ** progress
             moved = [encoding.mutate(state, size, rng) for state in states]
             found = scores_of(moved)
             if start_temperature is None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from ticketsearch.arrays import ScoreArray
 from ticketsearch.masks import ranked_within
 from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
@@ -29,13 +30,19 @@ class SynFlow:
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one forward and backward pass of one example in each round."""
-        size, density = problem.space.size, problem.n_kept / problem.space.size
-        mask = np.ones(size, dtype=bool)
-        order = np.zeros(size)
-        for done in range(1, self.rounds + 1):
-            scores = problem.units.reduce(problem.synaptic_flow(mask))
-            kept = max(problem.n_kept, round(size * density ** (done / self.rounds)))
-            left = problem.space.top(np.where(mask, scores, -np.inf), problem.n_kept if done == self.rounds else kept)
-            order = ranked_within(mask & ~left, scores, order)
-            mask = left
-        return Ticket(mask, scores=ranked_within(mask, scores, order))
+        order = synflow_order(problem, self.rounds)
+        return Ticket(problem.space.top(order, problem.n_kept), scores=order)
+
+
+def synflow_order(problem: MaskProblem, rounds: int = 100) -> ScoreArray:
+    """SynFlow's order of all units, ``(U,)``, the last to be pruned highest; one example's passes in each round."""
+    size, density = problem.space.size, problem.n_kept / problem.space.size
+    mask = np.ones(size, dtype=bool)
+    order = np.zeros(size)
+    for done in range(1, rounds + 1):
+        scores = problem.units.reduce(problem.synaptic_flow(mask))
+        kept = problem.n_kept if done == rounds else max(problem.n_kept, round(size * density ** (done / rounds)))
+        left = problem.space.top(np.where(mask, scores, -np.inf), kept)
+        order = ranked_within(mask & ~left, scores, order)
+        mask = left
+    return ranked_within(mask, scores, order)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ticketsearch.cost import parse_epochs, parse_steps
+from ticketsearch.cost import parse_epochs, parse_fidelity
 from ticketsearch.errors import TicketsearchError
 from ticketsearch.records.results import Result
 from ticketsearch.records.study_records import Baseline
@@ -16,7 +16,7 @@ from ticketsearch.studies.study import Item, Planned, PlannedBaseline
 from ticketsearch.system import cores
 
 if TYPE_CHECKING:
-    from ticketsearch.runner.confirm import Shared
+    from ticketsearch.runner.references import Shared
     from ticketsearch.tasks import Task
 
 
@@ -109,7 +109,7 @@ def _baseline(item: PlannedBaseline, common: Common) -> Baseline:
     from ticketsearch.tasks import keeping
 
     task = keeping(_loaded(item, common), item.keep)
-    steps = task.fidelity if item.fidelity is None else parse_steps(item.fidelity, task.steps_per_epoch, "fidelity")
+    steps, _ = parse_fidelity(task.fidelity if item.fidelity is None else item.fidelity, task.steps_per_epoch)
     engine = make_engine(task, common.device, common.engine, common.workers)
     budget = parse_epochs(item.budget)
     setup = Setup.of(task, engine, item.seed, item.granularity)
@@ -119,7 +119,7 @@ def _baseline(item: PlannedBaseline, common: Common) -> Baseline:
 @lru_cache(maxsize=1)
 def _shared(_device: str) -> Shared:
     """One in each process."""
-    from ticketsearch.runner.confirm import Shared
+    from ticketsearch.runner.references import Shared
 
     return Shared()
 

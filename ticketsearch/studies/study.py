@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from ticketsearch.cost import parse_epochs, parse_steps
+from ticketsearch.cost import parse_epochs, parse_fidelity
 from ticketsearch.errors import InvalidValue, NotARun, PluginError, UsageError
 from ticketsearch.masks.controls import check_controls
 from ticketsearch.masks.units import default_sparsity, parse_granularity
@@ -95,7 +95,7 @@ class Grid(BaseModel):
         keep: names or patterns of layers left dense.
         seeds: paired: the same for every strategy.
         budget: of each run's search.
-        fidelity: of the evaluator; default the task's.
+        fidelity: of the evaluator, in steps, ``"2ep"``, or rising, ``"100step..2000step"``; default the task's.
         orders: full trainings in each confirmation.
         controls: of every ticket.
         checkpoints: confirmed on the way.
@@ -205,7 +205,7 @@ def _check(grid: Grid) -> None:
     parse_granularity(grid.granularity)
     check_controls(tuple(grid.controls))
     if grid.fidelity is not None:
-        parse_steps(grid.fidelity, 1, "fidelity")
+        parse_fidelity(grid.fidelity, 1)
     for entry in grid.entries:
         with suppress(PluginError):  # a broken plug-in is a row, not the end
             make_strategy(entry.name, entry.settings)

@@ -9,7 +9,7 @@ import torch
 
 from ticketsearch.errors import MissingData
 from ticketsearch.tasks.images import FIDELITY, AugmentName, augmentation, held_out, normalised, recipe_of
-from ticketsearch.tasks.networks import network_factory
+from ticketsearch.tasks.networks import network_factory, scaled_factory
 from ticketsearch.tasks.task import DataSource, Split, Task
 
 VALIDATION_SIZE = 5_000
@@ -92,6 +92,7 @@ def image_task(
     return Task(
         name=name,
         network=network_factory(network, channels=len(data.mean), size=data.size, classes=data.classes),
+        scaled=scaled_factory(network, channels=len(data.mean), size=data.size, classes=data.classes),
         train=train,
         validation=validation,
         test=test,

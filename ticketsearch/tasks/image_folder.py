@@ -22,7 +22,7 @@ from ticketsearch.records.files import write_atomically
 from ticketsearch.seeds import stream
 from ticketsearch.tasks.image_files import Listing, Pixels, decoded, listed, some
 from ticketsearch.tasks.images import FIDELITY, AugmentName, augmentation, held_out, normalised, recipe_of
-from ticketsearch.tasks.networks import network_factory
+from ticketsearch.tasks.networks import network_factory, scaled_factory
 from ticketsearch.tasks.task import DataSource, Split, Task
 
 HELD_OUT = 0.1
@@ -76,6 +76,7 @@ def image_folder(
     return Task(
         name="image-folder",
         network=network_factory(network, channels=3, size=size, classes=len(names)),
+        scaled=scaled_factory(network, channels=3, size=size, classes=len(names)),
         train=Split(normalised(train.inputs, mean, deviation, highest), train.labels),
         validation=Split(normalised(validation.inputs, mean, deviation, highest), validation.labels),
         test=Split(normalised(test.inputs, mean, deviation, highest), test.labels),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,8 @@ from torch.nn.parameter import UninitializedParameter
 from ticketsearch import plugins
 from ticketsearch.applying import unwrapped
 from ticketsearch.digests import Digest, digest_of, digest_of_bytes
-from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, UnknownName
+from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError
+from ticketsearch.plugins.by_place import import_place
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals
 from ticketsearch.tasks.augmentation import Augmentation
@@ -82,6 +82,8 @@ class Task:
         keep: names or patterns of layers that are left dense, in every run on this task.
         options: what :func:`load_task` made it with, defaults included, as JSON values.
         origin: ``module:function``, if :func:`load_task` made it from there.
+        scaled: makes the network with all its hidden widths times a factor: the control of a dense network with as many
+            weights as a ticket needs it; ``None`` = there is no such control.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Task:
     keep: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     origin: str | None = None
+    scaled: Callable[[float], nn.Module] | None = None
 
     def __post_init__(self) -> None:
         _check_text(self.name)
@@ -316,31 +319,6 @@ def task_factory(name: str) -> Callable[..., object]:
         PluginError: it cannot be imported.
     """
     if ":" in name and name not in _registered():
-        return _import_user_function(name)
+        return import_place("task", name)
     factory: Callable[..., object] = plugins.load(plugins.TASKS, name)
     return factory
-
-
-def _import_user_function(name: str) -> Callable[..., object]:
-    module_name, _, attribute = name.partition(":")
-    if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
-        raise InvalidValue(f"task {name!r} is not of the form package.module:function")
-    here = os.getcwd()
-    sys.path.insert(0, here)  # the folder the command runs in, as `python -m` does
-    try:
-        with redirect_stdout(sys.stderr):
-            module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise UnknownName("module", module_name, [], f"(looked in {here} and the installed packages)") from error
-        raise PluginError(f"task {name!r} failed to import: {error}") from error
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"task {name!r} failed to import: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(here)
-    factory = getattr(module, attribute, None)
-    if not callable(factory):
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise UnknownName(f"function in {module_name}", attribute, known)
-    found: Callable[..., object] = factory
-    return found

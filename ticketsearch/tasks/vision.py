@@ -10,9 +10,10 @@ from ticketsearch.errors import InvalidValue
 from ticketsearch.recipe import OptimizerName, Recipe
 from ticketsearch.tasks.datasets import FASHION_MNIST, MNIST, ImageData, image_task
 from ticketsearch.tasks.images import AugmentName
-from ticketsearch.tasks.networks import mlp
+from ticketsearch.tasks.networks import mlp, scaled_mlp
 from ticketsearch.tasks.task import DataSource, Task
 
+LENET = (784, 300, 100, 10)
 InitName = Literal["glorot", "kaiming"]
 
 
@@ -86,7 +87,8 @@ def _lenet(name: str, data: ImageData, source: DataSource, epochs: float, recipe
         raise InvalidValue(f"task {name!r}: epochs {epochs:g} is not above 0, and at most 10000")
     return Task(
         name=name,
-        network=partial(mlp, 784, 300, 100, 10, init=init),
+        network=partial(mlp, *LENET, init=init),
+        scaled=partial(scaled_mlp, LENET, init=init),
         train=train,
         validation=validation,
         test=test,

@@ -23,6 +23,7 @@ from ticketsearch.masks import digest
 from ticketsearch.problem import MaskProblem
 from ticketsearch.problem.session import Session
 from ticketsearch.records.ledger import Ledger
+from ticketsearch.runner.audit import faults_of_incumbents
 from ticketsearch.seeds import fenced_globals, stream
 from ticketsearch.strategies.base import build_strategy, parameters_of
 from ticketsearch.testing import fresh
@@ -187,8 +188,7 @@ def _arguments_untouched(subject: Subject) -> str:
     for before, weights in ((untouched, engine.initial), (untouched, problem.initial_weights())):
         if not (np.array_equal(weights.vector, before.vector) and np.array_equal(weights.rest, before.rest)):
             raise CheckFailed("it changed the problem's initial weights; initial_weights() is a copy to work on")
-    scored = {(one[1], one[2]): one[4] for one in outcome.trials if one[0] == "evaluate"}
-    if any(scored.get((digest(one.mask), one.fidelity)) != one.score.value for one in problem.incumbents):
+    if any(faults_of_incumbents(problem.incumbents, list(outcome.session.replay.ledger), problem.n_kept)):
         raise CheckFailed("it wrote itself a score: problem.incumbents has one that no evaluation gave")
     if any(array.tobytes() != content for array, content in handed):
         raise CheckFailed("it changed the weights of a snapshot in place; copy them first")

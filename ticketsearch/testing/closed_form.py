@@ -143,7 +143,12 @@ class ClosedFormEngine:
         losses = np.array([self._losses(self._trained(job, row, job.steps)[None])[0] for row in range(len(job.masks))])
         if self._fails is not None:
             losses[[self._fails(mask) for mask in job.masks]] = np.nan
-        return Measures(_accuracy(losses), losses)
+        training = np.stack([self._trace(job, row) for row in range(len(job.masks))]) if job.traced else None
+        return Measures(_accuracy(losses), losses, training=training)
+
+    def _trace(self, job: Job, row: int) -> ScoreArray:
+        """The loss before each step, ``(S,)``."""
+        return self._losses(np.stack([self._trained(job, row, step) for step in range(job.steps)]))
 
     def measure(self, weights: Weights, split: Split) -> Measures:
         """The quadratic at these weights."""

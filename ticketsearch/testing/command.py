@@ -19,7 +19,15 @@ from typing import Any
 from ticketsearch import plugins
 from ticketsearch.errors import TicketsearchError, UnknownName
 from ticketsearch.plugins.patience import run_limited
-from ticketsearch.plugins.probe import MISSING, TIMEOUT_S, child_environment, ended, is_strategy_like, probe
+from ticketsearch.plugins.probe import (
+    MISSING,
+    TIMEOUT_S,
+    child_environment,
+    ended,
+    is_encoding_like,
+    is_strategy_like,
+    probe,
+)
 from ticketsearch.plugins.registry import KIND, OWN, Plugin
 from ticketsearch.testing.report import CheckResult, Report
 
@@ -27,28 +35,29 @@ LIMIT_S = 600.0
 
 
 def find_any(name: str) -> tuple[Plugin, str]:
-    """A strategy of that name, or else a task, and its group.
+    """A strategy of that name, or else a task, or else an encoding, and its group.
 
     Raises:
-        UnknownName: neither.
+        UnknownName: none of them.
         PluginError: the name is registered twice.
     """
-    try:
-        return plugins.find(plugins.STRATEGIES, name), plugins.STRATEGIES
-    except UnknownName as unknown:
+    first: UnknownName | None = None
+    for group in KIND:
         try:
-            return plugins.find(plugins.TASKS, name), plugins.TASKS
-        except UnknownName:
-            raise unknown from None
+            return plugins.find(group, name), group
+        except UnknownName as unknown:
+            first = first or unknown
+    assert first is not None
+    raise first
 
 
 def check_named(name: str, settings: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Report:
-    """Check a strategy or a task, installed or not; it may crash, exit and hang as it likes.
+    """Check a strategy, a task or an encoding, installed or not; it may crash, exit and hang as it likes.
 
     Args:
         name: as registered, ``distribution:name``, or ``package.module:object``: the class of a strategy or an
-            instance of it, or a function that makes a task.
-        settings: hyperparameters of a strategy, or options of a task.
+            encoding or an instance of it, or a function that makes a task.
+        settings: of a strategy or an encoding, or options of a task.
         timeout_s: seconds of a processor that its import may take.
     """
     try:
@@ -66,7 +75,7 @@ def check_named(name: str, settings: Mapping[str, Any], timeout_s: float = TIMEO
     if not own and (fault := probe(module, attribute, kind, timeout_s)):
         if fault.state == MISSING:
             known = [one.name for kinds in KIND for one in plugins.available(kinds)]
-            raise UnknownName("strategy or task", name, known, f"({fault.reason})")
+            raise UnknownName("strategy, task or encoding", name, known, f"({fault.reason})")
         return Report(name, [CheckResult("loads", "failed", f"{what} is {fault.state}: {fault.reason}")], {})
     loads = CheckResult("loads", "passed", what)
     with tempfile.TemporaryDirectory() as folder:
@@ -94,30 +103,37 @@ class _Refused(TicketsearchError):
     exit_code = 2
 
 
-def _strategy_of(name: str, group: str | None) -> Any:
-    """What to hold to the contract of strategies; ``None`` if it is a task."""
+def _object_of(name: str, group: str | None) -> tuple[str, Any]:
+    """What to hold to a contract: its group, and how it is told to the check."""
+    if group == plugins.ENCODINGS:
+        return group, plugins.load(group, name)
     if group is not None:
-        return name if group == plugins.STRATEGIES else None
+        return group, name
     module, _, attribute = name.partition(":")
     found = getattr(importlib.import_module(module), attribute)
-    return found if is_strategy_like(found) else None
+    if is_encoding_like(found):
+        return plugins.ENCODINGS, found
+    return (plugins.STRATEGIES, found) if is_strategy_like(found) else (plugins.TASKS, name)
 
 
 def _main() -> None:
     from ticketsearch.strategies.base import build_strategy
     from ticketsearch.testing.contract import check_strategy
+    from ticketsearch.testing.encodings import check_encoding
     from ticketsearch.testing.tasks import check_task
 
     job = json.load(sys.stdin)
     answer: dict[str, Any]
     try:
-        strategy = _strategy_of(job["name"], job["group"])
-        if isinstance(strategy, type):
-            build_strategy(job["name"], strategy, job["settings"])  # wrong settings are no fault of the strategy's
-        if strategy is not None:
-            report = check_strategy(strategy, settings=job["settings"])
+        group, found = _object_of(job["name"], job["group"])
+        if group == plugins.STRATEGIES:
+            if isinstance(found, type):
+                build_strategy(job["name"], found, job["settings"])  # wrong settings are no fault of the strategy's
+            report = check_strategy(found, settings=job["settings"])
+        elif group == plugins.ENCODINGS:
+            report = check_encoding(found, job["settings"])
         else:
-            report = check_task(job["name"], job["settings"])
+            report = check_task(found, job["settings"])
         answer = {"checks": [vars(result) for result in report.results], "measured": dict(report.measured)}
     except TicketsearchError as error:
         answer = {"error": str(error), "exit_code": error.exit_code}

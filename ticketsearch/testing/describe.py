@@ -1,4 +1,4 @@
-"""What a strategy or a task is, for someone who is about to use it: purpose, source, options, what it calls."""
+"""What a strategy, an encoding or a task is, for someone about to use it: purpose, source, options, what it calls."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from ticketsearch import plugins
 from ticketsearch.errors import TicketsearchError
+from ticketsearch.strategies.encoding import encoding_class
 from ticketsearch.tasks.options import documented, options_of, types_of
 from ticketsearch.tasks.task import task_factory
 from ticketsearch.testing.subject import Subject
@@ -47,6 +48,36 @@ def describe_strategy(name: str) -> dict[str, Any]:
         "options": _options(cls, words),
         "calls": _calls(cls),
     }
+
+
+def describe_encoding(name: str) -> dict[str, Any]:
+    """Everything that ``encodings show`` prints, as JSON values.
+
+    Raises:
+        UnknownName, PluginError: there is none of that name, or it is no encoding.
+    """
+    cls = encoding_class(name)
+    summary, words = documented(cls, "Attributes")
+    module = sys.modules[cls.__module__]
+    return {
+        "name": name,
+        "value": f"{cls.__module__}:{cls.__qualname__}",
+        "file": getattr(module, "__file__", None),
+        "summary": summary,
+        "about": inspect.cleandoc(module.__doc__ or ""),
+        "options": _options(cls, words),
+    }
+
+
+def encoding_as_text(described: dict[str, Any]) -> str:
+    """For a terminal."""
+    lines = [f"{described['name']}  ({described['value']})", "", described["summary"], ""]
+    if described["about"]:
+        lines += ["About and source", *_indented(described["about"]), ""]
+    lines += [f"Options, --set 'encoding={described['name']}(NAME=VALUE, ...)'"]
+    for option in described["options"]:
+        lines += [f"  {option['name']} = {option['default']}  ({option['type']})", *_indented(option["doc"], 6)]
+    return "\n".join(lines if described["options"] else [*lines, "  none"])
 
 
 def describe_task(name: str) -> dict[str, Any]:

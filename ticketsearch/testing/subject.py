@@ -6,7 +6,7 @@ import contextlib
 import json
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -114,6 +114,15 @@ def describe(error: BaseException) -> str:
     return f"search raised {type(error).__name__}: {' '.join(str(error).split())}{place}"
 
 
+@contextlib.contextmanager
+def disturbed_generators() -> Iterator[list[str]]:
+    """A list that holds, afterwards, which global generators are in another state."""
+    before, disturbed = _generators(), list[str]()
+    yield disturbed
+    after = _generators()
+    disturbed += [name for name, state in before.items() if after[name] != state]
+
+
 def _generators() -> dict[str, bytes]:
     """State of every global generator, as bytes."""
     torch = sys.modules.get("torch")
@@ -219,7 +228,9 @@ def run_search(strategy: Strategy, session: Session, kind: type[MaskProblem] = M
     after = _generators()
     disturbed = [name for name, state in before.items() if after[name] != state]
     mask = getattr(ticket, "mask", None)
-    if ticket is None and problem.incumbent is not None:
+    if ticket is None and session.beliefs:
+        mask = session.beliefs[-1].mask
+    elif ticket is None and problem.incumbent is not None:
         mask = problem.incumbent.mask
     session.catch_up()
     session.close()

@@ -21,6 +21,7 @@ import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
-from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.base import Job, Measures, joined
 from ticketsearch.engine.dense.autograd import Autograd
 from ticketsearch.engine.dense.calling import Caller
 from ticketsearch.engine.dense.draws import augmented, drawing
@@ -122,7 +123,7 @@ class DenseEngine(Autograd):
             before = stop
             yield (
                 Weights(np.concatenate([w.vector for w in weights]), np.concatenate([w.rest for w in weights])),
-                np.concatenate(losses),
+                np.concatenate([trace.sum(1) / max(1, trace.shape[1]) for trace in losses]),
             )
 
     def evaluate(self, job: Job, split: Split) -> Measures:
@@ -131,10 +132,11 @@ class DenseEngine(Autograd):
 
         def run(rows: slice) -> Measures:
             population = _Population(self, job.only(rows))
-            population.advance(0, job.steps)
-            return population.measure(target)
+            trace = population.advance(0, job.steps)
+            measures = population.measure(target)
+            return replace(measures, training=trace) if job.traced else measures
 
-        return _join(list(self._pool.map(run, self._chunks(len(job.masks)))))
+        return joined(list(self._pool.map(run, self._chunks(len(job.masks)))))
 
     def measure(self, weights: Weights, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.measure`."""
@@ -145,7 +147,7 @@ class DenseEngine(Autograd):
             rest = self._tensors(weights.rest[rows], self.layout.rest_shapes)
             return self._measure(parameters | rest, target)
 
-        return _join(list(self._pool.map(run, self._chunks(len(weights.vector)))))
+        return joined(list(self._pool.map(run, self._chunks(len(weights.vector)))))
 
     def _chunks(self, population: int) -> list[slice]:
         return [slice(i, min(i + self.grain, population)) for i in range(0, population, self.grain)]
@@ -225,9 +227,9 @@ class _Population:
         self._optimizer = make_optimizer(job.recipe, [self.state[name] for name in self._trained])
 
     def advance(self, first: int, last: int) -> ScoreArray:
-        """Take steps ``first`` to ``last``; the mean training loss of each network, ``(P,)``."""
+        """Take steps ``first`` to ``last``; the mean training loss of each network and step, ``(P, last - first)``."""
         tensors = [self.state[name] for name in self._trained]
-        total = torch.zeros(len(self._job.masks), dtype=torch.float64)
+        losses: list[Tensor] = []
         bits = self._job.recipe.precision
         with self._engine._called(training=True) as call, low_precision_inputs(call.module, bits):
             for step in range(first, last):
@@ -237,7 +239,7 @@ class _Population:
                 state, position = self._at_precision(bits), self._job.first_step + step
                 loss = self._engine._loss(call, state, position, examples)  # (P,)
                 grads = gradients_of(loss.sum(), tensors)
-                total += loss.detach().double().cpu()
+                losses.append(loss.detach())
                 for tensor in tensors:
                     tensor.requires_grad_(False)
                 for name, grad in zip(self._trained, grads, strict=True):
@@ -245,7 +247,10 @@ class _Population:
                         self._adjust(name, grad)
                 self._optimizer.step(tensors, grads, float(self._job.rates[step]))
                 self._hold()
-        return (total / max(1, last - first)).numpy()
+        if not losses:
+            return np.zeros((len(self._job.masks), 0))
+        trace: ScoreArray = torch.stack(losses, 1).double().cpu().numpy()
+        return trace
 
     def _adjust(self, name: str, grad: Tensor) -> None:
         """Leave a gradient no way to move what is pruned; add the terms of the loss that favour sparse weights."""
@@ -299,7 +304,3 @@ def _channels_last(tensor: Tensor, ndim: int) -> Tensor:
     A tensor of other than ``ndim`` axes is no such thing, and stays as it is.
     """
     return tensor.movedim(-3, -1).contiguous().movedim(-1, -3) if tensor.ndim == ndim else tensor.contiguous()
-
-
-def _join(parts: list[Measures]) -> Measures:
-    return Measures(np.concatenate([p.accuracy for p in parts]), np.concatenate([p.loss for p in parts]))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
-from ticketsearch.engine.base import Job, Measures
+from ticketsearch.engine.base import Job, Measures, joined
 from ticketsearch.engine.dense.autograd import Autograd
 from ticketsearch.engine.dense.compacted import CompactedEngine
 from ticketsearch.engine.sparse import convolution
@@ -81,7 +81,7 @@ class SparseConvEngine(Autograd):
         for stop in stops:
             span = slice(before, stop)
             losses = self._pool.map(lambda n, s=span: n.advance(self._inputs, self._labels, s, measure=True), networks)
-            sums = np.array(list(losses))
+            sums = np.array([one.sum() for one in losses])
             parts = list(self._pool.map(lambda network: network.weights(), networks))
             weights = Weights(np.stack([vector for vector, _ in parts]), np.stack([rest for _, rest in parts]))
             yield self._whole.narrowed(weights), sums / max(1, stop - before)
@@ -92,13 +92,13 @@ class SparseConvEngine(Autograd):
         self.warm_up()
         whole, measured_on = self._whole.widened(job), _arrays(split)
 
-        def run(row: int) -> tuple[float, float]:
+        def run(row: int) -> tuple[float, float, ScoreArray]:
             network = _Network(self.plan, whole, row)
-            network.advance(self._inputs, self._labels, slice(0, job.steps), measure=False)
-            return network.evaluate(*measured_on)
+            trace = network.advance(self._inputs, self._labels, slice(0, job.steps), measure=job.traced)
+            return *network.evaluate(*measured_on), trace
 
-        accuracies, losses = np.array(list(self._pool.map(run, range(len(job.masks))))).T
-        return Measures(accuracies, losses)
+        accuracies, losses, traces = zip(*self._pool.map(run, range(len(job.masks))), strict=True)
+        return Measures(np.array(accuracies), np.array(losses), training=np.stack(traces) if job.traced else None)
 
     def measure(self, weights: Weights, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.measure`."""
@@ -125,10 +125,11 @@ class _Network:
         convolution.unpack(self._network, self._mask, self._held, vector)
         return vector, self._network.weights[-self._plan.with_bias.size :][self._plan.with_bias]
 
-    def advance(self, inputs: FloatArray, labels: IntArray, span: slice, *, measure: bool) -> float:
-        """Take the job's steps of a span; the summed training loss."""
+    def advance(self, inputs: FloatArray, labels: IntArray, span: slice, *, measure: bool) -> ScoreArray:
+        """Take the job's steps of a span; their training losses, or none."""
         plan, batches = self._plan, np.ascontiguousarray(self._batches[span])
-        loss: float = convolution.train(
+        losses = np.zeros(len(batches) if measure else 0)
+        convolution.train(
             inputs,
             labels,
             batches,
@@ -137,12 +138,12 @@ class _Network:
             plan.outputs,
             self._rules,
             span.start,
-            measure,
+            losses,
             self._network,
             zeros(plan.lines, LANES),
             zeros(plan.lines, LANES),
         )
-        return loss
+        return losses
 
     def evaluate(self, inputs: FloatArray, labels: IntArray) -> tuple[float, float]:
         """Accuracy and loss."""
@@ -190,8 +191,7 @@ class MixedEngine(Autograd):
         parts = self._parts(job)
         order = np.argsort(np.concatenate([rows for _, rows in parts]))
         found = [engine.evaluate(job.only(rows), split) for engine, rows in parts]
-        accuracy, loss = np.concatenate([m.accuracy for m in found]), np.concatenate([m.loss for m in found])
-        return Measures(accuracy[order], loss[order])
+        return joined(found).reordered(order)
 
     def measure(self, weights: Weights, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.measure`."""

@@ -313,7 +313,7 @@ def _loss(labels, chosen, z, peak, total):
 
 
 @compiled
-def train(inputs, labels, batches, rates, layers, outputs, rules, done, measure, network, h, d):
+def train(inputs, labels, batches, rates, layers, outputs, rules, done, losses, network, h, d):
     """Train one network on consecutive batches; its arrays are updated in place.
 
     Args:
@@ -326,19 +326,17 @@ def train(inputs, labels, batches, rates, layers, outputs, rules, done, measure,
         outputs: of each layer, inputs of the first before them.
         rules: the optimiser.
         done: steps the optimiser has taken before.
-        measure: whether to compute the training loss.
+        losses: ``(S,)``, where the mean training loss of each step is written; ``(0,)``: it is not computed.
         network: its arrays.
         h: the arena of activations, ``(lines, 16)``, zeros, on a cache line: a vector across two costs double.
         d: the arena of gradients, likewise.
-
-    Returns:
-        The sum over steps of the mean training loss; 0 unless ``measure``.
     """
     grads = np.empty(network.weights.size, dtype=np.float32)
     peak, total = np.empty(LANES, dtype=np.float32), np.empty(LANES, dtype=np.float32)
     last = layers[layers.size - 1]
     z, delta = h[last.target : last.target + last.outputs], d[last.target : last.target + last.outputs]
-    batch, loss = batches.shape[1], 0.0
+    batch = batches.shape[1]
+    losses[:] = 0
     for s in range(rates.size):
         grads[:] = 0
         for first in range(0, batch, LANES):
@@ -346,14 +344,13 @@ def train(inputs, labels, batches, rates, layers, outputs, rules, done, measure,
             _place(inputs, chosen, layers[0], h)
             _forward(layers, network, h)
             softmax(z, peak, total, delta)
-            if measure:
-                loss += _loss(labels, chosen, z, peak, total) / batch
+            if losses.size:
+                losses[s] += _loss(labels, chosen, z, peak, total) / batch
             output_gradient(labels[chosen], batch, total, delta)
             _backward(layers, network, h, d, grads)
         if rules.l1 > 0 or rules.hoyer > 0:
             sparsify(rules.l1, rules.hoyer, outputs, network.rows, network.weights, grads)
         update(rules, done + s + 1, rates[s], network, grads)
-    return loss
 
 
 @compiled

@@ -306,7 +306,7 @@ def aligned(rows, lanes):
 
 
 @compiled
-def train(tile, x, labels, rates, widths, activation, rules, done, measure, network):
+def train(tile, x, labels, rates, widths, activation, rules, done, losses, network):
     """Train one network on consecutive batches; its arrays are updated in place.
 
     Args:
@@ -318,11 +318,8 @@ def train(tile, x, labels, rates, widths, activation, rules, done, measure, netw
         activation: ``RELU`` or ``TANH``.
         rules: the optimiser.
         done: steps the optimiser has taken before.
-        measure: whether to compute the training loss.
+        losses: ``(S,)``, where the mean training loss of each step is written; ``(0,)``: it is not computed.
         network: its arrays.
-
-    Returns:
-        The sum over steps of the mean training loss; 0 unless ``measure``.
     """
     rows, sources, weights = network.rows, network.sources, network.weights
     features, lanes = rows.size - 1, x.shape[2]
@@ -330,15 +327,14 @@ def train(tile, x, labels, rates, widths, activation, rules, done, measure, netw
     grads = np.zeros(weights.size, dtype=np.float32)
     peak, total = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     output = features - widths[widths.size - 1]
-    loss = 0.0
     for s in range(rates.size):
         _forward(tile, x[s], widths, rows, sources, weights, activation, h)
         softmax(h[output:], peak, total, d[output:])
-        if measure:
-            mean = 0.0
+        if losses.size:
+            loss = 0.0
             for b in range(labels.shape[1]):
-                mean += math.log(total[b]) + peak[b] - h[output + labels[s, b], b]
-            loss += mean / labels.shape[1]
+                loss += math.log(total[b]) + peak[b] - h[output + labels[s, b], b]
+            losses[s] = loss / labels.shape[1]
         output_gradient(labels[s], labels.shape[1], total, d[output:])
         _backward(
             tile,
@@ -358,7 +354,6 @@ def train(tile, x, labels, rates, widths, activation, rules, done, measure, netw
         if rules.l1 > 0 or rules.hoyer > 0:
             sparsify(rules.l1, rules.hoyer, widths, rows, weights, grads)
         update(rules, done + s + 1, rates[s], network, grads)
-    return loss
 
 
 @compiled
@@ -413,6 +408,7 @@ def score(
     all. The other arguments are those of :func:`train`, :func:`evaluate` and
     :func:`ticketsearch.engine.sparse.packing.pack`.
     """
+    nothing = np.empty(0)
     for p in range(masks.shape[0]):
         network = pack(
             masks[p],
@@ -425,5 +421,5 @@ def score(
             dense_from,
             rules.optimizer == ADAM,
         )
-        train(tile, x, labels, rates, widths, activation, rules, 0, False, network)
+        train(tile, x, labels, rates, widths, activation, rules, 0, nothing, network)
         out[p, 0], out[p, 1] = evaluate(tile, split_x, split_labels, widths, activation, network)

@@ -125,14 +125,15 @@ class SparseEngine(Autograd):
         before = 0
         for stop in stops:
             losses = self._advance(job, networks, before, stop, measure=True)
-            yield self._whole.narrowed(self._weights(job, networks)), losses / max(1, stop - before)
+            yield self._whole.narrowed(self._weights(job, networks)), losses.sum(1) / max(1, stop - before)
             before = stop
 
     def evaluate(self, job: Job, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.evaluate`."""
         self._compile()
         job, measured_on = self._whole.widened(job), self._blocks_of(split)
-        if job.batches.ndim == 2 and job.steps <= self._block_steps(job):  # a network lives for one call only
+        if job.batches.ndim == 2 and job.steps <= self._block_steps(job) and not job.traced:
+            # A network lives for one call only.
             x, labels = self._gather(job.batches)
             out = np.empty((len(job.masks), 2))
 
@@ -157,9 +158,9 @@ class SparseEngine(Autograd):
             list(self._pool.map(run, _shares(len(job.masks), self.threads)))
             return Measures(out[:, 0].copy(), out[:, 1].copy())
         networks = self._networks(job)
-        self._advance(job, networks, 0, job.steps, measure=False)
+        trace = self._advance(job, networks, 0, job.steps, measure=job.traced)
         accuracies, losses = np.array(list(self._pool.map(lambda n: n.evaluate(*measured_on), networks))).T
-        return Measures(accuracies, losses)
+        return Measures(accuracies, losses, training=trace if job.traced else None)
 
     def measure(self, weights: Weights, split: Split) -> Measures:
         """Implements :meth:`ticketsearch.engine.Engine.measure`."""
@@ -183,17 +184,18 @@ class SparseEngine(Autograd):
         return list(self._pool.map(lambda row: _Network(self, job, row), range(len(job.masks))))
 
     def _advance(self, job: Job, networks: list[_Network], first: int, last: int, *, measure: bool) -> ScoreArray:
-        """Train on steps ``[first, last)``, block after block; the summed training losses, ``(P,)``."""
-        losses = np.zeros(len(networks))
+        """Train on steps ``[first, last)``, block after block; training losses ``(P, last - first)``, or ``(P, 0)``."""
+        losses = np.zeros((len(networks), last - first if measure else 0))
         stride = self._block_steps(job)
         for begin in range(first, last, stride):
             rows = slice(begin, min(begin + stride, last))
             shared = self._gather(job.batches[rows]) if job.batches.ndim == 2 else None
 
-            def run(row: int, begin: int = begin, rows: slice = rows, shared: Batches | None = shared) -> float:
-                return networks[row].advance(*(shared or self._gather(job.batches[row, rows])), begin, measure=measure)
+            def run(row: int, begin: int = begin, rows: slice = rows, shared: Batches | None = shared) -> None:
+                own = losses[row, rows.start - first : rows.stop - first]
+                networks[row].advance(*(shared or self._gather(job.batches[row, rows])), begin, own)
 
-            losses += np.array(list(self._pool.map(run, range(len(networks)))))
+            list(self._pool.map(run, range(len(networks))))
         return losses
 
     def _weights(self, job: Job, networks: list[_Network]) -> Weights:
@@ -253,10 +255,10 @@ class _Network:
         features = self._engine.perceptron.features
         return vector, self._network.weights[-features:][self._engine.with_bias]
 
-    def advance(self, x: FloatArray, labels: IntArray, begin: int, *, measure: bool) -> float:
-        """Train on gathered batches, the first of which is the job's step ``begin``; the summed training loss."""
+    def advance(self, x: FloatArray, labels: IntArray, begin: int, losses: ScoreArray) -> None:
+        """Train on gathered batches, the first of which is the job's step ``begin``; ``losses`` are filled."""
         engine, rates = self._engine, self._job.rates[begin : begin + len(x)]
-        loss: float = kernels.train(
+        kernels.train(
             engine.tile,
             x,
             labels,
@@ -265,10 +267,9 @@ class _Network:
             engine.perceptron.activation,
             self._rules,
             begin,
-            measure,
+            losses,
             self._network,
         )
-        return loss
 
     def evaluate(self, x: FloatArray, labels: IntArray) -> tuple[float, float]:
         """Accuracy and loss on the blocks of a split."""

@@ -1,161 +1,27 @@
-"""How a black-box searcher writes a mask down. Every genome decodes to exactly n kept weights.
+"""What an encoding is: genomes, their operators and their meaning; and where a search begins in it.
 
-``swap``               the mask itself, as packed bits; a move swaps kept weights for pruned ones.
-``layer-density``      one number per layer, its share of the kept weights; a criterion chooses within the layer.
-``criterion-mixture``  one weight per criterion; the mixture of their ranks chooses globally.
-``seeded``             a neighbourhood of a criterion's mask: its ranks, shifted along a few fixed random directions
-                       (a random subspace, as in Li et al., arXiv:1804.08838).
-
-The last three are points in the unit cube of a few dimensions, which is what samplers such as TPE and CMA-ES
-can handle; one parameter per weight is not.
+What is registered under ``ticketsearch.encodings`` is a frozen dataclass of settings with ``build(problem)``, which
+returns an :class:`Encoding` of that problem's masks. Most are a :class:`ScoreEncoding`: a vector of a few numbers, from
+which a score of each unit follows; the highest are kept. Such a genome is drawn from a standard normal distribution,
+and zero is where a search begins: so one size of step suits all of them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from ticketsearch.arrays import BoolArray, ByteArray, ScoreArray
-from ticketsearch.errors import InvalidValue, UnknownName
-from ticketsearch.masks.bits import pack, unpack
-from ticketsearch.masks.criteria import CriterionScores, Source, check_criterion
-from ticketsearch.masks.densities import apportion, fill_densities
+from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
+from ticketsearch.errors import InvalidValue
+from ticketsearch.masks.criteria import Source
 from ticketsearch.masks.sampling import top_per_layer
 from ticketsearch.masks.space import MaskSpace
 
 Genome = npt.NDArray[Any]
-
-NAMES = ("swap", "layer-density", "criterion-mixture", "seeded")
-MIXTURE = ("large_init", "large_final", "magnitude_increase", "movement", "snip", "random")
-"""Criteria of the mixture unless told otherwise."""
-SEEDED_DIRECTIONS = 16
-
-
-class Encoding(ABC):
-    """Genomes, their operators and their meaning; operators never change their arguments."""
-
-    name: str
-    dimensions: int | None
-    """Length of a genome in the unit cube; ``None`` for raw bits."""
-
-    @abstractmethod
-    def sample(self, rng: np.random.Generator) -> Genome:
-        """A random genome."""
-
-    @abstractmethod
-    def decode(self, genome: Genome) -> BoolArray:
-        """Its mask, ``(D,)``."""
-
-    @abstractmethod
-    def crossover(self, a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
-        """A child that inherits from both."""
-
-    @abstractmethod
-    def mutate(self, genome: Genome, strength: float, rng: np.random.Generator) -> Genome:
-        """A neighbour. ``strength`` in (0, 1]: the fraction of kept weights swapped, or the step in the unit cube."""
-
-
-class SwapEncoding(Encoding):
-    """Raw bits, packed: a genome is a mask."""
-
-    name = "swap"
-    dimensions = None
-
-    def __init__(self, space: MaskSpace, n_kept: int) -> None:
-        self._space, self._n = space, n_kept
-
-    def sample(self, rng: np.random.Generator) -> ByteArray:
-        """A uniformly random mask."""
-        return pack(self._space.random(self._n, rng))
-
-    def decode(self, genome: Genome) -> BoolArray:
-        """Unpack."""
-        return unpack(genome, self._space.size)
-
-    def crossover(self, a: Genome, b: Genome, rng: np.random.Generator) -> ByteArray:
-        """What both keep, and of what one keeps a random half: the count of two equal counts stays exact."""
-        return pack(self._space.cross(self.decode(a), self.decode(b), rng))
-
-    def mutate(self, genome: Genome, strength: float, rng: np.random.Generator) -> ByteArray:
-        """Swap ``strength * n`` kept weights, at least one."""
-        return pack(self._space.swap(self.decode(genome), max(1, round(strength * self._n)), rng))
-
-
-class UnitCubeEncoding(Encoding):
-    """A genome is a point of ``[0, 1]^dimensions``."""
-
-    dimensions: int
-
-    def sample(self, rng: np.random.Generator) -> ScoreArray:
-        """A uniformly random point."""
-        return rng.random(self.dimensions)
-
-    def crossover(self, a: Genome, b: Genome, rng: np.random.Generator) -> ScoreArray:
-        """Each coordinate from one parent or the other."""
-        return np.where(rng.random(self.dimensions) < 0.5, a, b)
-
-    def mutate(self, genome: Genome, strength: float, rng: np.random.Generator) -> ScoreArray:
-        """A Gaussian step, reflected at the faces of the cube."""
-        moved = np.abs(genome + rng.normal(0, strength, self.dimensions)) % 2
-        return np.where(moved > 1, 2 - moved, moved)
-
-
-class LayerDensityEncoding(UnitCubeEncoding):
-    """Relative densities over two decades, water-filled to exactly n; within a layer the top scores are kept."""
-
-    name = "layer-density"
-
-    def __init__(self, space: MaskSpace, n_kept: int, scores: npt.NDArray[np.floating]) -> None:
-        self._space, self._n = space, n_kept
-        self.dimensions = len(space.layers)
-        self._order = np.empty(space.size)  # (D,), scores as ranks: ties were broken once
-        for layer in space.layers:
-            best_first = np.argsort(-scores[layer.span], kind="stable") + layer.offset
-            self._order[best_first] = -np.arange(layer.size)
-
-    def decode(self, genome: Genome) -> BoolArray:
-        """Densities proportional to ``10 ** (2 x)``."""
-        shares = fill_densities(10.0 ** (2 * np.asarray(genome)), self._n, self._space.sizes)
-        counts = apportion(shares, self._n, self._space.sizes, self._space.floors)
-        return top_per_layer(self._order, counts, self._space)
-
-
-class CriterionMixtureEncoding(UnitCubeEncoding):
-    """A weight in [-1, 1] per criterion; the weighted sum of ranks is the score, its top n the mask."""
-
-    name = "criterion-mixture"
-
-    def __init__(self, space: MaskSpace, n_kept: int, ranks: ScoreArray) -> None:
-        self._space, self._n, self._ranks = space, n_kept, ranks.astype(np.float32)  # (C, D)
-        self.dimensions = len(ranks)
-
-    def decode(self, genome: Genome) -> BoolArray:
-        """Coordinate 0.5 ignores a criterion, 0 inverts it."""
-        return self._space.top((2 * np.asarray(genome, dtype=np.float32) - 1) @ self._ranks, self._n)
-
-
-class SeededEncoding(UnitCubeEncoding):
-    """The centre of the cube is a criterion's own mask; distance from it is how far ranks are shifted."""
-
-    name = "seeded"
-
-    def __init__(
-        self, space: MaskSpace, n_kept: int, scores: npt.NDArray[np.floating], radius: float, rng: np.random.Generator
-    ) -> None:
-        self._space, self._n, self._radius = space, n_kept, radius
-        self.dimensions = SEEDED_DIRECTIONS
-        self._seed = np.empty(space.size, dtype=np.float32)
-        self._seed[np.argsort(scores, kind="stable")] = np.linspace(0, 1, space.size, dtype=np.float32)
-        self._directions = rng.standard_normal((self.dimensions, space.size), dtype=np.float32)
-
-    def decode(self, genome: Genome) -> BoolArray:
-        """Ranks plus ``radius`` times a combination of the directions."""
-        shift = (2 * np.asarray(genome, dtype=np.float32) - 1) @ self._directions
-        return self._space.top(self._seed + self._radius * shift, self._n)
 
 
 class EncodedProblem(Source, Protocol):
@@ -165,51 +31,140 @@ class EncodedProblem(Source, Protocol):
     def n_kept(self) -> int: ...  # noqa: D102
 
 
-def make_encoding(
-    name: str,
-    problem: EncodedProblem,
-    *,
-    criterion: str = "large_init",
-    criteria: Sequence[str] = MIXTURE,
-    radius: float = 0.1,
-) -> Encoding:
-    """Build an encoding on a problem, paying for the criteria it needs.
+@runtime_checkable
+class EncodingSettings(Protocol):
+    """What is registered: a frozen dataclass of settings."""
+
+    def build(self, problem: EncodedProblem) -> Encoding:
+        """The encoding of a problem's masks; pays for what it needs to know of the network."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a search begins.
+
+    Attributes:
+        counts: kept units of each layer, ``(L,)``.
+        scores: ``(U,)``: within each layer the highest are kept; ``None``: which ones is left to the encoding.
+    """
+
+    counts: IntArray
+    scores: npt.NDArray[np.floating] | None = None
+
+
+class Encoding(ABC):
+    """Genomes, their operators and their meaning; operators never change their arguments.
+
+    Attributes:
+        dimensions: numbers in a genome; ``None`` where it is no vector of numbers.
+        step: strength of a mutation that changes a little, for searchers that are not told one.
+    """
+
+    dimensions: int | None = None
+    step: ClassVar[float]
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator) -> Genome:
+        """A random genome."""
+
+    @abstractmethod
+    def decode(self, genome: Genome) -> BoolArray:
+        """Its mask, ``(U,)``, with exactly the number of kept units that the problem asks for."""
+
+    @abstractmethod
+    def crossover(self, a: Genome, b: Genome, rng: np.random.Generator) -> Genome:
+        """A child that inherits from both."""
+
+    @abstractmethod
+    def mutate(self, genome: Genome, strength: float, rng: np.random.Generator) -> Genome:
+        """A neighbour, farther away the greater the ``strength``, which is positive."""
+
+    def begin_at(self, start: Start) -> None:
+        """Let samples scatter around a start; called at most once, before anything is drawn.
+
+        Raises:
+            InvalidValue: this encoding has no other start than its own.
+        """
+        raise InvalidValue(
+            f"{type(self).__name__} has no other start than its own, not one of {start.counts.tolist()} kept units a "
+            "layer; leave start out"
+        )
+
+
+class VectorEncoding(Encoding):
+    """A genome is a vector of ``dimensions`` numbers, standard normal at random; zero is the start."""
+
+    dimensions: int
+    step = 0.3
+
+    def sample(self, rng: np.random.Generator) -> ScoreArray:
+        """Standard normal numbers."""
+        return rng.standard_normal(self.dimensions)
+
+    def crossover(self, a: Genome, b: Genome, rng: np.random.Generator) -> ScoreArray:
+        """Each number from one parent or the other."""
+        return np.where(rng.random(self.dimensions) < 0.5, a, b)
+
+    def mutate(self, genome: Genome, strength: float, rng: np.random.Generator) -> ScoreArray:
+        """A normal step of standard deviation ``strength`` in each number."""
+        return np.asarray(genome + strength * rng.standard_normal(self.dimensions), dtype=np.float64)
+
+
+class ScoreEncoding(VectorEncoding):
+    """A score of each unit follows from the numbers; the highest are kept, floors first.
 
     Args:
-        name: one of ``NAMES``.
-        problem: a :class:`ticketsearch.MaskProblem`.
-        criterion: which scores choose within a layer (``layer-density``) or make the seed (``seeded``).
-        criteria: what ``criterion-mixture`` mixes.
-        radius: reach of ``seeded``, in ranks.
-
-    Raises:
-        UnknownName: no encoding or criterion of that name.
-        InvalidValue: no criteria to mix, or the sparsity leaves too few weights for the layers.
+        problem: whose masks are written down.
+        dimensions: numbers in a genome.
     """
-    check_encoding(name, criterion, criteria)
-    space, n = problem.space, problem.n_kept
-    if name == "layer-density" and space.block is not None:
-        raise InvalidValue(
-            f"encoding {name!r}: in blocks of {space.block} every layer has one density; use swap, seeded or "
-            "criterion-mixture"
-        )
-    if n < len(space.layers):
-        raise InvalidValue(f"encoding {name!r}: {n} kept weights leave some of {len(space.layers)} layers empty")
-    scores = CriterionScores(problem)
-    build: dict[str, Callable[[], Encoding]] = {
-        "swap": lambda: SwapEncoding(space, n),
-        "layer-density": lambda: LayerDensityEncoding(space, n, scores(criterion)),
-        "criterion-mixture": lambda: CriterionMixtureEncoding(space, n, scores.ranks(criteria)),
-        "seeded": lambda: SeededEncoding(space, n, scores(criterion), radius, problem.rng("directions")),
-    }
-    return build[name]()
+
+    def __init__(self, problem: EncodedProblem, dimensions: int) -> None:
+        self.dimensions = dimensions
+        self.space, self.n_kept = problem.space, problem.n_kept
+        self._rng = problem.rng("start")
+        self._shift: npt.NDArray[np.floating] | None = None  # (U,), added to scores: where the search begins
+
+    @abstractmethod
+    def scores(self, genome: Genome) -> npt.NDArray[np.floating]:
+        """``(U,)``: higher is kept; an array that the encoding may use again at the next call."""
+
+    def decode(self, genome: Genome) -> BoolArray:
+        """The highest scores; of equal ones the lower index."""
+        scores = self.scores(np.asarray(genome, dtype=np.float64))
+        return self.space.top(scores if self._shift is None else scores + self._shift, self.n_kept)
+
+    def begin_at(self, start: Start) -> None:
+        """Shift the scores so that the genome zero has the start's counts, and its mask if it has one.
+
+        A start's scores take the places of the encoding's own: ranks within a layer, spread as those were.
+        """
+        own = np.array(self.scores(np.zeros(self.dimensions)), dtype=np.float32)  # (U,)
+        anywhere = self._rng.random(own.size, dtype=np.float32)
+        shifted = own.copy()
+        for layer, count in zip(self.space.layers, start.counts, strict=True):
+            mine = own[layer.span]
+            if not np.ptp(mine):  # the genome zero prefers none
+                mine = anywhere[layer.span]
+            if start.scores is not None:
+                places = np.argsort(start.scores[layer.span], kind="stable")
+                spread = np.empty_like(mine)
+                spread[places] = np.sort(mine)
+                mine = spread
+            shifted[layer.span] = mine - threshold(mine, int(count))
+        self._shift = shifted - own
 
 
-def check_encoding(name: str, criterion: str, criteria: Sequence[str]) -> None:
-    """Refuse unknown names before anything is paid for."""
-    if name not in NAMES:
-        raise UnknownName("encoding", name, NAMES)
-    for each in (criterion, *criteria):
-        check_criterion(each)
-    if not criteria:
-        raise InvalidValue("encoding 'criterion-mixture' needs at least one criterion")
+def threshold(scores: npt.NDArray[np.floating], count: int) -> float:
+    """A number between the ``count`` highest of ``(N,)`` scores and the others."""
+    ordered = np.sort(scores)[::-1]
+    if not 0 < count < ordered.size:
+        edge, sign = (ordered[0], 1) if count <= 0 else (ordered[-1], -1)
+        return float(edge) + sign * max(1e-3, float(np.ptp(ordered)) / ordered.size)
+    return float(ordered[count - 1] + ordered[count]) / 2
+
+
+def start_mask(start: Start, space: MaskSpace, rng: np.random.Generator) -> BoolArray:
+    """A mask at a start, ``(U,)``: its own, or a random one with its counts."""
+    scores = rng.random(space.size) if start.scores is None else start.scores
+    return top_per_layer(scores, start.counts, space)

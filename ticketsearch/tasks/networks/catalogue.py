@@ -12,14 +12,14 @@ from ticketsearch.tasks.networks.conv import conv_2, conv_4, conv_6
 from ticketsearch.tasks.networks.resnet import resnet_20
 from ticketsearch.tasks.networks.vgg import vgg_11_bn
 
-NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "conv-2": conv_2,
     "conv-4": conv_4,
     "conv-6": conv_6,
     "resnet-20": resnet_20,
     "vgg-11-bn": vgg_11_bn,
 }
-"""Name -> factory of (channels, size, classes)."""
+"""Name -> factory of (channels, size, classes, width=1.0)."""
 TORCHVISION = "torchvision:"
 
 
@@ -50,3 +50,15 @@ def network_factory(name: str, channels: int, size: int, classes: int) -> Callab
     if channels != 3:
         raise InvalidValue(f"network {name!r} takes images of 3 channels, these have {channels}")
     return partial(models.get_model, own, weights=None, num_classes=classes)
+
+
+def scaled_factory(name: str, channels: int, size: int, classes: int) -> Callable[[float], nn.Module] | None:
+    """What makes the same network with all hidden widths times a factor; ``None`` for torchvision's.
+
+    The arguments are those of :func:`network_factory`.
+    """
+    return partial(_scaled, name, channels, size, classes) if name in NETWORKS else None
+
+
+def _scaled(name: str, channels: int, size: int, classes: int, factor: float) -> nn.Module:
+    return NETWORKS[name](channels, size, classes, width=factor)

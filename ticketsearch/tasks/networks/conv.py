@@ -11,39 +11,42 @@ from collections import OrderedDict
 from torch import nn
 
 from ticketsearch.errors import InvalidValue
+from ticketsearch.tasks.networks.mlp import times
 
 HIDDEN = 256
 
 
-def conv_2(channels: int = 3, size: int = 32, classes: int = 10) -> nn.Sequential:
+def conv_2(channels: int = 3, size: int = 32, classes: int = 10, width: float = 1.0) -> nn.Sequential:
     """Convolutions of 64, 64; 4.3 million weights on images of 3x32x32.
 
     Args:
         channels: of an image.
         size: its height and width.
         classes: outputs.
+        width: factor of all hidden widths.
     """
-    return _conv((64,), channels, size, classes)
+    return _conv((64,), channels, size, classes, width)
 
 
-def conv_4(channels: int = 3, size: int = 32, classes: int = 10) -> nn.Sequential:
+def conv_4(channels: int = 3, size: int = 32, classes: int = 10, width: float = 1.0) -> nn.Sequential:
     """Convolutions of 64, 64, 128, 128; 2.4 million weights. Arguments are those of :func:`conv_2`."""
-    return _conv((64, 128), channels, size, classes)
+    return _conv((64, 128), channels, size, classes, width)
 
 
-def conv_6(channels: int = 3, size: int = 32, classes: int = 10) -> nn.Sequential:
+def conv_6(channels: int = 3, size: int = 32, classes: int = 10, width: float = 1.0) -> nn.Sequential:
     """Convolutions of 64, 64, 128, 128, 256, 256; 2.3 million weights. Arguments are those of :func:`conv_2`."""
-    return _conv((64, 128, 256), channels, size, classes)
+    return _conv((64, 128, 256), channels, size, classes, width)
 
 
-def _conv(widths: tuple[int, ...], channels: int, size: int, classes: int) -> nn.Sequential:
+def _conv(widths: tuple[int, ...], channels: int, size: int, classes: int, factor: float) -> nn.Sequential:
+    hidden = times(HIDDEN, factor)
     pooled = size >> len(widths)
     if pooled < 1:
         raise InvalidValue(
             f"conv-{2 * len(widths)} needs images of at least {1 << len(widths)} pixels a side, not {size}"
         )
     modules: OrderedDict[str, nn.Module] = OrderedDict()
-    for pair, width in enumerate(widths):
+    for pair, width in enumerate(times(width, factor) for width in widths):
         for index in (2 * pair + 1, 2 * pair + 2):
             modules[f"conv{index}"] = nn.Conv2d(channels, width, 3, padding=1)
             modules[f"relu{index}"] = nn.ReLU()
@@ -52,9 +55,9 @@ def _conv(widths: tuple[int, ...], channels: int, size: int, classes: int) -> nn
     modules["flatten"] = nn.Flatten()
     inputs = channels * pooled * pooled
     for index in (1, 2):
-        modules[f"hidden{index}"] = nn.Linear(inputs, HIDDEN)
+        modules[f"hidden{index}"] = nn.Linear(inputs, hidden)
         modules[f"relu{2 * len(widths) + index}"] = nn.ReLU()
-        inputs = HIDDEN
+        inputs = hidden
     modules["output"] = nn.Linear(inputs, classes)
     for module in modules.values():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -14,6 +14,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
+from ticketsearch.tasks.networks.mlp import times
+
 STAGES = (16, 32, 64)
 BLOCKS = 3
 
@@ -74,7 +76,9 @@ class ResidualBlock(nn.Module):
         return result
 
 
-def resnet_20(channels: int = 3, size: int = 32, classes: int = 10, shortcut: Literal["A", "B"] = "A") -> nn.Sequential:
+def resnet_20(
+    channels: int = 3, size: int = 32, classes: int = 10, shortcut: Literal["A", "B"] = "A", width: float = 1.0
+) -> nn.Sequential:
     """ResNet-20, 0.27 million weights.
 
     Args:
@@ -82,18 +86,20 @@ def resnet_20(channels: int = 3, size: int = 32, classes: int = 10, shortcut: Li
         size: its height and width; any will do, the last feature map is averaged.
         classes: outputs.
         shortcut: the paper's option A or B.
+        width: factor of all hidden widths.
     """
     del size
+    stages = [times(whole, width) for whole in STAGES]
     modules: OrderedDict[str, nn.Module] = OrderedDict()
-    modules["conv"] = nn.Conv2d(channels, STAGES[0], 3, padding=1, bias=False)
-    modules["bn"] = nn.BatchNorm2d(STAGES[0])
+    modules["conv"] = nn.Conv2d(channels, stages[0], 3, padding=1, bias=False)
+    modules["bn"] = nn.BatchNorm2d(stages[0])
     modules["relu"] = nn.ReLU()
-    inputs = STAGES[0]
-    for stage, width in enumerate(STAGES, start=1):
+    inputs = stages[0]
+    for stage, outputs in enumerate(stages, start=1):
         for block in range(1, BLOCKS + 1):
             stride = 2 if stage > 1 and block == 1 else 1
-            modules[f"stage{stage}_block{block}"] = ResidualBlock(inputs, width, stride, shortcut)
-            inputs = width
+            modules[f"stage{stage}_block{block}"] = ResidualBlock(inputs, outputs, stride, shortcut)
+            inputs = outputs
     modules["pool"], modules["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
     modules["output"] = nn.Linear(inputs, classes)
     network = nn.Sequential(modules)

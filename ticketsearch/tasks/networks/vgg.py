@@ -12,30 +12,32 @@ from collections import OrderedDict
 from torch import nn
 
 from ticketsearch.errors import InvalidValue
+from ticketsearch.tasks.networks.mlp import times
 
 WIDTHS = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 """Convolutions between one pooling and the next."""
 
 
-def vgg_11_bn(channels: int = 3, size: int = 32, classes: int = 10) -> nn.Sequential:
+def vgg_11_bn(channels: int = 3, size: int = 32, classes: int = 10, width: float = 1.0) -> nn.Sequential:
     """VGG-11 with batch normalisation, 9.2 million weights.
 
     Args:
         channels: of an image.
         size: its height and width, at least 32; what is left of a larger image is averaged.
         classes: outputs.
+        width: factor of all hidden widths.
     """
     if size < 1 << len(WIDTHS):
         raise InvalidValue(f"vgg-11-bn needs images of at least {1 << len(WIDTHS)} pixels a side, not {size}")
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     index = 0
     for stage, widths in enumerate(WIDTHS, start=1):
-        for width in widths:
+        for outputs in (times(whole, width) for whole in widths):
             index += 1
-            modules[f"conv{index}"] = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-            modules[f"bn{index}"] = nn.BatchNorm2d(width)
+            modules[f"conv{index}"] = nn.Conv2d(channels, outputs, 3, padding=1, bias=False)
+            modules[f"bn{index}"] = nn.BatchNorm2d(outputs)
             modules[f"relu{index}"] = nn.ReLU()
-            channels = width
+            channels = outputs
         modules[f"pool{stage}"] = nn.MaxPool2d(2)
     modules["average"], modules["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
     modules["output"] = nn.Linear(channels, classes)
