@@ -53,6 +53,7 @@ app.command(short_help="Show the leaderboard of finished runs, and verdicts.")(r
 app.command(short_help="Execute parts of a finished run again, and compare.")(verify.verify)
 app.command(short_help="Write the network of a run to a file, for use elsewhere.")(export.export)
 app.command(short_help="Find what makes a ticket one: criteria, start weights.")(experiments.ablate)
+app.command(short_help="Measure what a short score can know, before a search.")(experiments.fidelity)
 plugins.add_to(app)
 
 

@@ -13,6 +13,7 @@ from ticketsearch.cli.options import (
     Device,
     Download,
     Engine,
+    Granularity,
     Json,
     Keep,
     Markdown,
@@ -184,3 +185,71 @@ def ablate(
         print(report.markdown(outcomes))
     else:
         print_rich(report.table(outcomes))
+
+
+def fidelity(
+    task: TaskName = "mnist1d-mlp",
+    task_settings: TaskSettings = None,
+    sparsity: Sparsity = 0.9,
+    granularity: Granularity = "weight",
+    masks: Annotated[int, typer.Option(help="Random masks; of a run, at most so many.", min=3)] = 64,
+    of: Annotated[Path | None, typer.Option(metavar="RUN", help="Masks of this run's search.")] = None,
+    steps: Annotated[str, typer.Option(help="Lengths of short trainings: 100step,1ep. Default about the task's.")] = "",
+    orders: Annotated[int, typer.Option(help="Data orders of each short score.", min=2)] = 2,
+    confirmations: Annotated[int, typer.Option(help="Full trainings of each mask.", min=2)] = 3,
+    budget: Annotated[str, typer.Option(help="Of the search to be made, for the recommendation.")] = "2000ep",
+    seed: Annotated[int, typer.Option(help="Of initial weights, masks and data orders.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of what was measured; it is not measured twice.")] = Path(
+        "rankings"
+    ),
+    html: Annotated[Path | None, typer.Option(help="Also write a picture, as a page.")] = None,
+    device: Device = "cpu",
+    engine: Engine = "auto",
+    data_root: DataRoot = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how well short scores rank masks, and what any score could know, before a search is paid for."""
+    from rich.console import Console
+
+    from ticketsearch.cost import parse_epochs, parse_steps
+    from ticketsearch.engine import make_engine
+    from ticketsearch.leaderboard.ranking import Ranking
+    from ticketsearch.records.results import read_result
+    from ticketsearch.records.spec import read_spec
+    from ticketsearch.report import ranking as report
+    from ticketsearch.report.progress import StepBar
+    from ticketsearch.runner.again import searched_masks
+    from ticketsearch.runner.curve import FIDELITIES
+    from ticketsearch.runner.setup import Setup, task_of
+    from ticketsearch.seeds import stream
+    from ticketsearch.studies.ranking import measure_ranking
+    from ticketsearch.tasks import DataSource, load_task
+
+    epochs, source = parse_epochs(budget), DataSource(data_root, download)
+    if of is None:
+        loaded = load_task(task, source, parse_settings(task_settings or [], "--task-set"))
+        setup = Setup.of(loaded, make_engine(loaded, device, engine), seed, granularity)
+        space, rng = setup.units.space, stream(seed, "ranking", "masks")
+        population = space.random(space.n_kept(sparsity), rng, masks)
+    else:
+        spec, found = read_spec(of), read_result(of)
+        loaded = task_of(spec, found.task_source, source)
+        setup = Setup.of(loaded, make_engine(loaded, spec.device, spec.engine), spec.seed, spec.granularity)
+        population = searched_masks(of, setup, masks)
+    lengths = [round(loaded.fidelity * factor) for factor in FIDELITIES]
+    if steps:
+        lengths = [parse_steps(one, loaded.steps_per_epoch, "steps") for one in parse_names(steps)]
+    lengths = sorted({min(max(1, length), loaded.recipe.steps) for length in lengths})
+    with StepBar(Console(stderr=True, markup=False, emoji=False)) as bar:
+        record = measure_ranking(
+            setup, population, lengths, orders=orders, confirmations=confirmations, out=out, tick=bar.update
+        )
+    ranking = Ranking.of(record, epochs)
+    title = f"{loaded.name}, sparsity {record.sparsity:g}, seed {setup.seed}"
+    if html:
+        report.write_picture(html, ranking, title)
+    if as_json:
+        print_json(ranking.as_dict())
+    else:
+        print_rich(report.table(ranking, title))

@@ -41,6 +41,23 @@ class Baseline(StrictRecord):
         return kind_of(self.granularity, self.keep)
 
 
+class RankingRecord(StrictRecord):
+    """Masks scored briefly and trained in full; see :mod:`ticketsearch.studies.ranking`.
+
+    ``scores`` has by steps and kind a row for each mask and a column for each data order, ``test_accuracies`` a row for
+    each mask and a column for each full training; ``evaluation_epochs`` is what one evaluation costs, by its steps.
+    """
+
+    task: str
+    task_fingerprint: str
+    seed: int
+    granularity: str
+    sparsity: float
+    scores: dict[int, dict[str, list[list[float]]]]
+    evaluation_epochs: dict[int, float]
+    test_accuracies: list[list[float]]
+
+
 class Failure(StrictRecord):
     """A planned run that gave no result, and why."""
 

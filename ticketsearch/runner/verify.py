@@ -18,20 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.engine import make_engine
 from ticketsearch.errors import CorruptRun, InvalidValue, StrategyError
 from ticketsearch.masks import digest
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
 from ticketsearch.problem.evaluator import Evaluator
-from ticketsearch.problem.scores import ScoreName
 from ticketsearch.records.folder import LEDGER, check_digests
 from ticketsearch.records.ledger import Ledger, Record, Trial, read_record
 from ticketsearch.records.results import Confirmation, Result, read_result
 from ticketsearch.records.spec import Spec, read_spec
 from ticketsearch.records.ticket_file import SavedTicket, load_ticket
+from ticketsearch.runner.again import Asked, search_again
 from ticketsearch.runner.apart import OF_SCORES, Reconfirmed, claimed_ticket, other_values, reconfirm_apart
 from ticketsearch.runner.audit import COUNTED, faults_of_costs
 from ticketsearch.runner.confirm import Confirmed
@@ -39,7 +37,7 @@ from ticketsearch.runner.curve import confirmed_curve
 from ticketsearch.runner.progress import Progress, Silent
 from ticketsearch.runner.references import confirm_with_references
 from ticketsearch.runner.rounds import measured_rounds
-from ticketsearch.runner.search import Searched, search
+from ticketsearch.runner.search import Searched
 from ticketsearch.runner.setup import Setup, task_of
 from ticketsearch.seeds import stream
 from ticketsearch.strategies.base import Strategy, make_strategy
@@ -47,16 +45,6 @@ from ticketsearch.tasks import DataSource, Task
 
 TOLERANCE = 0.02
 """Of an accuracy, on the dense and the mixed engine."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Training:
-    """One evaluation of a search: the mask ``(U,)``, its steps, what was scored, and the batches ``(S, B)``."""
-
-    mask: BoolArray
-    steps: int
-    score: ScoreName
-    order: IntArray
 
 
 @dataclass(frozen=True)
@@ -144,7 +132,7 @@ class _Check:
         self._result, self._spec, self._record, self._saved = result, spec, record, saved
         self._setup, self._progress = setup, progress
         self._exact = setup.engine.name == "sparse"
-        self._seen: dict[int, _Training] = {}
+        self._seen: dict[int, Asked | None] = {}
         self._n_kept = setup.units.space.n_kept(spec.sparsity)
         self._differences: list[str] = []
 
@@ -153,7 +141,8 @@ class _Check:
         evaluations = [trial for trial in self._record.trials if trial.kind == "evaluate"]
         chosen = stream(self._spec.seed, "verify").permutation(len(evaluations))[:trials]
         sample = [evaluations[index] for index in sorted(chosen)]
-        found = self._replay(strategy, {trial.number for trial in sample})
+        self._seen = dict.fromkeys(trial.number for trial in sample)
+        found = self._replay(strategy)
         self._evaluations(sample)
         networks = self._confirmation(found, apart)
         return Verification(
@@ -196,31 +185,13 @@ class _Check:
             record.trials, spent, self._spec.budget, self._setup.prices, late=record.ended is not None
         )
 
-    def _replay(self, strategy: Strategy, sample: set[int]) -> Searched | None:
-        """The search again, its evaluations answered from the record; ``None`` if it goes another way.
-
-        Those of the numbers in ``sample`` are remembered.
-        """
-        seen = self._seen
-
-        class LookingOn(Evaluator):
-            def looked_on(self, first: int, masks: BoolArray, steps: int, score: ScoreName, order: IntArray) -> None:
-                for row in range(len(masks)):
-                    if first + row in sample:
-                        seen[first + row] = _Training(masks[row].copy(), steps, score, order)
-
-        class LookedOn(MaskProblem):
-            evaluator_type = LookingOn
-
-        with Ledger() as memory:
-            memory.append(self._record.trials)
-            if self._record.ended is not None:
-                memory.end(*self._record.ended)
-            try:
-                found = search(self._setup, self._spec, strategy, memory, self._progress, problem_type=LookedOn)
-            except (CorruptRun, StrategyError) as error:
-                self._differences.append(f"search: {error}")
-                return None
+    def _replay(self, strategy: Strategy) -> Searched | None:
+        """The search again, its evaluations answered from the record; ``None`` if it goes another way."""
+        try:
+            found = search_again(self._setup, self._spec, strategy, self._record, self._seen, self._progress)
+        except (CorruptRun, StrategyError) as error:
+            self._differences.append(f"search: {error}")
+            return None
         self._compare("trials of the search", len(self._record.trials), found.session.replay.length)
         spent, recorded = asdict(found.spent), self._result.cost.model_dump()
         for name in COUNTED:
