@@ -54,6 +54,7 @@ app.command(short_help="Execute parts of a finished run again, and compare.")(ve
 app.command(short_help="Write the network of a run to a file, for use elsewhere.")(export.export)
 app.command(short_help="Find what makes a ticket one: criteria, start weights.")(experiments.ablate)
 app.command(short_help="Measure what a short score can know, before a search.")(experiments.fidelity)
+app.command(short_help="Measure what of a ticket an encoding can express.")(experiments.encode)
 plugins.add_to(app)
 
 

@@ -253,3 +253,48 @@ def fidelity(
         print_json(ranking.as_dict())
     else:
         print_rich(report.table(ranking, title))
+
+
+def encode(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    encoding: Annotated[
+        list[str] | None,
+        typer.Option("--encoding", metavar="NAME", help="neurons, 'degrees(alpha=0.5)', ...; repeatable."),
+    ] = None,
+    orders: Annotated[int, typer.Option(help="Full trainings of each mask.", min=1)] = 3,
+    task: Annotated[str | None, typer.Option(help="Where the run's task is, if its name does not say.")] = None,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how much of a ticket survives being written in an encoding: its degrees, its best fit."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from ticketsearch.engine import make_engine
+    from ticketsearch.records.results import read_result
+    from ticketsearch.records.spec import read_spec
+    from ticketsearch.records.ticket_file import load_ticket
+    from ticketsearch.report.progress import StepBar
+    from ticketsearch.report.ranking import written_table
+    from ticketsearch.runner.apart import claimed_ticket
+    from ticketsearch.runner.setup import Setup, task_of
+    from ticketsearch.strategies.encoding import encoding_settings
+    from ticketsearch.studies.encode import write_ticket
+    from ticketsearch.tasks import DataSource
+
+    names = encoding or ["neurons", "degrees", "layer-density"]
+    for name in names:
+        encoding_settings(name)
+    spec, result, saved = read_spec(run), read_result(run), load_ticket(run)
+    loaded = task_of(spec, task or result.task_source, DataSource(data_root))
+    setup = Setup.of(loaded, make_engine(loaded, spec.device, spec.engine), spec.seed, spec.granularity)
+    ticket = claimed_ticket(saved, setup.units)
+    with StepBar(Console(stderr=True, markup=False, emoji=False)) as bar:
+        found = write_ticket(setup, ticket, names, spec.sparsity, orders, bar.update)
+    if as_json:
+        print_json([asdict(one) for one in found])
+    else:
+        print_rich(
+            written_table(found, f"{spec.strategy} on {spec.task}, sparsity {spec.sparsity:g}, seed {spec.seed}")
+        )

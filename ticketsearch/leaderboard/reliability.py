@@ -1,8 +1,8 @@
 """What a score could know: its own noise, that of what it foretells, and the ceiling that both put on their agreement.
 
 Scores of each mask on the same few data orders tell apart how much masks differ and how much the orders favour one or
-the other (a two-way layout: what an order does to all masks alike changes no ranking, and is left out). *Reliability* is
-the share of the variance that is the masks', for a mean of k orders ``var_mask / (var_mask + var_order / k)``. Two
+the other (a two-way layout: what an order does to all masks alike changes no ranking, and is left out). *Reliability*
+is the share of the variance that is the masks', for a mean of k orders ``var_mask / (var_mask + var_order / k)``. Two
 measures of the same thing correlate by ``sqrt(rho_1 rho_2)`` at most (Spearman, Am. J. Psychol. 15, 1904); an observed
 correlation divided by that is what it would be without noise, *disattenuated*. Under normality Kendall's tau is
 ``2/pi asin(r)`` (Kendall, Rank Correlation Methods, 1948), so a ceiling of the one is a ceiling of the other.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group as Renderables
 from rich.table import Table
@@ -12,6 +13,9 @@ from rich.text import Text
 from ticketsearch.leaderboard.ranking import Ranking
 from ticketsearch.records.files import write_atomically
 from ticketsearch.report.verdicts import summary
+
+if TYPE_CHECKING:
+    from ticketsearch.studies.encode import Written
 
 
 def table(ranking: Ranking, title: str) -> Renderables:
@@ -79,3 +83,18 @@ def write_picture(path: Path, ranking: Ranking, title: str) -> None:
         template="plotly_white",
     )
     write_atomically(path, figure.to_html(include_plotlyjs=True, full_html=True).encode())
+
+
+def written_table(found: Sequence[Written], title: str) -> Table:
+    """A ticket as it is, with parts drawn anew, and written in encodings."""
+    lines = Table(title=title, title_justify="left")
+    for column in ("mask", "numbers", "overlap with the ticket %", "test accuracy %"):
+        lines.add_column(column, justify="left" if column == "mask" else "right")
+    for one in found:
+        lines.add_row(
+            one.name,
+            "" if one.numbers is None else f"{one.numbers:,}",
+            f"{100 * one.overlap:.1f}",
+            f"{100 * one.test_accuracy:.2f} ± {100 * one.spread:.2f}",
+        )
+    return lines

@@ -80,6 +80,16 @@ class Encoding(ABC):
     def mutate(self, genome: Genome, strength: float, rng: np.random.Generator) -> Genome:
         """A neighbour, farther away the greater the ``strength``, which is positive."""
 
+    def fit(self, mask: BoolArray) -> Genome:
+        """The genome whose mask is most like this one, ``(U,)``.
+
+        Raises:
+            InvalidValue: this encoding has no way to find it.
+        """
+        raise InvalidValue(
+            f"{type(self).__name__} cannot be fitted to a mask of {mask.size} units; it has no fit(mask)"
+        )
+
     def begin_at(self, start: Start) -> None:
         """Let samples scatter around a start; called at most once, before anything is drawn.
 

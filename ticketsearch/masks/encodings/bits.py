@@ -40,6 +40,10 @@ class SwapEncoding(Encoding):
         mask = start_mask(self._start, self._space, rng)
         return pack(mask if self._start.scores is None else self._space.swap(mask, max(1, self._n // 2), rng))
 
+    def fit(self, mask: BoolArray) -> ByteArray:
+        """The mask itself."""
+        return pack(mask)
+
     def decode(self, genome: Genome) -> BoolArray:
         """Unpack."""
         return unpack(genome, self._space.size)

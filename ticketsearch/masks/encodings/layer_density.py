@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ticketsearch.arrays import BoolArray
+from ticketsearch.arrays import BoolArray, ScoreArray
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.criteria import CriterionScores, check_criterion
 from ticketsearch.masks.densities import apportion, fill_densities
@@ -61,6 +61,11 @@ class LayerDensityEncoding(VectorEncoding):
         self._densities = np.maximum(start.counts, 0.5) / self._space.sizes
         if start.scores is not None:
             self._rank(start.scores)
+
+    def fit(self, mask: BoolArray) -> ScoreArray:
+        """Its layers' counts; which units they keep is the criterion's."""
+        relative = np.maximum(self._space.counts(mask), 0.5) / self._space.sizes / self._densities
+        return np.asarray(np.log10(relative / relative.mean()) / DECADES)
 
     def decode(self, genome: Genome) -> BoolArray:
         """Densities proportional to the start's times ``10 ** (0.6 x)``."""

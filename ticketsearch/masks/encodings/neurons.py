@@ -17,8 +17,10 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
+from scipy.special import expit
 
-from ticketsearch.arrays import FloatArray, IntArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.encodings.base import EncodedProblem, Encoding, Genome, ScoreEncoding
 from ticketsearch.masks.space import MaskSpace
 from ticketsearch.masks.ticket import Weights
@@ -26,6 +28,8 @@ from ticketsearch.masks.ticket import Weights
 Alpha = Annotated[float, Field(ge=-100, le=100)] | Literal["gene"]
 GENE_START, GENE_SPREAD = 0.7, 0.35
 """Mean and standard deviation of ``alpha`` where it is a gene."""
+SHRINKAGE = 1e-3
+"""Of fitted numbers: a neuron that keeps nothing has none that is likeliest."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,41 @@ class EdgeSums(ScoreEncoding):
             sums = (numbers[ends.outputs] + numbers[self.neurons + index])[:, None] + numbers[ends.inputs]
             np.add(sums[..., None], sizes if alpha is None else alpha * sizes, out=own)
         return self._units.reduce(self._scores)
+
+    def fit(self, mask: BoolArray) -> ScoreArray:
+        """The most likely numbers, if weights were kept independently with probability ``sigmoid(score)``.
+
+        That is a logistic regression. Its expected degrees are the mask's own, but for a little shrinkage.
+        """
+        from scipy.optimize import minimize
+
+        if self._units.of_weight is not None:
+            raise InvalidValue(f"masks of {self._units.granularity} are not fitted by neurons; fit masks of weights")
+        kept = mask.astype(np.float64)
+
+        def loss(genome: ScoreArray) -> tuple[float, ScoreArray]:
+            scores = self.scores(genome).astype(np.float64)
+            likelihood = float((np.logaddexp(0, scores) - kept * scores).sum())
+            residual = expit(scores) - kept  # (D,)
+            return likelihood + SHRINKAGE / 2 * float(genome @ genome), self._pulled(residual) + SHRINKAGE * genome
+
+        begin = np.zeros(self.dimensions)
+        begin[self.neurons : self.neurons + len(self._ends)] = -4.0  # few are kept
+        found = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 500})
+        return np.asarray(found.x)
+
+    def _pulled(self, values: ScoreArray) -> ScoreArray:
+        """Values of weights ``(D,)`` summed where each number of a genome counts."""
+        pulled = np.zeros(self.dimensions)
+        for index, (layer, ends) in enumerate(zip(self._units.weights.layers, self._ends, strict=True)):
+            outputs, inputs = matrix_shape(layer.shape)
+            own = values[layer.span].reshape(outputs, inputs, -1).sum(2)
+            np.add.at(pulled, ends.outputs, own.sum(1))
+            np.add.at(pulled, ends.inputs, own.sum(0))
+            pulled[self.neurons + index] = own.sum()
+        if self._alpha == "gene":
+            pulled[-1] = GENE_SPREAD * float(values @ self._sizes)
+        return pulled
 
 
 def log_sizes(initial: Weights, space: MaskSpace) -> FloatArray:
