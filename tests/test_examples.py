@@ -84,6 +84,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("TICKETSEARCH_DATA", str(data))
         patch.syspath_prepend(str(folder))
         ticketsearch.run("magnitude", "tests.helpers.tiny:task", budget="20ep", orders=1, out=folder / "runs")
+        ticketsearch.run("random", "tests.helpers.tiny:task", budget="20ep", orders=1, out=folder / "searched")
         yield folder
     for name in files(".py"):
         sys.modules.pop(name.removesuffix(".py"), None)
@@ -119,6 +120,8 @@ def installed(words: list[str], workspace: Path, monkeypatch: pytest.MonkeyPatch
 def scaled(words: list[str], workspace: Path) -> list[str]:
     """The same command with a budget of seconds, on a small task; a later option takes the place of an earlier one."""
     [run] = [path for path in (workspace / "runs").iterdir() if path.name.startswith("tiny-magnitude")]
+    if words[:2] == ["fidelity", "--of"]:
+        [run] = [path for path in (workspace / "searched").iterdir() if path.name.startswith("tiny-random")]
     words = [{"RUN": str(run), **SMALL}.get(word, word) for word in words]
     words = ["batch_size=30" if word == "batch_size=128" else word for word in words]  # of 270 images
     if words[0] == "run":
@@ -127,6 +130,11 @@ def scaled(words: list[str], workspace: Path) -> list[str]:
             words += ["--task-set", "steps=2", "--budget", "2ep"]
         cuts = ["--orders", "1", "--checkpoints", "0", *([] if "--budget" in words else ["--budget", "20ep"])]
         return [*words, *cuts, *([] if "--task" in words else ["--task", "tests.helpers.tiny:task"])]
+    if words[0] == "fidelity":
+        small = ["--masks", "4", "--steps", "5step", "--confirmations", "2"]
+        return [*words, *small] if "--of" in words else [*words, "--task", "tests.helpers.tiny:task", *small]
+    if words[0] == "encode":
+        return [*words, "--orders", "1"]
     if words[0] == "compare":
         words = [str(workspace / "shared") if word == "/shared/runs" else word for word in words]
         cuts = [

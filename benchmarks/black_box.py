@@ -1,0 +1,166 @@
+"""At what multiple of SGD's cost does black-box search reach it? From a study's runs, or its archive.
+
+    python -m benchmarks.black_box benchmarks/results/black-box.json.gz --out benchmarks/results/black-box.md
+
+SGD is IMP's whole frontier: of all its settings, the least cost at which the mean accuracy over seeds reaches a value,
+interpolated in the logarithm of the cost. A search's cost over the frontier's at the search's own accuracy is the
+multiple; at each of its checkpoints, in each currency. Intervals: seeds resampled, in pairs, for both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ticketsearch.leaderboard.studies import load_study
+from ticketsearch.records.results import CostRecord, Result
+
+CURRENCIES: dict[str, Callable[[CostRecord], float]] = {
+    "GFLOP of kept weights": lambda cost: cost.sparse_flops / 1e9,
+    "CPU s": lambda cost: cost.cpu_s,
+    "epochs": lambda cost: cost.epochs,
+}
+SEARCHES = ("cma-es", "ga", "sa", "eda", "hyperband", "optuna", "random")
+DRAWS, SEED = 2000, 0
+Points = Sequence[tuple[float, float]]
+"""(cost, accuracy), the cheapest first."""
+
+
+def frontier_cost(points: Points, accuracy: float) -> float:
+    """Cost at which the best of cheaper or equal points reaches an accuracy; infinite if none does."""
+    best: list[tuple[float, float]] = []
+    for cost, value in sorted(points):
+        if not best or value > best[-1][1]:
+            best.append((cost, value))
+    if accuracy <= best[0][1]:
+        return best[0][0]  # an upper bound: nothing cheaper was run
+    for (cheap, low), (dear, high) in pairwise(best):
+        if low < accuracy <= high:
+            share = (accuracy - low) / (high - low)
+            return math.exp(math.log(cheap) + share * (math.log(dear) - math.log(cheap)))
+    return math.inf
+
+
+def label(result: Result) -> str:
+    """A strategy with what sets it apart."""
+    if result.strategy != "imp":
+        return result.strategy
+    return f"imp {result.parameters['scope']} {result.parameters['round_steps']}"
+
+
+def at_cost(result: Result, cost: float, currency: Callable[[CostRecord], float]) -> float:
+    """Confirmed accuracy of what a search held when it had spent so much; NaN before its first checkpoint."""
+    held = [point for point in result.curve if currency(point.cost) <= cost * 1.01]
+    return held[-1].test_accuracy if held else math.nan
+
+
+def study(results: Sequence[Result]) -> str:
+    """The tables, in Markdown."""
+    lines: list[str] = []
+    for sparsity in sorted({one.sparsity for one in results}):
+        own = [one for one in results if one.sparsity == sparsity]
+        runs: dict[str, dict[int, Result]] = defaultdict(dict)
+        for one in own:
+            runs[label(one)][one.seed] = one
+        lines += [f"## {own[0].task}, sparsity {sparsity:g}", "", *_means(runs), ""]
+        for name in [one for one in runs if one in SEARCHES]:
+            lines += [*_multiples(name, runs), ""]
+    return "\n".join(lines)
+
+
+def _means(runs: Mapping[str, Mapping[int, Result]]) -> list[str]:
+    """A line for each strategy and reference: accuracy with its interval, costs."""
+    from scipy.stats import t
+
+    lines = ["| | seeds | test accuracy % | GFLOP of kept weights | CPU s | epochs |", "|---|---:|---:|---:|---:|---:|"]
+
+    def line(name: str, values: Sequence[float], costs: Sequence[CostRecord]) -> str:
+        half = (
+            float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0
+        )
+        means = [
+            f"{np.mean([currency(cost) for cost in costs]):.3g}" if costs else "" for currency in CURRENCIES.values()
+        ]
+        return f"| {name} | {len(values)} | {100 * np.mean(values):.1f} ± {100 * half:.1f} | {' | '.join(means)} |"
+
+    ordered = sorted(runs.items(), key=lambda item: -float(np.mean([one.test_accuracy for one in item[1].values()])))
+    lines += [line(n, [r.test_accuracy for r in o.values()], [r.cost for r in o.values()]) for n, o in ordered]
+    widest = max(runs.values(), key=len)
+    for name in ("dense", "small-dense"):
+        found = [one.references[name].test_accuracy for one in widest.values() if name in one.references]
+        if found:
+            lines.append(line("dense network" if name == "dense" else "dense, as many weights", found, []))
+    return lines
+
+
+def _multiples(name: str, runs: Mapping[str, Mapping[int, Result]]) -> list[str]:
+    """For each checkpoint of a search, its accuracy and the multiple of the frontier's cost, in each currency."""
+    searches = runs[name]
+    imps = {key: own for key, own in runs.items() if key.startswith("imp") and len(own) == len(searches)}
+    seeds = sorted(set(searches).intersection(*imps.values()))
+    heads = [f"{name} at", "test accuracy %", *(f"times IMP's {currency}" for currency in CURRENCIES)]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---:|" * len(heads)]
+    flops = CURRENCIES["GFLOP of kept weights"]
+    last = float(np.mean([flops(searches[seed].cost) for seed in seeds]))
+    for back in range(6, -1, -1):
+        spent = last / 2**back
+        table = np.array([at_cost(searches[seed], spent, flops) for seed in seeds])
+        if not np.isfinite(table).all():
+            continue
+        cells = [_multiple(searches, imps, seeds, table, back, currency) for currency in CURRENCIES.values()]
+        lines.append(f"| {spent:.0f} GFLOP | {100 * table.mean():.1f} | {' | '.join(cells)} |")
+    return lines
+
+
+def _multiple(
+    searches: Mapping[int, Result],
+    imps: Mapping[str, Mapping[int, Result]],
+    seeds: Sequence[int],
+    accuracies: np.ndarray,
+    back: int,
+    currency: Callable[[CostRecord], float],
+) -> str:
+    """The multiple at one checkpoint, and its 95 % interval."""
+    costs = np.array([currency(searches[seed].cost) for seed in seeds]) / 2**back
+    points = {
+        key: (
+            np.array([currency(own[seed].cost) for seed in seeds]),
+            np.array([own[seed].test_accuracy for seed in seeds]),
+        )
+        for key, own in imps.items()
+    }
+
+    def value(rows: np.ndarray) -> float:
+        frontier = [(float(cost[rows].mean()), float(accuracy[rows].mean())) for cost, accuracy in points.values()]
+        reached = frontier_cost(frontier, float(accuracies[rows].mean()))
+        return (
+            float(costs[rows].mean()) / reached if math.isfinite(reached) else 0.0
+        )  # above all of IMP: no cost matches
+
+    draw = np.random.Generator(np.random.PCG64(SEED))
+    values = [value(draw.integers(len(seeds), size=len(seeds))) for _ in range(DRAWS)]
+    low, high = np.quantile(values, [0.025, 0.975])
+    return f"{value(np.arange(len(seeds))):.2g} [{low:.2g}, {high:.2g}]"
+
+
+def main() -> None:
+    """Read, and print or write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="a study's folder, or an archive")
+    parser.add_argument("--out", type=Path, help="a Markdown file; default stdout")
+    arguments = parser.parse_args()
+    text = study(load_study(arguments.runs).results)
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
