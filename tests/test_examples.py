@@ -26,7 +26,7 @@ from tests.helpers.commands import ROOT, Cli, python
 from tests.helpers.images import write_folder, write_idx
 from tests.helpers.packages import install
 from ticketsearch.studies.study import read_study
-from ticketsearch.testing import check_strategy
+from ticketsearch.testing import check_encoding, check_strategy
 
 EXAMPLES = ROOT / "docs" / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -168,6 +168,8 @@ def test_python(name: str, workspace: Path) -> None:
     sys.modules[module.__name__] = module
     exec(compile((workspace / name).read_text(), str(workspace / name), "exec"), module.__dict__)
     own = [one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__]
+    for encoding in (one for one in own if is_dataclass(one) and hasattr(one, "build")):
+        check_encoding(encoding).require()
     for strategy in (one for one in own if is_dataclass(one) and hasattr(one, "search")):
         report = check_strategy(strategy)
         report.require()
