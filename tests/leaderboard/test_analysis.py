@@ -11,6 +11,7 @@ from scipy import stats
 from tests.helpers.analyses import IMP, SEEDS, TRAIN, noise, run, study
 from ticketsearch.leaderboard.analysis import aggregate, analyse
 from ticketsearch.leaderboard.fidelity import tau
+from ticketsearch.leaderboard.reliability import components
 from ticketsearch.leaderboard.section import EPOCHS, FLOPS, SECONDS
 from ticketsearch.leaderboard.statistics import paired, t_interval
 from ticketsearch.leaderboard.trajectories import curve_of
@@ -202,6 +203,7 @@ def test_fidelity_is_tau_within_seeds_averaged_over_them() -> None:
             short_scores={10: short[seed].tolist()},
             evaluation_epochs={10: 2.5},
             test_accuracies=full[seed].tolist(),
+            order_accuracies=[[one + 0.1, one - 0.1 * row] for row, one in enumerate(full[seed].tolist())],
             dense_budget_test_accuracy=0.7 + seed / 100,
         )
         for seed in range(3)
@@ -217,6 +219,10 @@ def test_fidelity_is_tau_within_seeds_averaged_over_them() -> None:
     assert random.tau is not None
     assert random.tau.value == pytest.approx(values.mean())
     assert (random.tau.low, random.tau.high) == pytest.approx(t_interval(values))
+    assert random.ceiling == pytest.approx(
+        np.mean([2 / np.pi * np.arcsin(components(one.order_accuracies).reliability ** 0.5) for one in baselines])
+    )
+    assert short_tickets.ceiling is None
     assert (short_tickets.steps, long_tickets.steps) == (10, 20)
     assert short_tickets.tau is not None
     assert long_tickets.tau is not None

@@ -218,7 +218,8 @@ def test_a_baseline_is_random_masks_and_the_dense_network_with_the_whole_budget(
     space = setup.units.space
     masks = space.random(space.n_kept(0.9), stream(4, "baseline", "masks"), MASKS)
     for row in (0, MASKS - 1):
-        alone = confirm(setup, [Ticket(masks[row])], "", quiet)
+        alone = confirm(setup, [Ticket(masks[row])] * 2, "", quiet)
+        assert found.order_accuracies[row] == pytest.approx(alone.record.test_accuracies)
         assert found.test_accuracies[row] == pytest.approx(alone.record.test_accuracy)
     problem = tiny.make_problem(10_000, task=task, seed=4)
     for steps, scores in found.short_scores.items():

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ticketsearch.errors import InvalidValue
+from ticketsearch.leaderboard.reliability import ceiling, components
 from ticketsearch.leaderboard.running_time import (
     FRACTIONS,
     Ratio,
@@ -283,6 +284,12 @@ class _Builder:
             for currency in CURRENCIES
         ]
 
+    def _ceiling(self) -> float | None:
+        """The highest tau that a score of random masks could have, mean over seeds."""
+        tables = [b.order_accuracies for b in self.baselines if b.order_accuracies]
+        found = [ceiling(components(table).reliability) for table in tables if min(map(len, tables)) > 1]
+        return float(np.mean(found)) if found else None
+
     def _fidelity(self) -> list[RankCorrelation]:
         found = []
         for steps in sorted({steps for b in self.baselines for steps in b.short_scores}):
@@ -292,7 +299,7 @@ class _Builder:
                 if steps in b.short_scores
             ]
             epochs = self.baselines[0].evaluation_epochs.get(steps)
-            found.append(rank_correlation("random masks", steps, epochs, pairs))
+            found.append(rank_correlation("random masks", steps, epochs, pairs, self._ceiling()))
         tickets: dict[int, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
         for own in self.runs.values():
             for seed, run in own.items():

@@ -81,6 +81,8 @@ class RankCorrelation:
         steps: of the short training.
         epochs: what one such evaluation costs; None if not known.
         tau: over seeds, of the tau within each seed.
+        ceiling: the highest tau that any score could have, by the noise of the confirmed accuracies; mean over seeds.
+            None if that noise is not on record.
         pairs: (short score, confirmed accuracy) of all seeds, for a picture.
     """
 
@@ -88,6 +90,7 @@ class RankCorrelation:
     steps: int
     epochs: float | None
     tau: Summary | None
+    ceiling: float | None
     pairs: list[tuple[float, float]]
 
 

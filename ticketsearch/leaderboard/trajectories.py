@@ -89,7 +89,12 @@ def mean_tau(pairs: Sequence[Sequence[tuple[float, float]]]) -> Summary | None:
 
 
 def rank_correlation(
-    population: str, steps: int, epochs: float | None, pairs: list[list[tuple[float, float]]]
+    population: str,
+    steps: int,
+    epochs: float | None,
+    pairs: list[list[tuple[float, float]]],
+    ceiling: float | None = None,
 ) -> RankCorrelation:
-    """Of (short score, confirmed accuracy) pairs, seed by seed."""
-    return RankCorrelation(population, steps, epochs, mean_tau(pairs), [pair for own in pairs for pair in own])
+    """Of (short score, confirmed accuracy) pairs, seed by seed, beneath a ceiling."""
+    everything = [pair for own in pairs for pair in own]
+    return RankCorrelation(population, steps, epochs, mean_tau(pairs), ceiling, everything)

@@ -17,8 +17,9 @@ class Baseline(StrictRecord):
     """What belongs to a task, a sparsity and a seed, and to no strategy; see :mod:`ticketsearch.studies.baseline`.
 
     ``short_scores`` are those of random masks by the evaluator's steps, ``evaluation_epochs`` what one such evaluation
-    costs, ``test_accuracies`` the same masks' confirmed accuracies; ``dense_budget_test_accuracy`` is that of the dense
-    network trained for the whole search budget, ``dense_identity`` a digest of all that decides it.
+    costs, ``test_accuracies`` the same masks' confirmed accuracies, means over data orders of ``order_accuracies``,
+    which has a row for each mask; ``dense_budget_test_accuracy`` is that of the dense network trained for the whole
+    search budget, ``dense_identity`` a digest of all that decides it.
     """
 
     task: str
@@ -34,6 +35,7 @@ class Baseline(StrictRecord):
     dense_identity: str = ""
     dense_budget_test_accuracy: float
     keep: list[str] = Field(default_factory=list)
+    order_accuracies: list[list[float]] = Field(default_factory=list)
 
     @property
     def kind(self) -> str:

@@ -63,7 +63,10 @@ def fidelity_rows(section: Section) -> list[list[str]]:
     """Kendall's tau of short scores with confirmed accuracies: a line for each length, a column for each population."""
     populations = list(dict.fromkeys(one.population for one in section.fidelity))
     found = {(one.population, one.steps): one for one in section.fidelity}
-    rows = [["short training, steps", "one evaluation, ep", *(f"tau, {name}" for name in populations)]]
+    ceilings = [one.ceiling for one in section.fidelity if one.ceiling is not None]
+    known = f" (ceiling {ceilings[0]:.2f})" if ceilings else ""
+    heads = [f"tau, {name}{known if name == 'random masks' else ''}" for name in populations]
+    rows = [["short training, steps", "one evaluation, ep", *heads]]
     for steps in sorted({one.steps for one in section.fidelity}):
         own = [found.get((name, steps)) for name in populations]
         epochs = next((one.epochs for one in own if one and one.epochs is not None), None)

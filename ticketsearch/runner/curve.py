@@ -100,6 +100,14 @@ def confirm_masks(
     """
     if not len(masks):
         return []
+    table = confirmed_table(setup, masks, orders, tick, resume)
+    return [(float(test), float(validation)) for test, validation in table.mean(0).T]
+
+
+def confirmed_table(
+    setup: Setup, masks: BoolArray, orders: int, tick: Tick, resume: ResumeStore | None = None
+) -> ScoreArray:
+    """Test and validation accuracies of ``(P, U)`` masks on each data order, ``(orders, 2, P)``."""
     task, engine, resume = setup.task, setup.engine, resume or ResumeStore()
     accuracies, identity = np.zeros((orders, 2, len(masks))), digest_of(masks)
     for index in range(orders):
@@ -112,7 +120,7 @@ def confirm_masks(
         accuracies[index] = [engine.measure(trained, split).accuracy for split in (task.test, task.validation)]
         resume.save(f"curve-{index}", identity, {"accuracies": accuracies[index]})
         tick("checkpoints", (index + 1) / orders)
-    return [(float(test), float(validation)) for test, validation in accuracies.mean(0).T]
+    return accuracies
 
 
 def short_scores(setup: Setup, masks: BoolArray, fidelity: int) -> dict[int, ScoreArray]:

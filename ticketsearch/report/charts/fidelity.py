@@ -95,8 +95,20 @@ def tau_over_steps(section: Section, evaluator: int | None) -> Figure | None:
         task=section.task,
         sparsity=section.sparsity,
         height=340,
-        lines=[f"The dotted line is at the evaluator of these runs: {evaluator} steps."] if evaluator else [],
+        lines=_lines(section, evaluator),
     )
+
+
+def _lines(section: Section, evaluator: int | None) -> list[str]:
+    """What stands beneath the picture."""
+    ceilings = [one.ceiling for one in section.fidelity if one.ceiling is not None]
+    lines = [f"The dotted line is at the evaluator of these runs: {evaluator} steps."] if evaluator else []
+    if ceilings:
+        lines.append(
+            f"No score of random masks could have a tau above {ceilings[0]:.2f}: confirmed accuracies depend on the "
+            "data order, too."
+        )
+    return lines
 
 
 def _tenths(values: Iterable[float]) -> list[float]:
