@@ -35,8 +35,10 @@ FENCED = re.compile(r"(?m)^```(\w+)\n(.*?)^```", re.DOTALL)
 SMALL = {
     "cifar10-resnet20": "tests.helpers.images:resnet",
     "fashion-conv2": "tests.helpers.images:conv2",
+    "mnist1d_residual:mnist1d_residual": "tests.helpers.tiny:task",
+    "prune_at=1000step": "prune_at=5step",
 }
-"""Tasks in place of larger ones."""
+"""Tasks in place of larger ones, and steps within their trainings."""
 
 
 def files(*suffixes: str) -> list[str]:
