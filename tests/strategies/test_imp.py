@@ -27,7 +27,7 @@ def test_lenet_loses_its_weights_at_the_pace_of_the_paper() -> None:
 
 @pytest.mark.parametrize("rounds", [1, 4, 12])
 def test_equal_rounds_each_keep_the_same_share_of_the_survivors(rounds: int) -> None:
-    plan = IterativeMagnitudePruning(rounds=rounds).plan(LENET, 5_324)
+    plan = IterativeMagnitudePruning(rounds=rounds, scope="global").plan(LENET, 5_324)
     share = (5_324 / LENET.size) ** (1 / rounds)
     totals = [counts.sum() for counts in plan]
     assert len(plan) == rounds
@@ -194,7 +194,7 @@ def test_listed_sparsities_are_gone_through_and_the_run_s_is_the_last(scope: str
 
 def test_survivors_may_be_chosen_earlier_than_at_the_end_of_the_schedule() -> None:
     problem = tiny.make_problem(1000, sparsity=0.8)
-    ticket = IterativeMagnitudePruning(rounds=1, prune_at="20step").search(problem)
+    ticket = IterativeMagnitudePruning(rounds=1, scope="global", prune_at="20step").search(problem)
     trained = next(s for s in tiny.make_problem(1000).train(at=(20,)) if s.step == 20)  # of the whole schedule
     assert np.array_equal(ticket.mask, problem.space.top(np.abs(trained.weights.vector), problem.n_kept))
     assert problem.spent.train_examples == 20 * 30  # the rest is neither run nor paid

@@ -347,7 +347,7 @@ def test_a_generation_is_a_batch_of_children_of_the_best() -> None:
     engine = Batches()
     problem = tiny.make_problem(40, engine=engine)
     with pytest.raises(BudgetExhausted):
-        Genetic(population=9, mutation=0.01, crossover=0.0, tournament=99, elite=1).search(problem)
+        Genetic(encoding="swap", population=9, mutation=0.01, crossover=0.0, tournament=99, elite=1).search(problem)
     assert [len(batch) for batch in engine.batches] == [9] * 4  # 36 evaluations of 10/9 of an epoch
     scores = tiny.make_problem(100)
     for generation in range(1, 4):
@@ -395,7 +395,7 @@ def test_moves_shrink_as_the_budget_is_spent() -> None:
     engine = Batches()
     problem = tiny.make_problem(60, engine=engine, sparsity=0.5)
     with pytest.raises(BudgetExhausted):
-        SimulatedAnnealing(chains=1, move=0.5, final_move=0.01, acceptance=0.99, cooling=0.99).search(problem)
+        SimulatedAnnealing(encoding="swap", chains=1, move=0.5, final_move=0.01, acceptance=0.99, cooling=0.99).search(problem)
     masks = [batch[0] for batch in engine.batches]
     sizes = [int(np.count_nonzero(a != b)) for a, b in pairwise(masks)]
     assert np.mean(sizes[:8]) > 2 * np.mean(sizes[-8:])

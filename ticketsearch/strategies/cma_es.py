@@ -43,7 +43,6 @@ class CmaEs(EncodingOptions):
         separable: adapt the diagonal of the covariance only; default from 200 numbers on.
     """
 
-    encoding: str = "neurons"
     orders: Orders = "fresh"
     population: Annotated[int, Field(ge=4, le=100_000)] = 48
     sigma: Annotated[float, Field(gt=0, le=100)] = 1.0

@@ -42,7 +42,7 @@ class ContinuousSparsification:
     rounds: Annotated[int, Field(ge=1)] = 1
     initial: float = 0.05
     steepness: Steepness = 200.0
-    rate: Rate = 10.0
+    rate: Rate = 3.0
     pull: Strength = 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:

@@ -51,7 +51,6 @@ class Hyperband(EncodingOptions):
         crossover: fraction of a child's numbers that are new.
     """
 
-    encoding: str = "neurons"
     reduction: Annotated[int, Field(ge=2, le=100)] = 3
     levels: Annotated[int, Field(ge=1, le=20)] = 4
     proposals: Literal["evolution", "random"] = "evolution"

@@ -88,7 +88,7 @@ class IterativeMagnitudePruning(PruningOptions):
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.2
     schedule: Literal["geometric", "linear"] = "geometric"
     sparsities: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    scope: Literal["global", "layer"] = "global"
+    scope: Literal["global", "layer"] = "layer"
     output_rate: Fraction = 0.5
     rewind: int | str = 0
     round_steps: int | str | None = None

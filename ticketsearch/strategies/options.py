@@ -112,7 +112,7 @@ class EvaluationOptions:
 class EncodingOptions(EvaluationOptions):
     """For searchers over encodings: how they write a mask down, and where they begin."""
 
-    encoding: str = "swap"
+    encoding: str = "neurons"
     start: str | None = None
 
     def __post_init__(self) -> None:

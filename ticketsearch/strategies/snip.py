@@ -24,7 +24,7 @@ class Snip:
         examples: training examples of the gradient; fewer if there are not as many.
     """
 
-    examples: Annotated[int, Field(ge=1)] = 1000
+    examples: Annotated[int, Field(ge=1)] = 4000
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one gradient."""
