@@ -63,7 +63,7 @@ def test_cma_es_adapts_the_diagonal_only_where_there_are_many_numbers() -> None:
         optimizer = CmaEs(separable=separable)._optimizer(dimensions, 0)
         assert type(optimizer).__name__ == expected
         assert optimizer.dim == max(2, dimensions)
-        assert optimizer.population_size == 48
+        assert optimizer.population_size == 24
 
 
 def test_cma_es_needs_a_vector() -> None:

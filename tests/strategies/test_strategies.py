@@ -395,7 +395,9 @@ def test_moves_shrink_as_the_budget_is_spent() -> None:
     engine = Batches()
     problem = tiny.make_problem(60, engine=engine, sparsity=0.5)
     with pytest.raises(BudgetExhausted):
-        SimulatedAnnealing(encoding="swap", chains=1, move=0.5, final_move=0.01, acceptance=0.99, cooling=0.99).search(problem)
+        SimulatedAnnealing(encoding="swap", chains=1, move=0.5, final_move=0.01, acceptance=0.99, cooling=0.99).search(
+            problem
+        )
     masks = [batch[0] for batch in engine.batches]
     sizes = [int(np.count_nonzero(a != b)) for a, b in pairwise(masks)]
     assert np.mean(sizes[:8]) > 2 * np.mean(sizes[-8:])

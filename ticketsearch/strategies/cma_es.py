@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch.problem import MaskProblem
-from ticketsearch.problem.scores import Orders
+from ticketsearch.problem.scores import Orders, ScoreName
 from ticketsearch.strategies.encoding import vector_encoding
 from ticketsearch.strategies.options import EncodingOptions
 
@@ -43,8 +43,9 @@ class CmaEs(EncodingOptions):
         separable: adapt the diagonal of the covariance only; default from 200 numbers on.
     """
 
+    score: ScoreName = "loss"
     orders: Orders = "fresh"
-    population: Annotated[int, Field(ge=4, le=100_000)] = 48
+    population: Annotated[int, Field(ge=4, le=100_000)] = 24
     sigma: Annotated[float, Field(gt=0, le=100)] = 1.0
     separable: bool | None = None
 

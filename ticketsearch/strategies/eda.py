@@ -52,7 +52,7 @@ class DistributionSearch(EvaluationOptions):
     update: Literal["policy-gradient", "cross-entropy", "pbil"] = "policy-gradient"
     population: Annotated[int, Field(ge=4, le=100_000)] = 48
     elite: Fraction = 0.25
-    rate: Rate = 0.3
+    rate: Rate = 1.0
 
     def __post_init__(self) -> None:
         if self.start is not None:

@@ -54,7 +54,7 @@ class Hyperband(EncodingOptions):
     reduction: Annotated[int, Field(ge=2, le=100)] = 3
     levels: Annotated[int, Field(ge=1, le=20)] = 4
     proposals: Literal["evolution", "random"] = "evolution"
-    pool: Annotated[int, Field(ge=4, le=100_000)] = 24
+    pool: Annotated[int, Field(ge=4, le=100_000)] = 48
     weight: Annotated[float, Field(gt=0, le=2)] = 0.5
     crossover: Fraction = 0.5
 

@@ -17,6 +17,7 @@ from pydantic import Field
 from ticketsearch.arrays import BoolArray, ScoreArray
 from ticketsearch.masks.encodings import Genome
 from ticketsearch.problem import MaskProblem
+from ticketsearch.problem.scores import Orders
 from ticketsearch.strategies.options import EncodingOptions, Rate
 
 
@@ -40,6 +41,7 @@ class SimulatedAnnealing(EncodingOptions):
         final_move: size of a move at the end; default a quarter of the encoding's.
     """
 
+    orders: Orders = "fresh"
     chains: Annotated[int, Field(ge=1)] = 12
     acceptance: Annotated[float, Field(gt=0, lt=1)] = 0.5
     cooling: Annotated[float, Field(gt=0, lt=1)] = 0.02

@@ -26,7 +26,7 @@ class SynFlow:
         rounds: cuts on the way to the density asked for.
     """
 
-    rounds: Annotated[int, Field(ge=1, le=10_000)] = 100
+    rounds: Annotated[int, Field(ge=1, le=10_000)] = 300
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one forward and backward pass of one example in each round."""
