@@ -231,3 +231,13 @@ def test_a_search_that_is_replayed_goes_on_as_it_was() -> None:
     other = tiny.make_problem(1000.0)
     asked(other)
     assert [one.value for one in other.evaluate(masks, orders="fresh")] == later
+
+
+def test_a_loss_is_told_as_a_loss(tmp_path: Path) -> None:
+    from ticketsearch.records.results import score_in_words
+
+    assert score_in_words(0.4071) == "40.71 %"
+    assert score_in_words(-1.23456) == "a loss of 1.235"
+    result = run(tmp_path, "cma-es", settings={"population": 4})
+    assert result.search_score is not None
+    assert result.search_score < 0  # minus the validation loss

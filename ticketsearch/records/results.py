@@ -131,8 +131,8 @@ class Result(StrictRecord):
     """One finished run.
 
     ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
-    short-training score, which is never a result. ``curve`` are confirmed checkpoints of the search by ascending cost,
-    the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
+    short-training score, an accuracy or minus a loss, which is never a result. ``curve`` are confirmed checkpoints of
+    the search by ascending cost, the ticket last. ``short_scores`` are those the evaluator would give the ticket's mask, by its steps; none if the
     ticket starts from other weights than the evaluator does. ``calls`` counts trials by kind: evaluate, train,
     gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes`` what the strategy has to
     say of its search; ``task_options`` are those the task was made with, defaults included. ``granularity`` is what
@@ -217,6 +217,11 @@ class Result(StrictRecord):
     def kind(self) -> str:
         """What is pruned: masks of other units, or of other layers, are no rivals."""
         return kind_of(self.granularity, self.keep)
+
+
+def score_in_words(score: float) -> str:
+    """A search's own score: an accuracy, or minus a loss."""
+    return f"{100 * score:.2f} %" if score >= 0 else f"a loss of {-score:.4g}"
 
 
 def already_finished(result: Result) -> str:

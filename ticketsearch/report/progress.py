@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ticketsearch.records.results import already_finished
+from ticketsearch.records.results import already_finished, score_in_words
 
 if TYPE_CHECKING:
     from ticketsearch.problem import MaskProblem
@@ -73,7 +73,7 @@ class ProgressBar(_Bar):
         spent = self._budget - problem.remaining
         rate = problem.spent.trainings / max(1e-9, time.perf_counter() - self._begin)
         best = problem.incumbent
-        score = f"best {100 * best.score.value:.1f} %  " if best else ""
+        score = f"best {score_in_words(best.score.value)}  " if best else ""
         detail = f"{spent:.4g} of {self._budget:g} ep  {score}{rate:.1f} masks/s"
         self._bar.update(self._search, completed=spent, detail=detail)
 

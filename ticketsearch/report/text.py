@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ticketsearch.leaderboard import Group, Row
 from ticketsearch.leaderboard.table import MARKS, Estimate, label_of
-from ticketsearch.records.results import Confirmation, CostRecord, Result
+from ticketsearch.records.results import Confirmation, CostRecord, Result, score_in_words
 from ticketsearch.visible import visible
 
 COLUMNS = (
@@ -221,7 +221,7 @@ def _trained_epochs(record: Confirmation) -> str:
 
 def _cost_lines(result: Result) -> str:
     cost: CostRecord = result.cost
-    score = "none" if result.search_score is None else f"{100 * result.search_score:.2f} %"
+    score = "none" if result.search_score is None else score_in_words(result.search_score)
     return "\n".join(
         [
             f"search cost   {cost.epochs:.5g} of {result.budget:g} ep: {cost.train_examples:,} training and "
