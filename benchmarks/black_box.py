@@ -49,6 +49,8 @@ def frontier_cost(points: Points, accuracy: float) -> float:
 
 def label(result: Result) -> str:
     """A strategy with what sets it apart."""
+    if result.strategy in SEARCHES:
+        return f"{result.strategy}, {result.budget:g} ep"
     if result.strategy != "imp":
         return result.strategy
     return f"imp {result.parameters['scope']} {result.parameters['round_steps']}"
@@ -69,7 +71,7 @@ def study(results: Sequence[Result]) -> str:
         for one in own:
             runs[label(one)][one.seed] = one
         lines += [f"## {own[0].task}, sparsity {sparsity:g}", "", *_means(runs), ""]
-        for name in [one for one in runs if one in SEARCHES]:
+        for name in [one for one in runs if one.partition(",")[0] in SEARCHES]:
             lines += [*_multiples(name, runs), ""]
     return "\n".join(lines)
 

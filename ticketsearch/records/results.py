@@ -133,13 +133,13 @@ class Result(StrictRecord):
     ``validation_accuracy`` and ``test_accuracy`` are the confirmation's; ``search_score`` is the search's own best
     short-training score, an accuracy or minus a loss, which is never a result. ``curve`` are confirmed checkpoints of
     the search by ascending cost, the ticket last. ``short_scores`` are those the evaluator would give the ticket's
-    mask, by its steps; none if the ticket starts from other weights than the evaluator does. ``calls`` counts trials
-    by kind: evaluate, train, gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for;
-    ``notes`` what the strategy has to say of its search; ``task_options`` are those the task was made with, defaults
-    included. ``granularity`` is what masks are of; ``sparsity`` is the fraction of such units that is pruned, of which there are ``n_units`` and
-    ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights. ``n_parameters`` are all of the network's;
-    ``keep`` are the patterns of layers left dense, ``left_dense`` names every tensor that looks prunable and is not in
-    the mask space, and says why. ``start`` is where the ticket's weights come from (see
+    mask, by its steps; none if the ticket starts from other weights than the evaluator does. ``calls`` counts trials by
+    kind: evaluate, train, gradients and so on. ``checkpoints`` and ``time_limit_s`` are what was asked for; ``notes``
+    what the strategy has to say of its search; ``task_options`` are those the task was made with, defaults included.
+    ``granularity`` is what masks are of; ``sparsity`` is the fraction of such units that is pruned, of which there are
+    ``n_units`` and ``n_units_kept`` are kept; ``n_weights`` and ``n_kept`` count weights. ``n_parameters`` are all of
+    the network's; ``keep`` are the patterns of layers left dense, ``left_dense`` names every tensor that looks prunable
+    and is not in the mask space, and says why. ``start`` is where the ticket's weights come from (see
     :func:`ticketsearch.runner.audit.origin_of`), ``held`` whether pruned weights are held at values. ``task_source`` is
     where a task that is not registered came from, ``module:function``; ``finished`` is when the run ended, in UTC;
     ``files`` are digests of the run's other files as they were then. ``rounds`` are networks that an iterative search
