@@ -156,7 +156,7 @@ def test_show_prints_purpose_source_options_and_calls(cli: Cli) -> None:
         {
             "name": "examples",
             "type": "int",
-            "default": 1000,
+            "default": 4000,
             "doc": "training examples of the gradient; fewer if there are not as many.",
         }
     ]
