@@ -21,7 +21,7 @@ from tests.helpers import images, tiny
 from tests.helpers.commands import Cli, Outcome
 from ticketsearch import MaskProblem, Task
 
-settings.register_profile("house", derandomize=True, deadline=None, max_examples=25)
+settings.register_profile("house", derandomize=True, deadline=None, max_examples=15)
 settings.load_profile("house")
 
 

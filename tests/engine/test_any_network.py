@@ -20,7 +20,7 @@ from ticketsearch.engine import Job, make_engine
 from ticketsearch.errors import InvalidValue
 from ticketsearch.tasks.layout import read_weights
 
-NETWORKS, TOGETHER = int(os.environ.get("TICKETSEARCH_NETWORKS", "100")), 25
+NETWORKS, TOGETHER = int(os.environ.get("TICKETSEARCH_NETWORKS", "60")), 25
 RECIPE = Recipe(steps=5, batch_size=12, learning_rate=0.05, momentum=0.9, weight_decay=1e-3)
 pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules", "ignore:Full backward hook")
 
