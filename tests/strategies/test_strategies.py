@@ -424,6 +424,6 @@ def test_the_samplers_work_in_the_smallest_batches(batch: int) -> None:
 
 @pytest.mark.parametrize("name", ["random", "ga", "sa"])
 def test_a_search_with_nothing_left_to_try_ends(name: str) -> None:
+    common = {} if name == "random" else {"orders": "common"}  # on fresh orders there is always more to learn
     with pytest.raises(SearchStalled):
-        common = {} if name == "random" else {"orders": "common"}  # on fresh orders there is always more to learn
         make_strategy(name, SMALL[name] | common).search(tiny.make_problem(1000, sparsity=0.0))
