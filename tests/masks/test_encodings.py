@@ -90,7 +90,7 @@ def test_vectors_are_standard_normal_and_a_child_takes_each_number_from_a_parent
 
 
 def by_hand(problem: MaskProblem, genome: Any, name: str, alpha: float) -> Any:
-    """The score of every weight, one after another, from the formula of METHODS: r_i + c_j + b + alpha log(|w|/sd)."""
+    """The score of every weight, one after another, from the formula: r_i + c_j + b + alpha log(|w|/sd)."""
     shapes = [layer.shape for layer in problem.space.layers]
     weights = problem.initial_weights().vector.astype(np.float64)
     numbers = list(genome)
@@ -139,7 +139,7 @@ def test_alpha_as_a_gene_is_one_more_number() -> None:
 
 
 def test_the_neurons_of_a_perceptron_are_shared_and_counted() -> None:
-    """METHODS 11: 40-500-500-10 has 1,050 neurons; METHODS 9: fan-in and fan-out apart, 40-100-100-10 has 450."""
+    """40-500-500-10 has 1,050 neurons; fan-in and fan-out apart, 40-100-100-10 has 450."""
     wide = MaskSpace.from_shapes({"a": (500, 40), "b": (500, 500), "c": (10, 500)})
     ends = shared_neurons(wide)
     assert max(int(one.outputs.max()) for one in ends) + 1 == 1050

@@ -42,7 +42,7 @@ def test_scores_of_training_losses_are_those_of_its_steps(engine: str) -> None:
     order = batch_indices(TRAIN, BATCH, STEPS, stream(0, "evaluate"))
     trace = losses_of(engine, masks, order)
     average = trace[:, 0]
-    for step in range(1, STEPS):  # METHODS 10: ema <- 0.1 ema + 0.9 loss
+    for step in range(1, STEPS):  # ema <- 0.1 ema + 0.9 loss
         average = 0.1 * average + 0.9 * trace[:, step]
     expected = {"train-loss": trace.mean(1), "train-loss-last": trace[:, -1], "train-loss-ema": average}
     for score, values in expected.items():

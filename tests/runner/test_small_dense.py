@@ -33,7 +33,7 @@ NAMES = {"hidden1.weight", "hidden2.weight", "output.weight"}
 
 @pytest.mark.parametrize(("sparsity", "width"), [(0.98, 53), (0.99, 33), (0.995, 20), (0.998, 9)])
 def test_widths_are_those_of_equal_hidden_layers_with_as_many_weights(sparsity: float, width: int) -> None:
-    """METHODS 11: 40-w-w-10 has w^2 + 50 w weights; of 275,000 kept at these sparsities w is 53, 33, 20 and 9."""
+    """40-w-w-10 has w^2 + 50 w weights; of 275,000 kept at these sparsities w is 53, 33, 20 and 9."""
     n = round(275_000 * (1 - sparsity))
     factor = solved_factor(partial(scaled_mlp, (40, 500, 500, 10)), NAMES, n)
     assert round(500 * factor) == width
