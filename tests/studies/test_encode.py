@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from tests.helpers import tiny
 from tests.helpers.commands import Cli
 from tests.helpers.runs import run
 from ticketsearch.errors import InvalidValue
@@ -81,7 +80,3 @@ def test_tickets_of_channels_and_unknown_encodings_are_refused(cli: Cli, tmp_pat
     result = run(tmp_path, "magnitude", "tests.helpers.tiny:task", granularity="channel", sparsity=0.5)  # type: ignore[arg-type]
     assert "take one of weights" in cli("encode", result.run).err
     assert "unknown encoding 'nurons'" in cli("encode", result.run, "--encoding", "nurons").err
-
-
-def test_tiny_has_the_neurons_counted_above() -> None:
-    assert (tiny.INPUTS, tiny.CLASSES) == (8, 3)

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic_core import to_jsonable_python
 
 from ticketsearch.arrays import BoolArray
-from ticketsearch.errors import InvalidValue, StrategyError, TicketsearchError
+from ticketsearch.errors import InvalidValue, StrategyError
 from ticketsearch.masks import hamming
 from ticketsearch.masks.encodings import Encoding, EncodingSettings, Genome
 from ticketsearch.plugins import require_encoding
@@ -23,7 +23,7 @@ from ticketsearch.seeds import stream
 from ticketsearch.strategies.encoding import encoding_settings
 from ticketsearch.testing.closed_form import MILLION, closed_form_problem
 from ticketsearch.testing.limits import time_limit
-from ticketsearch.testing.report import CheckFailed, CheckResult, Report
+from ticketsearch.testing.report import CheckFailed, Report, results_of
 from ticketsearch.testing.subject import disturbed_generators
 
 EVALUATIONS = 100
@@ -64,15 +64,7 @@ def check_encoding(encoding: str | type | EncodingSettings, settings: Mapping[st
     else:
         require_encoding(type(encoding), f"encoding {type(encoding).__name__!r}")
         subject = EncodingSubject(type(encoding).__name__, encoding)
-    results = []
-    for name, check in ENCODING_CHECKS.items():
-        try:
-            results.append(CheckResult(name, "passed", check(subject)))
-        except (CheckFailed, TicketsearchError) as fault:
-            results.append(CheckResult(name, "failed", str(fault)))
-        except Exception as error:
-            results.append(CheckResult(name, "failed", f"{type(error).__name__}: {error}"))
-    return Report(subject.name, results, {})
+    return Report(subject.name, results_of(ENCODING_CHECKS, subject), {})
 
 
 def _settings_round_trip(subject: EncodingSubject) -> str:

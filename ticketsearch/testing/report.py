@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from ticketsearch.errors import TicketsearchError
+
+Subject = TypeVar("Subject")
 
 
 class CheckFailed(AssertionError):
@@ -73,3 +77,16 @@ class Report:
         """Raise CheckFailed unless every check passed."""
         if not self.passed:
             raise CheckFailed(f"{self.subject}: " + "; ".join(f"{r.name}: {r.message}" for r in self.failures))
+
+
+def results_of(checks: Mapping[str, Callable[[Subject], str]], subject: Subject) -> list[CheckResult]:
+    """What checks that do not build on each other find; whatever one of them raises is its fault."""
+    results = []
+    for name, check in checks.items():
+        try:
+            results.append(CheckResult(name, "passed", check(subject)))
+        except (CheckFailed, TicketsearchError) as fault:
+            results.append(CheckResult(name, "failed", str(fault)))
+        except Exception as error:  # the author's own
+            results.append(CheckResult(name, "failed", f"{type(error).__name__}: {error}"))
+    return results

@@ -9,14 +9,13 @@ import numpy as np
 
 from ticketsearch.cost import Meter
 from ticketsearch.engine import make_engine
-from ticketsearch.errors import TicketsearchError
 from ticketsearch.problem import MaskProblem
 from ticketsearch.records.ledger import Ledger
 from ticketsearch.runner.setup import Setup
 from ticketsearch.seeds import stream
 from ticketsearch.tasks import Task, load_task
 from ticketsearch.tasks.layout import read_weights
-from ticketsearch.testing.report import CheckFailed, CheckResult, Report
+from ticketsearch.testing.report import CheckFailed, Report, results_of
 
 
 def check_task(task: str | Task, options: Mapping[str, Any] | None = None) -> Report:
@@ -27,15 +26,7 @@ def check_task(task: str | Task, options: Mapping[str, Any] | None = None) -> Re
         options: of a task given by name.
     """
     loaded = task if isinstance(task, Task) else load_task(task, options=options)
-    results: list[CheckResult] = []
-    for name, check in TASK_CHECKS.items():
-        try:
-            results.append(CheckResult(name, "passed", check(loaded)))
-        except (CheckFailed, TicketsearchError) as fault:
-            results.append(CheckResult(name, "failed", str(fault)))
-        except Exception as error:
-            results.append(CheckResult(name, "failed", f"{type(error).__name__}: {error}"))
-    return Report(loaded.name, results, {})
+    return Report(loaded.name, results_of(TASK_CHECKS, loaded), {})
 
 
 def _same_weights(task: Task) -> str:
