@@ -94,6 +94,24 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
             assert str(os.getpid()) in (tmp_path / LOCK).read_text()
 
 
+def test_one_who_is_about_to_let_go_is_waited_for(tmp_path: Path) -> None:
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with only_writer(tmp_path):
+            (tmp_path / LOCK).write_bytes(b"")  # as the last step before the lock is released leaves it
+            held.set()
+            go.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    threading.Timer(0.1, go.set).start()
+    with only_writer(tmp_path):
+        assert str(os.getpid()) in (tmp_path / LOCK).read_text()
+    holder.join(60)
+
+
 def test_of_two_that_start_at_once_one_does_the_work(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(

@@ -46,9 +46,7 @@ def only_writer(folder: Path) -> Iterator[Callable[[], None]]:
         if not stat.S_ISREG(_mode(path)):
             raise OSError(errno.EINVAL, "it exists and is not a regular file")
         try:
-            lock.acquire()
-        except Timeout:
-            raise RunInUse(f"{folder} is in use by {_holder(path)}; wait for it to end, or end it") from None
+            _acquire(lock, path)
         except (NotImplementedError, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _UNSUPPORTED:
                 raise
@@ -79,11 +77,26 @@ def _write(path: Path, text: str) -> None:
             file.truncate()
 
 
-def _holder(path: Path) -> str:
-    """Who holds the lock, in words; it writes its name only after it has it."""
+def _acquire(lock: FileLock, path: Path) -> None:
+    """Take the lock, or say who has it. One who has it without a name in the file has just come, or is about to go."""
+    holder = None
     for _ in range(50):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return f"process {found['pid']} on {found['host']} since {found['since']}"
+        try:
+            lock.acquire()
+        except Timeout:
+            holder = _holder(path)
+        else:
+            return
+        if holder is not None:
+            break
         time.sleep(0.01)
-    return "another process"
+    folder = path.parent
+    raise RunInUse(f"{folder} is in use by {holder or 'another process'}; wait for it to end, or end it")
+
+
+def _holder(path: Path) -> str | None:
+    """Who holds the lock, in words, if the file says so."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {found['pid']} on {found['host']} since {found['since']}"
+    return None

@@ -408,7 +408,7 @@ def score(
     all. The other arguments are those of :func:`train`, :func:`evaluate` and
     :func:`ticketsearch.engine.sparse.packing.pack`.
     """
-    nothing = np.empty(0)
+    nothing, begun = np.empty(0), np.int64(0)  # no literal: train would be compiled once more for it
     for p in range(masks.shape[0]):
         network = pack(
             masks[p],
@@ -421,5 +421,5 @@ def score(
             dense_from,
             rules.optimizer == ADAM,
         )
-        train(tile, x, labels, rates, widths, activation, rules, 0, nothing, network)
+        train(tile, x, labels, rates, widths, activation, rules, begun, nothing, network)
         out[p, 0], out[p, 1] = evaluate(tile, split_x, split_labels, widths, activation, network)
