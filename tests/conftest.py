@@ -26,7 +26,7 @@ settings.load_profile("house")
 
 
 LONGEST = (
-    "cluster/",
+    "cluster/test_ray",
     "test_examples",
     "test_contract",
     "test_any_network",
@@ -39,12 +39,9 @@ LONGEST = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share a worker, as those of a group do: what they have in common is made once."""
+    """What takes longest begins first. (A file's tests share a worker: what they have in common is made once.)"""
     places = {name: index for index, name in enumerate(LONGEST)}
     items.sort(key=lambda item: min((places[name] for name in LONGEST if name in item.nodeid), default=len(LONGEST)))
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

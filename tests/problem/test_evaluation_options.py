@@ -109,6 +109,7 @@ def test_a_budget_for_some_of_the_repeats_pays_for_none() -> None:
     [
         ({"score": "los"}, "score 'los' is none of accuracy, loss"),
         ({"orders": "new"}, "orders 'new' is none of common, fresh"),
+        ({"weights": "warm"}, "weights 'warm' is none of initial, inherited"),
         ({"repeats": 0}, "repeats 0"),
         ({"repeats": True}, "repeats True"),
         ({"repeats": 1.5}, "repeats 1.5"),
@@ -203,6 +204,8 @@ def test_a_belief_that_keeps_another_number_is_refused(problem: MaskProblem) -> 
         {"strategy": "ga", "population": 4, "orders": "fresh", "repeats": 2, "score": "train-loss"},
         {"strategy": "cma-es", "population": 4},
         {"strategy": "sa", "chains": 3, "encoding": "neurons", "score": "loss"},
+        {"strategy": "ga", "population": 4, "weights": "inherited"},
+        {"strategy": "hyperband", "weights": "inherited", "repeats": 2},
     ],
 )
 def test_runs_are_verified_with_their_options(settings: dict[str, Any], tmp_path: Path) -> None:

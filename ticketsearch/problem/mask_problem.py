@@ -27,10 +27,12 @@ from ticketsearch.masks.units import Units
 from ticketsearch.problem.evaluator import Evaluator
 from ticketsearch.problem.scores import (
     ORDERS,
+    ORIGINS,
     SCORES,
     Belief,
     Incumbent,
     Orders,
+    Origin,
     Score,
     ScoreName,
     Snapshot,
@@ -254,6 +256,7 @@ class MaskProblem:
         score: ScoreName = "accuracy",
         orders: Orders = "common",
         repeats: int = 1,
+        weights: Origin = "initial",
     ) -> list[Score]:
         """Score masks: a short training of each from the initial weights, then validation.
 
@@ -270,6 +273,10 @@ class MaskProblem:
             orders: ``common``, or ``fresh``: a data order of this call's own, the same for all its masks. Then nothing
                 is answered from memory.
             repeats: trainings of each mask, on as many data orders, each paid for; their mean is the score.
+            weights: what the trainings start from. ``inherited``: the trained weights of a parent where both keep a
+                weight, else the initial ones. The parent is, of the last 64 networks so trained in calls before, the
+                one with the most units in common. A score is then one of a network with a past, and another one in each
+                call; the ticket starts from the initial weights all the same, and is confirmed from there.
 
         Returns:
             P scores, in order.
@@ -281,12 +288,16 @@ class MaskProblem:
         """
         with self._session.verb():
             steps = self._steps(fidelity)
-            for what, value, known in (("score", score, SCORES), ("orders", orders, ORDERS)):
+            for what, value, known in (
+                ("score", score, SCORES),
+                ("orders", orders, ORDERS),
+                ("weights", weights, ORIGINS),
+            ):
                 if value not in known:
                     raise StrategyError(f"evaluate: {what} {value!r} is none of {', '.join(known)}")
             if isinstance(repeats, bool) or not isinstance(repeats, int | np.integer) or repeats < 1:
                 raise StrategyError(f"evaluate: repeats {repeats!r} is not a number of trainings from 1")
-            return self._evaluator.evaluate(self._population(masks), steps, score, orders, int(repeats))
+            return self._evaluator.evaluate(self._population(masks), steps, score, orders, int(repeats), weights)
 
     def train(
         self,

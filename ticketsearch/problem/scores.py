@@ -16,7 +16,9 @@ ScoreName: TypeAlias = Literal["accuracy", "loss", "train-loss", "train-loss-las
 """What of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`."""
 Orders: TypeAlias = Literal["common", "fresh"]
 """Data orders of short trainings."""
-SCORES, ORDERS = get_args(ScoreName), get_args(Orders)
+Origin: TypeAlias = Literal["initial", "inherited"]
+"""Weights that short trainings start from."""
+SCORES, ORDERS, ORIGINS = get_args(ScoreName), get_args(Orders), get_args(Origin)
 
 
 @dataclass(frozen=True, order=True)

@@ -5,16 +5,15 @@ A ledger knows masks by their digests only; the strategy, asked again, names the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ticketsearch.arrays import BoolArray, IntArray
+from ticketsearch.arrays import BoolArray
 from ticketsearch.errors import InvalidValue
 from ticketsearch.problem import MaskProblem
 from ticketsearch.problem.evaluator import Evaluator
-from ticketsearch.problem.scores import ScoreName
+from ticketsearch.problem.short import ShortTrainings
 from ticketsearch.records.folder import LEDGER
 from ticketsearch.records.ledger import Ledger, Record, read_record
 from ticketsearch.records.results import read_result
@@ -25,18 +24,13 @@ from ticketsearch.runner.setup import Setup
 from ticketsearch.strategies.base import Strategy, make_strategy
 
 
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """One evaluation of a search: the mask ``(U,)``, its steps, what was scored, and the batches ``(S, B)``."""
-
-    mask: BoolArray
-    steps: int
-    score: ScoreName
-    order: IntArray
-
-
 def search_again(
-    setup: Setup, spec: Spec, strategy: Strategy, record: Record, sample: dict[int, Asked | None], progress: Progress
+    setup: Setup,
+    spec: Spec,
+    strategy: Strategy,
+    record: Record,
+    sample: dict[int, ShortTrainings | None],
+    progress: Progress,
 ) -> Searched:
     """Replay a search in memory.
 
@@ -53,10 +47,10 @@ def search_again(
     """
 
     class LookingOn(Evaluator):
-        def looked_on(self, first: int, masks: BoolArray, steps: int, score: ScoreName, order: IntArray) -> None:
-            for row in range(len(masks)):
+        def looked_on(self, first: int, trainings: ShortTrainings) -> None:
+            for row in range(len(trainings.masks)):
                 if first + row in sample:
-                    sample[first + row] = Asked(masks[row].copy(), steps, score, order)
+                    sample[first + row] = trainings.only(row)
 
     class LookedOn(MaskProblem):
         evaluator_type = LookingOn
@@ -83,7 +77,7 @@ def searched_masks(folder: Path, setup: Setup, count: int) -> BoolArray:
     if len(numbers) < 3:
         raise InvalidValue(f"{folder}: its search evaluated {len(numbers)} masks; three are needed to rank any")
     places = np.unique(np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int))
-    sample: dict[int, Asked | None] = dict.fromkeys(numbers[place] for place in places)
+    sample: dict[int, ShortTrainings | None] = dict.fromkeys(numbers[place] for place in places)
     strategy = make_strategy(spec.strategy, spec.parameters)
     search_again(setup, spec, strategy, record, sample, Silent())
-    return np.stack([asked.mask for _, asked in sorted(sample.items()) if asked is not None])
+    return np.concatenate([asked.masks for _, asked in sorted(sample.items()) if asked is not None])

@@ -23,13 +23,13 @@ from ticketsearch.engine import make_engine
 from ticketsearch.errors import CorruptRun, InvalidValue, StrategyError
 from ticketsearch.masks import digest
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem.evaluator import Evaluator
+from ticketsearch.problem.short import ShortTrainer, ShortTrainings
 from ticketsearch.records.folder import LEDGER, check_digests
 from ticketsearch.records.ledger import Ledger, Record, Trial, read_record
 from ticketsearch.records.results import Confirmation, Result, read_result
 from ticketsearch.records.spec import Spec, read_spec
 from ticketsearch.records.ticket_file import SavedTicket, load_ticket
-from ticketsearch.runner.again import Asked, search_again
+from ticketsearch.runner.again import search_again
 from ticketsearch.runner.apart import OF_SCORES, Reconfirmed, claimed_ticket, other_values, reconfirm_apart
 from ticketsearch.runner.audit import COUNTED, faults_of_costs
 from ticketsearch.runner.confirm import Confirmed
@@ -132,7 +132,7 @@ class _Check:
         self._result, self._spec, self._record, self._saved = result, spec, record, saved
         self._setup, self._progress = setup, progress
         self._exact = setup.engine.name == "sparse"
-        self._seen: dict[int, Asked | None] = {}
+        self._seen: dict[int, ShortTrainings | None] = {}
         self._n_kept = setup.units.space.n_kept(spec.sparsity)
         self._differences: list[str] = []
 
@@ -208,13 +208,13 @@ class _Check:
         """Compute some of them, as the search's evaluator did."""
         meter = Meter(len(self._setup.task.train.labels))
         spec = self._spec
-        evaluator = Evaluator(self._setup.session(spec.sparsity, spec.fidelity, meter, Ledger()))
+        trainer = ShortTrainer(self._setup.session(spec.sparsity, spec.fidelity, meter, Ledger()))
         for trial in sample:
             what = f"trial {trial.number}"
-            if (training := self._seen.get(trial.number)) is None or digest(training.mask) != trial.mask:
+            if (training := self._seen.get(trial.number)) is None or digest(training.masks[0]) != trial.mask:
                 self._differences.append(f"{what}: mask {trial.mask} was not asked for again")
                 continue
-            [score] = evaluator.short_trainings(training.mask[None], training.steps, training.score, training.order)
+            [score] = trainer.scores(training)
             self._compare(f"{what}, state", trial.state, "failed" if score.failed else "complete")
             if not score.failed and trial.state == "complete":
                 self._accuracies(f"{what}, score", [trial.score], [score.value])

@@ -31,13 +31,6 @@ class CmaEs(EncodingOptions):
     The best mask evaluated is the luckiest one; the mean is what the search believes.
 
     Attributes:
-        encoding: how a mask is written down: ``neurons``, or any other vector, with settings in brackets,
-            ``neurons(alpha=0.5)``; see :mod:`ticketsearch.masks.encodings`.
-        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
-            default the encoding's own.
-        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
-        orders: its data orders, ``common`` or ``fresh``.
-        repeats: trainings of each mask.
         population: masks of a generation.
         sigma: standard deviation at the start, of each number of a genome.
         separable: adapt the diagonal of the covariance only; default from 200 numbers on.

@@ -35,9 +35,6 @@ class DistributionSearch(EvaluationOptions):
     """Learn how likely each unit is kept; the ticket keeps the likeliest.
 
     Attributes:
-        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
-        orders: its data orders, ``common`` or ``fresh``.
-        repeats: trainings of each mask.
         start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
             default all units alike.
         update: ``policy-gradient``, ``cross-entropy`` or ``pbil``.

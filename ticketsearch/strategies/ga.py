@@ -43,13 +43,6 @@ class Genetic(EncodingOptions):
     """Breed masks.
 
     Attributes:
-        encoding: how a mask is written down: ``swap``, ``neurons``, or any other, with settings in brackets,
-            ``neurons(alpha=0.5)``; see :mod:`ticketsearch.masks.encodings`.
-        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
-            default the encoding's own.
-        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
-        orders: its data orders, ``common`` or ``fresh``.
-        repeats: trainings of each mask.
         population: individuals of a generation.
         tournament: individuals in a tournament; more is greedier.
         elite: best individuals ever that are always among the parents.

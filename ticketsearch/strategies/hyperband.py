@@ -36,13 +36,6 @@ class Hyperband(EncodingOptions):
     """Brackets of successive halving, from the shortest trainings to the full recipe.
 
     Attributes:
-        encoding: how a mask is written down: ``neurons``, or any other vector, with settings in brackets,
-            ``neurons(alpha=0.5)``; see :mod:`ticketsearch.masks.encodings`.
-        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
-            default the encoding's own.
-        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
-        orders: its data orders, ``common`` or ``fresh``.
-        repeats: trainings of each mask.
         reduction: how many fewer masks, and how much longer a training, from level to level.
         levels: most fidelities; the shortest is the problem's, none is longer than the full recipe.
         proposals: ``evolution``: children of the best so far; or ``random``.

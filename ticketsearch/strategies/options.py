@@ -19,7 +19,7 @@ from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.encodings import Encoding
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem, Score
-from ticketsearch.problem.scores import Orders, ScoreName
+from ticketsearch.problem.scores import Orders, Origin, ScoreName
 from ticketsearch.recipe import Recipe
 from ticketsearch.strategies.encoding import check_start, encoding_settings, make_encoding
 
@@ -93,11 +93,16 @@ class EvaluationOptions:
         orders: ``common``: one data order for all masks of a run; ``fresh``: a new one in each call, so that no mask is
             favoured by one order for good.
         repeats: trainings of each mask, on as many data orders; their mean is the score.
+        weights: what they start from: the ``initial`` ones, or ``inherited``: a mask's training goes on from the
+            trained weights of the most similar of the last 64 networks, where both keep a weight. Scores then rise by
+            training on as well as by better masks, and a search may feed on that: what counts is the ticket, which
+            starts from the initial weights and is confirmed from there.
     """
 
     score: ScoreName = "accuracy"
     orders: Orders = "common"
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    weights: Origin = "initial"
 
     def drawn(self, problem: MaskProblem, count: int, fidelity: int | None = None) -> int:
         """``count`` masks, or as many as the budget still pays for and one more."""
@@ -105,12 +110,21 @@ class EvaluationOptions:
 
     def scores(self, problem: MaskProblem, masks: Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
         """The masks' scores, in order."""
-        return problem.evaluate(masks, fidelity, score=self.score, orders=self.orders, repeats=self.repeats)
+        return problem.evaluate(
+            masks, fidelity, score=self.score, orders=self.orders, repeats=self.repeats, weights=self.weights
+        )
 
 
 @dataclass(frozen=True)
 class EncodingOptions(EvaluationOptions):
-    """For searchers over encodings: how they write a mask down, and where they begin."""
+    """For searchers over encodings: how they write a mask down, and where they begin.
+
+    Attributes:
+        encoding: how a mask is written down, with settings in brackets, ``neurons(alpha=0.5)``: see
+            ``ticketsearch encodings``. A searcher over vectors of numbers needs one that is a vector.
+        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
+            default the encoding's own.
+    """
 
     encoding: str = "neurons"
     start: str | None = None

@@ -33,13 +33,6 @@ class OptunaSearch(EncodingOptions):
     """Let a model of past trials propose the next ones.
 
     Attributes:
-        encoding: how a mask is written down: ``layer-density``, or any other vector, with settings in brackets,
-            ``neurons(alpha=0.5)``; see :mod:`ticketsearch.masks.encodings`.
-        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
-            default the encoding's own.
-        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
-        orders: its data orders, ``common`` or ``fresh``.
-        repeats: trainings of each mask.
         sampler: ``tpe`` (tree-structured Parzen estimators) or ``cmaes`` (CMA-ES).
         batch: trials asked for together.
         history: trials a TPE model is fitted to: half of them the best, half the latest. Optuna's cost of a proposal

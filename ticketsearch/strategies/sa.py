@@ -26,13 +26,6 @@ class SimulatedAnnealing(EncodingOptions):
     """Walk from mask to neighbouring mask, ever more reluctant to get worse.
 
     Attributes:
-        encoding: how a mask is written down: ``swap``, ``neurons``, or any other, with settings in brackets,
-            ``neurons(alpha=0.5)``; see :mod:`ticketsearch.masks.encodings`.
-        start: where it begins: ``uniform``, ``erk``, ``smart-ratio``, ``counts(CRITERION)`` or ``mask(CRITERION)``;
-            default the encoding's own.
-        score: what of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`.
-        orders: its data orders, ``common`` or ``fresh``.
-        repeats: trainings of each mask.
         chains: independent walks, evaluated together.
         acceptance: probability of accepting a typical worsening move at the start.
         cooling: end temperature over start temperature.

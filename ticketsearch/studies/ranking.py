@@ -17,9 +17,9 @@ from ticketsearch.digests import digest_of, digest_of_json
 from ticketsearch.engine import Job, batch_indices
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem.evaluator import values_of
 from ticketsearch.problem.pricing import evaluation_thirds
 from ticketsearch.problem.scores import SCORES, ScoreName
+from ticketsearch.problem.short import values_of
 from ticketsearch.records.record import read_record, write_record
 from ticketsearch.records.study_records import RankingRecord
 from ticketsearch.runner.confirm import data_order, population

@@ -34,7 +34,7 @@ def describe_strategy(name: str) -> dict[str, Any]:
     plugin = plugins.find(plugins.STRATEGIES, name)
     cls = plugin.load()
     plugins.require_strategy(cls, f"strategy {name!r} of {plugin.distribution} {plugin.version}")
-    summary, words = documented(cls, "Attributes")
+    summary, words = _attributes(cls)
     module = sys.modules[cls.__module__]
     return {
         "name": plugin.name,
@@ -50,6 +50,15 @@ def describe_strategy(name: str) -> dict[str, Any]:
     }
 
 
+def _attributes(cls: type) -> tuple[str, dict[str, str]]:
+    """A class's docstring before its attributes, and name -> text of each, those of its bases among them."""
+    words: dict[str, str] = {}
+    for one in reversed(cls.__mro__):
+        summary, own = documented(one, "Attributes")
+        words |= own
+    return summary, words
+
+
 def describe_encoding(name: str) -> dict[str, Any]:
     """Everything that ``encodings show`` prints, as JSON values.
 
@@ -57,7 +66,7 @@ def describe_encoding(name: str) -> dict[str, Any]:
         UnknownName, PluginError: there is none of that name, or it is no encoding.
     """
     cls = encoding_class(name)
-    summary, words = documented(cls, "Attributes")
+    summary, words = _attributes(cls)
     module = sys.modules[cls.__module__]
     return {
         "name": name,
