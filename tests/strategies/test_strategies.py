@@ -63,6 +63,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "eda-started": ("eda", {"population": 6, "start": "mask(synflow)", "score": "train-loss", "repeats": 2}),
     **{f"hyperband-{p}": ("hyperband", {"proposals": p}) for p in ("evolution", "random")},
     "ga-fresh": ("ga", {"encoding": "degrees", "orders": "fresh", "repeats": 2, "score": "train-loss-ema"}),
+    "set": ("set", {"decay": "constant", "stop": 1.0}),
+    "rigl": ("rigl", {"every": "5step", "start": "draw"}),
     "optuna": ("optuna", {}),  # TPE, which is slow where there are more than a few dimensions
     **{f"optuna-{e}": ("optuna", {"encoding": e, "sampler": "cmaes"}) for e in ("criterion-mixture", "seeded")},
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -309,7 +309,7 @@ class MaskProblem:
         every: int | str | None = None,
         at: Sequence[int] = (),
         held: FloatArray | None = None,
-    ) -> Iterator[Snapshot]:
+    ) -> Generator[Snapshot]:
         """Train one masked network; a generator: ``break`` and the rest is neither run nor paid.
 
         The optimiser's state (momentum, Adam's moments) lives as long as the generator: it is kept from snapshot to
@@ -354,7 +354,7 @@ class MaskProblem:
         recipe: Recipe | None = None,
         every: int | str | None = None,
         at: Sequence[int] = (),
-    ) -> Iterator[Snapshot]:
+    ) -> Generator[Snapshot]:
         """Train other vectors, from which the weights follow: scores, gates. Priced as the dense network.
 
         Args:

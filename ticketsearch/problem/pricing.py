@@ -32,6 +32,12 @@ class Pricing:
         """Forward and backward passes; a backward pass makes two products for each one of the forward pass."""
         return self._prices(mask[None], examples, 0)[0]
 
+    def gradients(self, mask: BoolArray, examples: int) -> Cost:
+        """Of the loss by all weights, pruned ones too: of the three products of a pass, the last one is dense."""
+        dense = self.space.flops_per_example() + self.fixed_flops
+        sparse = int(self.space.flops_per_layer(mask[None]).sum()) + self.fixed_flops
+        return Cost(examples, 0, 3 * examples * dense, examples * (2 * sparse + dense))
+
     def forward(self, mask: BoolArray, examples: int) -> Cost:
         """Forward passes only."""
         return self._prices(mask[None], 0, examples)[0]

@@ -6,7 +6,7 @@ resumed run takes it from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -49,7 +49,7 @@ class Trainer:
         *,
         held: FloatArray | None,
         relaxation: Relaxation | None,
-    ) -> Iterator[Snapshot]:
+    ) -> Generator[Snapshot]:
         """Train one network with snapshots at ``stops``, steps of the recipe; each call draws its own data order.
 
         The mask is of units, ``(U,)``.
@@ -107,7 +107,7 @@ class Trainer:
             self._derivatives += 1
             name, identity = f"{kind}-{number}", digest_of(mask, start.vector, start.rest, examples) if keep else ""
             before = session.meter.spent
-            session.meter.charge(session.pricing.training(mask, price * examples))
+            session.meter.charge(session.pricing.gradients(mask, price * examples))
             if keep and (kept := session.resume.load(name, identity)):
                 result: Values = kept.arrays["result"]
             else:
@@ -119,7 +119,7 @@ class Trainer:
             session.record((kind, digest(mask), examples), before)
             return result
 
-    def _training(self, job: Job, stops: list[int], run: Running, shelf: _Shelf) -> Iterator[Snapshot]:
+    def _training(self, job: Job, stops: list[int], run: Running, shelf: _Shelf) -> Generator[Snapshot]:
         """The generator: stretches of at most an epoch, each charged before it runs, or taken from the resume store."""
         mask, wanted, last = job.masks[0], set(stops), max(stops, default=0)
         ticks = sorted(wanted | set(range(self._session.steps_per_epoch, last, self._session.steps_per_epoch)))
