@@ -65,12 +65,12 @@ def at_cost(result: Result, cost: float, currency: Callable[[CostRecord], float]
 def study(results: Sequence[Result]) -> str:
     """The tables, in Markdown."""
     lines: list[str] = []
-    for sparsity in sorted({one.sparsity for one in results}):
-        own = [one for one in results if one.sparsity == sparsity]
+    for task, sparsity in sorted({(one.task, one.sparsity) for one in results}):
+        own = [one for one in results if (one.task, one.sparsity) == (task, sparsity)]
         runs: dict[str, dict[int, Result]] = defaultdict(dict)
         for one in own:
             runs[label(one)][one.seed] = one
-        lines += [f"## {own[0].task}, sparsity {sparsity:g}", "", *_means(runs), ""]
+        lines += [f"## {task}, sparsity {sparsity:g}", "", *_means(runs), ""]
         for name in [one for one in runs if one.partition(",")[0] in SEARCHES]:
             lines += [*_multiples(name, runs), ""]
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from hypothesis import settings
 from tests.helpers import images, tiny
 from tests.helpers.commands import Cli, Outcome
 from ticketsearch import MaskProblem, Task
+from ticketsearch.system import cores
 
 settings.register_profile("house", derandomize=True, deadline=None, max_examples=15)
 settings.load_profile("house")
@@ -35,6 +36,11 @@ LONGEST = (
     "test_patience",
 )
 """Files that take longest, and so begin first."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a tenth of the time, tests wait for processes that wait for something."""
+    return cores() + 1
 
 
 @pytest.hookimpl(tryfirst=True)

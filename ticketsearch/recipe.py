@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from ticketsearch.errors import InvalidValue
 
 LARGEST_RATE = 1e30
 """A learning rate beyond it is soon no float32."""
 OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
+ScheduleName: TypeAlias = Literal["constant", "cosine", "linear", "step", "late-step"]
+LATE = 0.88
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Recipe:
             times the learning rate.
         betas: of Adam and AdamW.
         epsilon: of Adam and AdamW.
-        schedule: ``"constant"``, ``"cosine"`` (to zero at the last step), ``"linear"`` (to zero) or
-            ``"step"`` (times 0.1 at 1/2 and at 3/4 of the steps).
+        schedule: ``"constant"``, ``"cosine"`` (to zero at the last step), ``"linear"`` (to zero), ``"step"`` (times
+            0.1 at 1/2 and at 3/4 of the steps) or ``"late-step"`` (times 0.1 at 88 % of them).
         warmup_steps: linear rise from zero at the beginning.
         l1: coefficient of the sum of absolute prunable weights, added to the loss.
         hoyer: coefficient of DeepHoyer's ``(sum |w|)^2 / sum w^2`` of each layer (Yang, Wen & Li, arXiv:1908.09979,
@@ -54,7 +56,7 @@ class Recipe:
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
-    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    schedule: ScheduleName = "constant"
     warmup_steps: int = 0
     l1: float = 0.0
     hoyer: float = 0.0
@@ -72,7 +74,7 @@ class Recipe:
             "weight_decay": math.isfinite(self.weight_decay) and self.weight_decay >= 0,
             "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
             "epsilon": math.isfinite(self.epsilon) and self.epsilon > 0,
-            "schedule": self.schedule in ("constant", "cosine", "linear", "step"),
+            "schedule": self.schedule in get_args(ScheduleName),
             "warmup_steps": _is_whole(self.warmup_steps) and self.warmup_steps >= 0,
             "l1": math.isfinite(self.l1) and self.l1 >= 0,
             "hoyer": math.isfinite(self.hoyer) and self.hoyer >= 0,
@@ -102,6 +104,7 @@ class Recipe:
             "constant": 1.0,
             "cosine": 0.5 * (1 + math.cos(math.pi * done)),
             "linear": 1 - done,
+            "late-step": 0.1 if done >= LATE else 1.0,
             "step": 0.1 ** ((done >= 0.5) + (done >= 0.75)),
         }[self.schedule]
         return self.learning_rate * warm * factor

@@ -147,3 +147,18 @@ def test_a_recipe_with_terms_of_its_own_is_refused(problem: MaskProblem) -> None
     relaxation = Relaxation({"w": Trainable(problem.initial_weights().vector)}, identity)
     with pytest.raises(InvalidValue, match="without l1, hoyer"):
         last(problem, relaxation, recipe=replace(tiny.RECIPE, l1=0.1))
+
+
+def test_to_be_looked_at_changes_nothing() -> None:
+    """What is drawn at a snapshot is not drawn from what the training draws from."""
+    ends = []
+    for every in (None, "7step"):
+        problem = tiny.make_problem(1000.0)
+        scores = Trainable(np.zeros(problem.space.size, dtype=np.float32))
+
+        def noisy(trained: Tensors, _step: int, generator: torch.Generator) -> Tensor:
+            return trained["s"] + 0.1 * torch.rand(trained["s"].numel(), generator=generator)
+
+        snapshots = list(problem.train_relaxed(Relaxation({"s": scores}, noisy), every=every))
+        ends.append(snapshots[-1].trained["s"])
+    np.testing.assert_array_equal(ends[0], ends[1])

@@ -65,6 +65,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ga-fresh": ("ga", {"encoding": "degrees", "orders": "fresh", "repeats": 2, "score": "train-loss-ema"}),
     "set": ("set", {"decay": "constant", "stop": 1.0}),
     "rigl": ("rigl", {"every": "5step", "start": "draw"}),
+    "cts": ("cts", {"length": 0.5, "rewind": "5step"}),
     "optuna": ("optuna", {}),  # TPE, which is slow where there are more than a few dimensions
     **{f"optuna-{e}": ("optuna", {"encoding": e, "sampler": "cmaes"}) for e in ("criterion-mixture", "seeded")},
 }

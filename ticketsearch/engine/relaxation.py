@@ -44,12 +44,17 @@ class Relaxation:
             drawn from the generator alone.
         penalty: (trained tensors by name, step) -> a scalar added to the loss; ``None`` = nothing.
         train_rest: whether biases and normalisation are trained as well.
+        balance: weigh the penalty by a running mean of |gradient of the loss| / |gradient of the penalty|, both by the
+            trained vectors, as zero while the penalty is negative; so much of the newest. ``None`` = add it as it is.
+        evaluating: whether the network is in evaluation mode, without dropout and with the statistics it has.
     """
 
     trainables: Mapping[str, Trainable]
     weights: Callable[[Tensors, int, torch.Generator], Tensor]
     penalty: Callable[[Tensors, int], Tensor] | None = None
     train_rest: bool = True
+    balance: float | None = None
+    evaluating: bool = False
 
 
 def pull_to_density(expected: Tensor, density: float, strength: float) -> Tensor:

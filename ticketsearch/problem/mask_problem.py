@@ -221,12 +221,13 @@ class MaskProblem:
         """``count`` masks, or as many as the budget still pays for and one more: the others would never be scored."""
         return int(min(count, self._evaluator.affordable(self._steps(fidelity), repeats) + 1))
 
-    def steps_for(self, trainings: int, *, reserve: float = 0.0) -> int:
+    def steps_for(self, trainings: int, *, reserve: float = 0.0, length: float = 1.0) -> int:
         """Steps each of several equal trainings may take: the full recipe, or less if the budget says so.
 
         Args:
             trainings: how many are planned.
             reserve: fraction of what is left to be kept for other uses.
+            length: of a training, in full recipes.
 
         Raises:
             InvalidValue: not even one step each is affordable.
@@ -237,7 +238,8 @@ class MaskProblem:
             if self._session.meter.limit_thirds is not None
             else None
         )
-        steps = self.recipe.steps if thirds is None else min(self.recipe.steps, thirds // (3 * batch * trainings))
+        wanted = max(1, round(length * self.recipe.steps)) if length != 1 else self.recipe.steps
+        steps = wanted if thirds is None else min(wanted, thirds // (3 * batch * trainings))
         if steps < 1:
             need = trainings * batch / self._session.meter.train_size / (1 - reserve)
             raise InvalidValue(

@@ -80,7 +80,8 @@ class DynamicTraining(ABC):
         stride = parse_steps(every, problem.steps_per_epoch, "every")
         if stride < 1:
             raise InvalidValue(f"every={self.every!r} is less than one step")
-        steps = self._steps(problem, wanted, stride)
+        growing = self.examples_for(problem) / (stride * problem.recipe.batch_size)  # to the examples of a training
+        steps = problem.steps_for(1, reserve=growing / (1 + growing), length=self.length)
         recipe = problem.recipe.lasting(steps)
         densities = self.densities or ("uniform" if space.floor else "erk")
         mask = random_per_layer(space, layer_counts(densities, space, problem.n_kept), rng)
@@ -101,13 +102,6 @@ class DynamicTraining(ABC):
         if self.start == "draw":
             return Ticket(mask, weights, min(step, problem.recipe.steps))
         return Ticket(mask)
-
-    def _steps(self, problem: MaskProblem, wanted: int, stride: int) -> int:
-        """Of the training: as many as wanted, or as the budget pays for with what growing costs."""
-        if not np.isfinite(problem.remaining):
-            return wanted
-        examples = problem.recipe.batch_size + self.examples_for(problem) / stride  # each step, on average
-        return min(wanted, int(problem.remaining * problem.train_size * (1 - 1e-9) / examples)) or problem.steps_for(1)
 
 
 def changed(space: MaskSpace, mask: BoolArray, sizes: Scores, growth: Scores, share: float) -> BoolArray:

@@ -41,10 +41,12 @@ class RelaxedTraining:
     ) -> None:
         if job.recipe.sparsifies or job.recipe.scale_l1 or job.recipe.precision:
             raise InvalidValue("a relaxation has terms of its own; use a recipe without l1, hoyer, scale_l1, precision")
-        self._call = Caller(task.build(seed=0).to(device).train())
+        self._call = Caller(task.build(seed=0).to(device).train(not relaxation.evaluating))
         self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
         layout = task.layout
-        self._layout, self._job, self._relaxation, self._draws = layout, job, relaxation, draws
+        self._layout, self._job, self._relaxation = layout, job, relaxation
+        self._draws: Drawing = "" if relaxation.evaluating else draws
+        self._balance = 0.0
         self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
         self._generator = torch_stream(seed, device)
         self._task, self._device = task, device
@@ -107,18 +109,41 @@ class RelaxedTraining:
             loss = F.cross_entropy(outputs, self._labels[chosen])
             total += float(loss.detach())
             if relaxation.penalty is not None:
-                loss = loss + relaxation.penalty(self._values, step)
+                penalty = relaxation.penalty(self._values, step)
+                loss = loss + (penalty if relaxation.balance is None else self._balanced(loss, penalty))
             if not math.isfinite(float(loss.detach())):  # what comes after would be computed with what is no number
                 return self._diverged()
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
         mean: ScoreArray = np.array([total / max(1, last - first)])
+        drawn = self._generator.get_state()  # to be looked at changes nothing of what is drawn later
         with torch.no_grad():
             vector = _array(relaxation.weights(self._values, last, self._generator))
+        self._generator.set_state(drawn)
         parts = [_array(part.float()).reshape(-1) for part in self._rest.values()]
         rest = np.concatenate(parts or [np.zeros(0, np.float32)])
         return Weights(vector[None], rest[None]), mean, {name: _array(value) for name, value in self._values.items()}
+
+    def _balanced(self, loss: Tensor, penalty: Tensor) -> Tensor:
+        """The penalty, weighed against the loss: see :class:`ticketsearch.engine.relaxation.Relaxation`."""
+        newest, ratio = self._relaxation.balance or 0.0, 0.0
+        if float(penalty.detach()) >= 0:
+            norms = [
+                math.sqrt(
+                    sum(
+                        float(gradient.square().sum())
+                        for gradient in torch.autograd.grad(
+                            value, list(self._values.values()), retain_graph=True, allow_unused=True
+                        )
+                        if gradient is not None
+                    )
+                )
+                for value in (loss, penalty)
+            ]
+            ratio = norms[0] / norms[1] if norms[1] else 0.0
+        self._balance = (1 - newest) * self._balance + newest * ratio
+        return self._balance * penalty
 
     def _diverged(self) -> Relaxed:
         """As if trained to the end: no weight and no loss is a number."""
