@@ -152,6 +152,22 @@ def test_pictures_of_any_spread_are_xml_within_the_frame(tmp_path: Path, accurac
     assert "<&>" in texts
 
 
+def test_labels_are_read_in_full_and_the_small_dense_network_is_marked(tmp_path: Path) -> None:
+    runs = [
+        result(parameters={"population_of_a_generation": 24 if steps == "7%" else 48, "round_steps": steps})
+        for steps in ("7%", "20%")
+    ]
+    write_svg(tmp_path / "board.svg", build(runs))
+    text = (tmp_path / "board.svg").read_text()
+    for steps in ("7%", "20%"):
+        assert f"round_steps={steps})" in text
+    square = "M-4,-4 h8 v8 h-8 Z"
+    assert square not in text
+    marked = [run.model_copy(update={"references": run.references | {"small-dense": run.confirmation}}) for run in runs]
+    write_svg(tmp_path / "board.svg", build(marked))
+    assert (tmp_path / "board.svg").read_text().count(square) == len(runs)
+
+
 def test_a_picture_of_nothing_is_xml(tmp_path: Path) -> None:
     write_svg(tmp_path / "empty.svg", [])
     root = ET.fromstring((tmp_path / "empty.svg").read_text())

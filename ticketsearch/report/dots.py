@@ -12,9 +12,12 @@ from ticketsearch.records.files import write_atomically
 from ticketsearch.visible import visible
 
 WIDTH, LEFT, RIGHT, ROW = 860, 190, 610, 26
+LETTERS, LETTER = 48, 7.0
+"""Most letters of a label, and how wide one is; where labels need more than ``LEFT``, the picture is so much wider."""
 MARKS = {
     "random": ("✕", "M-5,-5 L5,5 M-5,5 L5,-5", "#b45309", 1.6),
     "magnitude": ("▲", "M0,-6 L6,5 L-6,5 Z", "#15803d", 1.6),
+    "small-dense": ("■", "M-4,-4 h8 v8 h-8 Z", "#7c3aed", 1.6),
     "dense": ("│", "M0,-8 v16", "#6b7280", 2.0),
 }
 """Name -> sign for the legend, path, colour, stroke width: told apart by shape, not by colour alone."""
@@ -61,36 +64,41 @@ class Panel:
 def write_dots(path: Path, panels: Sequence[Panel], title: str) -> None:
     """Draw the panels below each other."""
     parts, y = [], 10.0
+    longest = max((len(line.label) for panel in panels for line in panel.lines), default=0)
+    shift = max(0.0, 20 + LETTER * min(LETTERS, longest) - LEFT)
     for panel in panels:
-        drawn, height = _panel(panel, y)
+        drawn, height = _panel(panel, y, shift)
         parts.append(drawn)
         y += height
-    body = f'<rect class="paper" width="{WIDTH}" height="{y:.0f}" fill="#ffffff"/>' + "".join(parts)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:.0f}" role="img">'
+    body = f'<rect class="paper" width="{WIDTH + shift:.0f}" height="{y:.0f}" fill="#ffffff"/>' + "".join(parts)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + shift:.0f} {y:.0f}" role="img">'
     write_atomically(path, f"{head}<title>{escape(visible(title))}</title>{_STYLE}{body}</svg>\n".encode())
 
 
-def _panel(panel: Panel, top: float) -> tuple[str, float]:
+def _panel(panel: Panel, top: float, shift: float) -> tuple[str, float]:
     low, high = _range(panel)
 
     def x(accuracy: float) -> float:
-        return LEFT + (accuracy - low) / (high - low) * (RIGHT - LEFT)
+        return LEFT + shift + (accuracy - low) / (high - low) * (RIGHT - LEFT)
 
-    lines = [_text(10, top + 18, panel.title, "head"), _text(RIGHT + 15, top + 18, panel.headings[0], "head")]
-    lines.append(_text(RIGHT + 150, top + 18, panel.headings[1], "head"))
+    at_right = RIGHT + 15 + shift, RIGHT + 150 + shift
+    lines = [_text(10, top + 18, panel.title, "head")]
+    lines += [_text(place, top + 18, text, "head") for place, text in zip(at_right, panel.headings, strict=True)]
     floor = top + 30 + ROW * len(panel.lines)
     for tick in _ticks(low, high):
         lines.append(f'<path d="M{x(tick):.1f},{top + 26:.0f} V{floor:.0f}" stroke="#9ca3af" stroke-opacity=".35"/>')
         lines.append(_text(x(tick), floor + 14, f"{100 * tick:g} %", "dim", "middle"))
     for index, line in enumerate(panel.lines):
-        lines += _line(line, top + 30 + ROW * (index + 0.5), x)
+        y = top + 30 + ROW * (index + 0.5)
+        lines += _line(line, y, x)
+        lines += [_text(place, y + 4, text) for place, text in zip(at_right, line.texts, strict=True)]
     lines.append(_text(10, floor + 34, panel.legend, "dim"))
     return "".join(lines), floor + 50 - top
 
 
 def _line(line: Line, y: float, x: Callable[[float], float]) -> list[str]:
     mean, half = line.estimate.mean, line.estimate.half_width or 0.0
-    parts = [_text(10, y + 4, line.label[:28])]
+    parts = [_text(10, y + 4, line.label[:LETTERS])]
     for name, value in line.marks.items():
         _, path, colour, width = MARKS[name]
         shape = f'fill="none" stroke="{colour}" stroke-width="{width}"'
@@ -99,7 +107,6 @@ def _line(line: Line, y: float, x: Callable[[float], float]) -> list[str]:
         f'<path d="M{x(max(0.0, mean - half)):.1f},{y:.1f} H{x(min(1.0, mean + half)):.1f}" '
         f'stroke="#2563eb" stroke-width="3"/><circle cx="{x(mean):.1f}" cy="{y:.1f}" r="5" fill="#2563eb"/>'
     )
-    parts += [_text(RIGHT + 15, y + 4, line.texts[0]), _text(RIGHT + 150, y + 4, line.texts[1])]
     return parts
 
 

@@ -10,7 +10,10 @@ from ticketsearch.leaderboard.table import label_of
 from ticketsearch.report.dots import Line, Panel, write_dots
 from ticketsearch.report.text import percent, title
 
-LEGEND = "● confirmed ticket, 95 % interval    ✕ random mask, same counts    ▲ one-shot magnitude    │ dense network"
+LEGEND = (
+    "● confirmed ticket, 95 % interval    ✕ random mask, same counts    ▲ one-shot magnitude    "
+    "■ dense, as many weights    │ dense"
+)
 
 
 def write_svg(path: Path, groups: Sequence[Group]) -> None:
@@ -24,7 +27,12 @@ def write_svg(path: Path, groups: Sequence[Group]) -> None:
                     label_of(row),
                     row.test_accuracy,
                     (f"{percent(row.test_accuracy)}  (n={len(row.seeds)})", f"{row.epochs.mean:.4g} ep"),
-                    {"dense": row.dense, "random": row.random, "magnitude": row.magnitude},
+                    {
+                        "dense": row.dense,
+                        "random": row.random,
+                        "magnitude": row.magnitude,
+                        **{name: row.controls[name] for name in ("small-dense",) if name in row.controls},
+                    },
                 )
                 for row in group.rows
             ],
