@@ -154,7 +154,7 @@ def test_pictures_of_any_spread_are_xml_within_the_frame(tmp_path: Path, accurac
 
 def test_labels_are_read_in_full_and_the_small_dense_network_is_marked(tmp_path: Path) -> None:
     runs = [
-        result(parameters={"population_of_a_generation": 24 if steps == "7%" else 48, "round_steps": steps})
+        result(parameters={"members_of_each": 24 if steps == "7%" else 48, "round_steps": steps})
         for steps in ("7%", "20%")
     ]
     write_svg(tmp_path / "board.svg", build(runs))
