@@ -50,7 +50,8 @@ def frontier_cost(points: Points, accuracy: float) -> float:
 def label(result: Result) -> str:
     """A strategy with what sets it apart."""
     if result.strategy in SEARCHES:
-        return f"{result.strategy}, {result.budget:g} ep"
+        inherited = ", inherited weights" if result.parameters.get("weights") == "inherited" else ""
+        return f"{result.strategy}, {result.budget:g} ep{inherited}"
     if result.strategy != "imp":
         return result.strategy
     return f"imp {result.parameters['scope']} {result.parameters['round_steps']}"

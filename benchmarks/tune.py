@@ -1,6 +1,7 @@
 """Defaults of strategies, tuned alike: as many settings of each, the same tasks, seeds and budget, validation accuracy.
 
     python -m benchmarks.tune --out benchmarks/results/tuning.json
+    TICKETSEARCH_DATA=DATA python -m benchmarks.tune --strategies imp --tasks mnist-lenet
 
 Each setting is searched on each task and seed, and its ticket trained in full on two data orders. What counts is
 validation accuracy; the test split is not touched, and the seeds are none of any study's. What is in the file is not
@@ -34,7 +35,8 @@ from ticketsearch.tasks import load_task
 
 SEEDS = (1000, 1001)
 """None of any study's."""
-TASKS = (("mnist1d-mlp", 0.9), ("mnist1d-wide", 0.98))
+TASKS = {"mnist1d-mlp": 0.9, "mnist1d-wide": 0.98, "mnist-lenet": 0.98}
+"""Name -> sparsity. LeNet is for IMP alone: an epoch of it costs what 240 do of ``mnist1d-mlp``."""
 BUDGET = 2000.0
 """Epochs of the dense network."""
 SHORT = "100step"
@@ -82,11 +84,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/tuning.json"))
     parser.add_argument("--strategies", default=",".join(SETTINGS))
+    parser.add_argument("--tasks", default="mnist1d-mlp,mnist1d-wide")
     arguments = parser.parse_args()
     out: Path = arguments.out
     content: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {"machine": describe(), "runs": {}}
-    for task_name, sparsity in TASKS:
-        task = load_task(task_name)
+    for task_name in arguments.tasks.split(","):
+        task, sparsity = load_task(task_name), TASKS[task_name]
         engine = make_engine(task, workers=1)
         for seed in SEEDS:
             setup = Setup.of(task, engine, seed)
@@ -137,23 +140,33 @@ def _tuned(setup: Setup, name: str, settings: dict[str, Any], fidelity: str, spa
 
 def table(runs: dict[str, Any]) -> str:
     """Mean validation accuracy of each setting over tasks and seeds, in Markdown; the best of a strategy in bold."""
-    lines = ["| strategy | settings | " + " | ".join(f"{task} {s:g}" for task, s in TASKS) + " | mean | GFLOP |"]
+    lines = [
+        "| strategy | settings | " + " | ".join(f"{task} {s:g}" for task, s in TASKS.items()) + " | mean | GFLOP |"
+    ]
     lines.append("|---|---|" + "---:|" * (len(TASKS) + 2))
     for name, settings in SETTINGS.items():
         rows = []
         for fidelity, own in settings:
             cells, flops = [], []
-            for task, sparsity in TASKS:
+            for task, sparsity in TASKS.items():
                 keys = [json.dumps([name, own, fidelity, task, sparsity, seed], sort_keys=True) for seed in SEEDS]
                 found = [runs[key] for key in keys if key in runs and runs[key]["validation_accuracy"] is not None]
                 cells.append(float(np.mean([one["validation_accuracy"] for one in found])) if found else float("nan"))
                 flops += [one["sparse_gflop"] for one in found]
-            rows.append((own, cells, float(np.mean(cells)), float(np.mean(flops)) if flops else float("nan")))
+            measured = [cell for cell in cells if np.isfinite(cell)]
+            rows.append(
+                (
+                    own,
+                    cells,
+                    float(np.mean(measured)) if measured else float("nan"),
+                    float(np.mean(flops)) if flops else float("nan"),
+                )
+            )
         best = max((mean for *_, mean, _ in rows if np.isfinite(mean)), default=None)
         for own, cells, mean, flop in rows:
             mark = "**" if mean == best else ""
             words = ", ".join(f"{key}={value}" for key, value in own.items())
-            numbers = " | ".join(f"{100 * cell:.1f}" for cell in cells)
+            numbers = " | ".join(f"{100 * cell:.1f}" if np.isfinite(cell) else "" for cell in cells)
             lines.append(f"| {name} | {words} | {numbers} | {mark}{100 * mean:.1f}{mark} | {flop:.0f} |")
     return "\n".join(lines)
 

@@ -111,7 +111,7 @@ RUN = ("run", "--task", "tests.helpers.tiny:residual", "--budget", "12ep", "--or
     ("strategy", "granularity", "more"),
     [
         ("early-bird", "channel", ["--sparsity", "0.5", "--set", "start=draw", "--control", "reinitialise"]),
-        ("ga", "channel", ["--sparsity", "0.5", "--set", "population=4"]),
+        pytest.param("ga", "channel", ["--sparsity", "0.5", "--set", "population=4"], marks=pytest.mark.slow),
         ("magnitude", "2:4", []),
     ],
 )
