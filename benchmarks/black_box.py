@@ -106,6 +106,8 @@ def _multiples(name: str, runs: Mapping[str, Mapping[int, Result]]) -> list[str]
     """For each checkpoint of a search, its accuracy and the multiple of the frontier's cost, in each currency."""
     searches = runs[name]
     imps = {key: own for key, own in runs.items() if key.startswith("imp") and len(own) == len(searches)}
+    if not imps:
+        return []  # IMP was run on fewer seeds: no frontier to compare with
     seeds = sorted(set(searches).intersection(*imps.values()))
     heads = [f"{name} at", "test accuracy %", *(f"times IMP's {currency}" for currency in CURRENCIES)]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---:|" * len(heads)]
