@@ -77,7 +77,7 @@ class ShortTrainer:
             self._trained(networks[first : first + TOGETHER], trainings.score)
             for first in range(0, len(networks), TOGETHER)
         ]
-        for ancestor in {id(network): network for group in missing for network in group}.values():
+        for ancestor in (network for group in missing for network in group):
             if ancestor not in self.descent:
                 ancestor.forget()
         return joined(found)
