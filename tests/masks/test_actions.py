@@ -93,6 +93,13 @@ def test_signs_are_flipped_or_tossed_and_magnitudes_left() -> None:
     assert (start("coin-sign", seed=1) != start("coin-sign", seed=2)).any()
 
 
+def test_signs_are_transferred_from_the_trained_network() -> None:
+    np.testing.assert_array_equal(np.abs(start("trained-sign")), np.abs(W))
+    np.testing.assert_array_equal(np.sign(start("trained-sign")), np.sign(FINAL))
+    with pytest.raises(InvalidValue, match="'trained-sign' takes signs of trained weights; 'large_init' trains none"):
+        Magnitude(criterion="large_init", mask_1="trained-sign").search(tiny.make_problem(budget=100))
+
+
 def test_pruned_weights_are_held_where_the_action_says() -> None:
     shrunk = np.abs(FINAL) < np.abs(W)
     held = {name: ticket(mask_0=name).started(INITIAL).weights for name in MASK_0}

@@ -152,6 +152,11 @@ def flipped(problem: MaskProblem, masks: np.ndarray[Any, Any]) -> Ticket:
     return Ticket(masks[0], Weights(-own.vector, own.rest))
 
 
+def scaled(problem: MaskProblem, masks: np.ndarray[Any, Any]) -> Ticket:
+    own = problem.initial_weights()
+    return Ticket(masks[0], Weights(own.vector * np.float32(1.95), own.rest))
+
+
 def holding(problem: MaskProblem, masks: np.ndarray[Any, Any]) -> Ticket:
     own = problem.initial_weights()
     return Ticket(masks[0], own, held=own.vector)
@@ -163,6 +168,7 @@ def holding(problem: MaskProblem, masks: np.ndarray[Any, Any]) -> Ticket:
         (lambda _, masks: Ticket(masks[0]), "initial", False, []),
         (trained_here, "trained", False, []),
         (flipped, "derived", False, []),
+        (scaled, "derived", False, []),
         (started_elsewhere, "foreign", False, ["foreign start"]),
         (holding, "initial", True, ["held"]),
     ],

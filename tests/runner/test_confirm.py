@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from tests.helpers import tiny
+from tests.helpers.engines import torch_training
 from ticketsearch import Split, Task, Ticket, Weights
 from ticketsearch.arrays import BoolArray
 from ticketsearch.engine import Job, Measures
 from ticketsearch.masks import top_n
-from ticketsearch.runner.confirm import confirm
+from ticketsearch.masks.controls import cycles
+from ticketsearch.runner.confirm import confirm, data_order
 from ticketsearch.runner.references import Shared, confirm_with_references
 from ticketsearch.runner.setup import Setup
+from ticketsearch.tasks.layout import read_weights
 
 
 class Recording(tiny.WrappedEngine):
@@ -148,3 +151,28 @@ def test_runs_of_a_study_share_the_dense_reference_and_nothing_changes(engine: R
         }
     other_seed = confirm_with_references(Setup.of(setup.task, engine, seed=1), *arguments, shared=shared)[1]
     assert other_seed["dense"].test_accuracies != first["dense"].test_accuracies
+
+
+def test_a_cyclic_control_goes_on_with_its_weights_as_often_as_imp_trains(engine: Recording, setup: Setup) -> None:
+    """Beside ``torch.optim``: three trainings in a row, each with a data order and moments of its own."""
+    mask, orders = some_mask(), 2
+    record = confirm(setup, [Ticket(mask)] * orders, "cyclic", silent, 3)
+    weights = setup.initial
+    for cycle in range(3):
+        batches = data_order(setup.task, 0, cycle * orders)
+        network = torch_training(setup.task, engine, Job(mask[None], weights, setup.task.recipe, batches), 0)
+        weights = read_weights(network, engine.layout)
+    np.testing.assert_allclose(record.trained.vector[0], weights.vector, atol=1e-4)
+    assert record.record.steps == 180
+    once = confirm(setup, [Ticket(mask)] * orders, "ticket", silent).record
+    assert record.record.cost.train_examples == 3 * once.cost.train_examples
+    assert record.record.cost.forward_examples == once.cost.forward_examples
+    assert record.record.untrained_test_accuracy == once.untrained_test_accuracy
+    _, references = confirm_with_references(setup, Ticket(mask), orders, silent, ("cyclic",))
+    assert references["cyclic"].steps == 8 * 60  # 0.8 ** 8 <= 1 / 5 < 0.8 ** 7
+
+
+@pytest.mark.parametrize(("kept", "rounds"), [(10_000, 1), (8_000, 1), (6_400, 2), (1_000, 11), (200, 18), (50, 24)])
+def test_cycles_are_imps_rounds_of_a_fifth(kept: int, rounds: int) -> None:
+    assert cycles("cyclic", kept, 10_000) == rounds
+    assert cycles("invert", kept, 10_000) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ from ticketsearch.strategies.cts import ConcreteTicketSearch
 BATCH, TRAIN = 30, 300
 
 
-def test_logits_are_those_of_the_formulas() -> None:
+@pytest.mark.parametrize("loss_name", ["task", "kl"])
+def test_logits_are_those_of_the_formulas(loss_name: Any) -> None:
     task = tiny.make_task()
     problem = tiny.make_problem(1000.0)
-    ticket = ConcreteTicketSearch().search(problem)
+    ticket = ConcreteTicketSearch(loss=loss_name).search(problem)
     network, steps = task.build(0), task.recipe.steps
     names = [layer.name for layer in problem.space.layers]
     start = {name: network.get_parameter(name).detach().clone() for name in names}
@@ -46,6 +48,11 @@ def test_logits_are_those_of_the_formulas() -> None:
             state[name], offset = start[name] * part, offset + part.numel()
         outputs = torch.func.functional_call(network, state, (task.train.inputs[chosen],))
         loss = F.cross_entropy(outputs, task.train.labels[chosen])
+        if loss_name == "kl":
+            with torch.no_grad():
+                dense = network(task.train.inputs[chosen]).softmax(1)
+            own = outputs.softmax(1)
+            loss = (own * (own / dense).log()).sum(1).mean()
         penalty = torch.sigmoid(logits).sum() / (1.1 * kept) - 1
         [of_loss] = torch.autograd.grad(loss, logits)
         [of_penalty] = torch.autograd.grad(penalty, logits)
@@ -58,6 +65,9 @@ def test_logits_are_those_of_the_formulas() -> None:
     assert np.count_nonzero(ticket.mask) == kept
     assert ticket.scores[ticket.mask].min() >= ticket.scores[~ticket.mask].max()
     assert ticket.weights is None  # the initial ones
+    assert problem.spent.train_examples == steps * BATCH
+    assert problem.spent.forward_examples == (steps * BATCH if loss_name == "kl" else 0)
+    assert problem.spent.sparse_flops == problem.spent.dense_flops
 
 
 def test_a_rewind_point_is_paid_for_and_is_where_the_ticket_starts() -> None:

@@ -12,10 +12,13 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from tests.helpers import tiny
 from ticketsearch import MaskProblem, Ticket, Weights
-from ticketsearch.arrays import FloatArray
+from ticketsearch.arrays import FloatArray, IntArray
 from ticketsearch.engine import Engine
 from ticketsearch.masks import top_n
+from ticketsearch.problem.drawing import one_of_each_in_turn
+from ticketsearch.seeds import stream, torch_stream
 from ticketsearch.strategies.grasp import Grasp
+from ticketsearch.strategies.ntk_sap import NtkSap
 from ticketsearch.strategies.snip import Snip
 from ticketsearch.strategies.synflow import SynFlow
 from ticketsearch.tasks.layout import read_weights
@@ -83,6 +86,67 @@ def test_synaptic_flow_is_the_sum_over_paths(engine: Engine) -> None:
     expected = [a * out_of_a[:, None], b * out_of_b[:, None] * into_b[None], c * into_c[None]]
     flat = np.concatenate([part.reshape(-1) for part in expected])
     np.testing.assert_allclose(engine.synaptic_flow(weights), flat, rtol=1e-6)
+
+
+def test_ntk_saps_scores_are_those_of_the_written_out_network(engine: Engine) -> None:
+    """Weights, inputs and perturbation drawn from the seed; the derivative by the mask, of pruned weights too."""
+    task, examples, scale, seed = tiny.make_task(), 5, 0.01, 7
+    mask = np.random.default_rng(0).random(tiny.SIZE) < 0.4
+    weights = read_weights(task.build(int(stream(seed, "weights").integers(2**31))), engine.layout)
+    generator = torch_stream(seed, torch.device("cpu"))
+    inputs = torch.randn((examples, 8), generator=generator, dtype=torch.float64)
+    noise = torch.cat([torch.randn(shape, generator=generator, dtype=torch.float64).flatten() for shape in SHAPES])
+    w, rest = torch.from_numpy(weights.vector).double(), torch.from_numpy(weights.rest).double()
+
+    def change(bits: Tensor) -> Tensor:
+        moved = written_out((w + scale * noise) * bits, rest, inputs)
+        return (written_out(w * bits, rest, inputs) - moved).square().sum()
+
+    bits = torch.from_numpy(mask).double().requires_grad_()
+    [expected] = torch.autograd.grad(change(bits), bits)
+    assert_close(engine.ntk_sensitivity(mask, seed, examples, scale), expected.abs())
+    assert expected.abs().numpy()[~mask].any()
+
+
+def test_ntk_sap_pays_two_passes_for_each_example_and_prunes_what_scores_least() -> None:
+    problem, twin = tiny.make_problem(), tiny.make_problem()
+    ticket = NtkSap(rounds=1, batches=2, examples=10).search(problem)
+    scores = twin.ntk_sensitivity(None, 10) + twin.ntk_sensitivity(None, 10)
+    np.testing.assert_array_equal(ticket.mask, top_n(scores, problem.n_kept))
+    assert problem.spent.train_examples == 2 * 2 * 10
+    several = tiny.make_problem()
+    mask = NtkSap(rounds=4, batches=1).search(several).mask
+    assert np.count_nonzero(mask) == several.n_kept
+    assert several.spent.train_examples == 4 * 2 * several.recipe.batch_size
+
+
+def test_balanced_examples_go_through_the_classes_in_turn() -> None:
+    labels = np.array([0] * 50 + [1] * 7 + [2] * 20)
+    order = one_of_each_in_turn(labels, np.random.default_rng(0))
+    assert sorted(order.tolist()) == list(range(77))
+    assert np.bincount(labels[order[:15]]).tolist() == [5, 5, 5]
+    assert np.bincount(labels[order[:31]]).tolist() == [12, 7, 12]
+    other = one_of_each_in_turn(labels, np.random.default_rng(1))
+    assert set(order[:15].tolist()) != set(other[:15].tolist())
+
+
+def test_grasp_takes_as_many_of_each_class() -> None:
+    problem = tiny.make_problem()
+    drawn = []
+    engine = problem._session.engine
+    own = engine.hessian_gradient
+
+    def looked_on(weights: Weights, chosen: IntArray, temperature: float) -> FloatArray:
+        drawn.append(chosen)
+        return own(weights, chosen, temperature)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "hessian_gradient", looked_on)
+        Grasp(examples=30).search(problem)
+        Grasp(examples=30, balanced=False).search(problem)
+    counts = [np.bincount(tiny.make_task().train.labels.numpy()[chosen]).tolist() for chosen in drawn]
+    assert counts[0] == [10, 10, 10]
+    assert counts[1] != [10, 10, 10]
 
 
 def searched(strategy: Snip | Grasp | SynFlow, problem: MaskProblem) -> Ticket:

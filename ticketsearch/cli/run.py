@@ -49,7 +49,9 @@ def run(
     controls: Annotated[
         list[str] | None,
         typer.Option(
-            "--control", metavar="NAME", help="Also confirm: reinitialise, shuffle-mask, shuffle-weights, invert."
+            "--control",
+            metavar="NAME",
+            help="Also confirm: reinitialise, shuffle-mask, shuffle-weights, invert, cyclic.",
         ),
     ] = None,
     checkpoints: Annotated[int, typer.Option(help="Masks confirmed on the search's way, at costs doubling.")] = 8,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 
-from ticketsearch.arrays import ByteArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, ByteArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.cluster.connection import connected, environment, slots
 from ticketsearch.cluster.fleet import Fleet, GivenUp
 from ticketsearch.engine.base import Engine, Job, Measures, Relaxed
@@ -212,6 +212,10 @@ class RayEngine:
     def synaptic_flow(self, weights: Weights) -> ScoreArray:
         """Implements :meth:`ticketsearch.engine.Engine.synaptic_flow`."""
         return self._local.synaptic_flow(weights)
+
+    def ntk_sensitivity(self, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        """Implements :meth:`ticketsearch.engine.Engine.ntk_sensitivity`."""
+        return self._local.ntk_sensitivity(mask, seed, examples, scale)
 
     def _shared(self, job: Job, split: Split) -> tuple[int, list[Any]]:
         """The part that all masks have in common, in the object store: put there once for the same objects."""

@@ -173,6 +173,10 @@ class Engine(Protocol):
         """SynFlow's scores, ``(D,)``; see :meth:`ticketsearch.engine.dense.autograd.Derivatives.synaptic_flow`."""
         ...
 
+    def ntk_sensitivity(self, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        """NTK-SAP's scores under a mask, ``(D,)``; see :mod:`ticketsearch.strategies.ntk_sap`."""
+        ...
+
 
 def batch_indices(train_size: int, batch_size: int, steps: int, rng: np.random.Generator) -> IntArray:
     """``(steps, batch_size)``: a fresh permutation per epoch, cut into whole batches."""

@@ -47,6 +47,8 @@ class Relaxation:
         balance: weigh the penalty by a running mean of |gradient of the loss| / |gradient of the penalty|, both by the
             trained vectors, as zero while the penalty is negative; so much of the newest. ``None`` = add it as it is.
         evaluating: whether the network is in evaluation mode, without dropout and with the statistics it has.
+        teacher: weights ``(D,)`` of a network with the same rest; the loss is then the divergence from its outputs,
+            ``KL(outputs || the teacher's)``, in place of the labels' cross-entropy. Its forward pass is charged.
     """
 
     trainables: Mapping[str, Trainable]
@@ -55,6 +57,7 @@ class Relaxation:
     train_rest: bool = True
     balance: float | None = None
     evaluating: bool = False
+    teacher: FloatArray | None = None
 
 
 def pull_to_density(expected: Tensor, density: float, strength: float) -> Tensor:

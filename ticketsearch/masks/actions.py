@@ -14,6 +14,7 @@ Mask-1, the kept weights start from
 ``constant-coin-sign`` that deviation with the sign of a fair coin
 ``flip-sign``          -w_i; not in the paper, whose code draws signs anew
 ``coin-sign``          |w_i| with the sign of a fair coin; ours as well
+``trained-sign``       |w_i| with the sign of w_f: what is known of the trained network is its signs (arXiv:2504.05357)
 
 Mask-0, the pruned weights are held at
 
@@ -34,7 +35,7 @@ from ticketsearch.masks.ticket import Ticket, Weights
 
 MASK_1 = (
     *("rewind", "reinit", "reinit-same-sign", "reshuffle", "reshuffle-same-sign"),
-    *("constant", "constant-coin-sign", "flip-sign", "coin-sign"),
+    *("constant", "constant-coin-sign", "flip-sign", "coin-sign", "trained-sign"),
 )
 MASK_0 = ("zero", "freeze", "zero-if-shrunk", "zero-if-shrunk-all")
 
@@ -75,7 +76,10 @@ def act(
         UnknownName: no such action.
     """
     check_actions(mask_1, mask_0)
-    start = _start(mask_1, mask, initial.vector, space, rng)
+    if mask_1 == "trained-sign":
+        start = np.copysign(initial.vector, final)
+    else:
+        start = _start(mask_1, mask, initial.vector, space, rng)
     held, shrunk = initial.vector, np.abs(final) < np.abs(initial.vector)
     if mask_0.startswith("zero-if-shrunk"):
         held = np.where(shrunk, np.float32(0), held)
@@ -89,6 +93,14 @@ def signed_constants(initial: FloatArray, space: MaskSpace) -> FloatArray:
     constants = np.sign(initial)
     for layer in space.layers:
         constants[layer.span] *= initial[layer.span].std()
+    return constants
+
+
+def kaiming_constants(initial: FloatArray, space: MaskSpace) -> FloatArray:
+    """``sign(w_i)`` times ``sqrt(2 / fan_in)`` of the layer, ``(D,)``: the signed Kaiming constant (1911.13299)."""
+    constants = np.sign(initial)
+    for layer in space.layers:
+        constants[layer.span] *= np.float32(np.sqrt(2 * layer.shape[0] / layer.size))
     return constants
 
 

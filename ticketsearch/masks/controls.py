@@ -7,6 +7,9 @@ if a ticket does no better than its control, what the control destroyed was not 
 ``shuffle-mask``     the mask permuted within each layer, the weights left where they are: does it matter which?
 ``shuffle-weights``  the kept start weights permuted among the kept of their layer: does it matter which goes where?
 ``invert``           the lowest scores kept in place of the highest, as many in each layer: do the scores mean anything?
+``cyclic``           the ticket itself, trained as often as IMP trains on its way to the same sparsity, each training
+                     going on with the weights of the one before: how much of IMP's lead, if it goes on with its
+                     weights, is its mask, and how much its schedule? (SCULPT, arXiv:2406.02773)
 
 What is permuted or inverted are units: whole channels, if those are what the ticket keeps. Random masks with the
 ticket's per-layer counts are a reference of every run (:mod:`ticketsearch.runner.confirm`).
@@ -14,6 +17,7 @@ ticket's per-layer counts are a reference of every run (:mod:`ticketsearch.runne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,7 +28,11 @@ from ticketsearch.masks.sampling import random_like, top_per_layer
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.masks.units import Units
 
-NAMES = ("reinitialise", "shuffle-mask", "shuffle-weights", "invert")
+CYCLIC = "cyclic"
+NAMES = ("reinitialise", "shuffle-mask", "shuffle-weights", "invert", CYCLIC)
+
+ROUND = 0.2
+"""Fraction of what is left that IMP prunes in a round (arXiv:1803.03635)."""
 
 
 def control_of(
@@ -38,7 +46,7 @@ def control_of(
     """The control of a ticket.
 
     Args:
-        name: one of ``NAMES``.
+        name: one of ``NAMES``, but for ``cyclic``, which changes no ticket.
         ticket: with or without weights of its own, as its strategy returned it: what a shuffled mask uncovers starts
             from these too.
         initial: the run's initial weights, for tickets without, and where a ticket's weights are zero.
@@ -78,6 +86,19 @@ def control_of(
     if same_mask and bool((weights.vector[mask] == start.vector[mask]).all()):
         raise StrategyError(f"control {name!r} left the ticket as it was: there is nothing in it to change")
     return replace(ticket, mask=mask, weights=weights, rest_mask=units.rest_mask(units.collapse(mask)))
+
+
+def cycles(name: str, kept: int, size: int) -> int:
+    """How often a control is trained; by IMP's rounds of a fifth for ``cyclic``, else once.
+
+    Args:
+        name: one of ``NAMES``.
+        kept: units of the ticket.
+        size: of all.
+    """
+    if name != CYCLIC:
+        return 1
+    return max(1, math.ceil(math.log(kept / size) / math.log(1 - ROUND) - 1e-9))
 
 
 def check_controls(names: tuple[str, ...]) -> tuple[str, ...]:

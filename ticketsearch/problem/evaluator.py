@@ -6,13 +6,13 @@ import math
 from itertools import accumulate
 from typing import TypeAlias
 
-from ticketsearch.arrays import BoolArray
+from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.cost import Cost
 from ticketsearch.errors import BudgetExhausted, SearchStalled
 from ticketsearch.masks import digest
 from ticketsearch.problem.inheritance import Network, Order
 from ticketsearch.problem.pricing import evaluation_thirds
-from ticketsearch.problem.scores import Incumbent, Orders, Origin, Score, ScoreName
+from ticketsearch.problem.scores import BASIN, Incumbent, Orders, Origin, Score, ScoreName
 from ticketsearch.problem.session import Session
 from ticketsearch.problem.short import ShortTrainer, ShortTrainings
 from ticketsearch.records.ledger import Question
@@ -30,6 +30,8 @@ class Evaluator:
     """Scores masks from the same start, by default on the same batches; a known mask is then answered from memory."""
 
     def __init__(self, session: Session) -> None:
+        self.goal: FloatArray | None = None
+        """How a dense training moved the weights, ``(D,)``, once the basin score was asked for."""
         self._session = session
         self._known: dict[Key, Score] = {}
         self._short = ShortTrainer(session)
@@ -72,7 +74,11 @@ class Evaluator:
             tries = [
                 self._trainings(
                     ShortTrainings(
-                        masks, score, order, tuple(networks[row, order] for row in chosen) if networks else None
+                        masks,
+                        score,
+                        order,
+                        tuple(networks[row, order] for row in chosen) if networks else None,
+                        self.goal if score == BASIN else None,
                     ),
                     names,
                 )

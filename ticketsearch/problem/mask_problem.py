@@ -7,44 +7,37 @@ the best mask evaluated so far.
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
-from ticketsearch.cost import Cost, at_least, parse_steps
-from ticketsearch.digests import digest_of
+from ticketsearch.cost import parse_steps
 from ticketsearch.engine.relaxation import Relaxation
 from ticketsearch.errors import InvalidValue, StrategyError
-from ticketsearch.masks import MaskSpace
 from ticketsearch.masks.ticket import Weights
-from ticketsearch.masks.units import Units
+from ticketsearch.problem.drawing import one_of_each_in_turn
 from ticketsearch.problem.evaluator import Evaluator
+from ticketsearch.problem.known import KnownProblem
 from ticketsearch.problem.scores import (
+    BASIN,
     ORDERS,
     ORIGINS,
     SCORES,
-    Belief,
-    Incumbent,
     Orders,
     Origin,
     Score,
     ScoreName,
     Snapshot,
-    TrainedRound,
 )
 from ticketsearch.problem.session import Session
 from ticketsearch.problem.trainer import Trainer
 from ticketsearch.recipe import Recipe
-from ticketsearch.seeds import stream
 
 
-class MaskProblem:
+class MaskProblem(KnownProblem):
     """What a strategy searches on. Made by the host, one for each run.
 
     All that it hands out is a copy or cannot be changed: a strategy can bend nothing of the host's.
@@ -53,165 +46,8 @@ class MaskProblem:
     evaluator_type: ClassVar[type[Evaluator]] = Evaluator
 
     def __init__(self, session: Session) -> None:
-        self._session, self._units = session, session.units.read_only()
-        self._n_kept = session.units.space.n_kept(session.sparsity)
-        self._recipe = replace(session.recipe)
+        super().__init__(session)
         self._evaluator, self._trainer = self.evaluator_type(session), Trainer(session)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Names of the problem's own are set once, when it is made; all others are not to be set."""
-        if not name.startswith("_") or name in self.__dict__:
-            raise StrategyError(
-                f"problem.{name} was assigned to; a strategy reads its problem, and keeps what it needs in variables "
-                "of its own"
-            )
-        object.__setattr__(self, name, value)
-
-    # -- free ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def units(self) -> Units:
-        """Expands masks of this space to masks of the D weights, and reduces scores of weights to scores in it."""
-        return self._units
-
-    @property
-    def space(self) -> MaskSpace:
-        """The mask space: layers, shapes, offsets, ``size``. Its bits are weights, or other units."""
-        return self._units.space
-
-    @property
-    def sparsity(self) -> float:
-        """Fraction to prune."""
-        return self._session.sparsity
-
-    @property
-    def n_kept(self) -> int:
-        """Units a ticket keeps, exactly."""
-        return self._n_kept
-
-    @property
-    def recipe(self) -> Recipe:
-        """The task's full training."""
-        return self._recipe
-
-    @property
-    def fidelity(self) -> int:
-        """Steps of the evaluator's short training; under a rising fidelity, what they are now.
-
-        It then doubles from level to level, and each level has an equal share of the budget.
-        """
-        levels = self._session.fidelities
-        return levels[min(len(levels) - 1, int(self.spent_fraction * len(levels)))]
-
-    @property
-    def train_size(self) -> int:
-        """Examples in the training split: one epoch."""
-        return self._session.meter.train_size
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps in one epoch."""
-        return self._session.steps_per_epoch
-
-    @property
-    def notes(self) -> dict[str, Any]:
-        """What :meth:`note` was told: a copy."""
-        return copy.deepcopy(self._session.notes)
-
-    @property
-    def incumbent(self) -> Incumbent | None:
-        """The best mask evaluated so far: a copy, and read-only."""
-        return self._session.incumbents[-1].read_only() if self._session.incumbents else None
-
-    @property
-    def incumbents(self) -> tuple[Incumbent, ...]:
-        """The best mask evaluated so far, last, and those that were before it, first to last: copies, read-only."""
-        return tuple(one.read_only() for one in self._session.incumbents)
-
-    @property
-    def remaining(self) -> float:
-        """What is left of the budget, in epochs of the dense network."""
-        return self._session.meter.remaining_epochs
-
-    @property
-    def spent(self) -> Cost:
-        """What was spent so far."""
-        return self._session.meter.spent
-
-    @property
-    def spent_fraction(self) -> float:
-        """Spent / budget, in [0, 1]: the clock of a cooling schedule."""
-        limit = self._session.meter.limit_thirds
-        return self._session.meter.spent.thirds / limit if limit else 0.0
-
-    @property
-    def trials(self) -> int:
-        """Trials so far."""
-        self._session.catch_up()
-        return self._session.replay.length
-
-    def initial_weights(self) -> Weights:
-        """A copy of the run's initial weights, ``(D,)`` and ``(R,)``."""
-        return Weights(self._session.initial.vector.copy(), self._session.initial.rest.copy())
-
-    def note(self, **facts: object) -> None:
-        """Report facts about this search, shown with its result: numbers, texts, lists of them, arrays.
-
-        Raises:
-            StrategyError: a fact that JSON cannot hold.
-        """
-
-        def plain(value: object) -> object:
-            if isinstance(value, np.ndarray | np.generic):
-                return value.tolist()
-            raise TypeError(f"{type(value).__name__} is none of these")
-
-        try:
-            text = json.dumps(facts, default=plain, ensure_ascii=False)
-            text.encode()
-            self._session.notes.update(json.loads(text))
-        except (TypeError, ValueError) as error:
-            raise StrategyError(f"note: {', '.join(facts)}: {error}; give numbers, texts or lists") from error
-
-    def record_round(self, mask: BoolArray, snapshot: Snapshot) -> None:
-        """Report the end of a round of an iterative search: a network as :meth:`train` left it, before it is pruned.
-
-        The host measures it when the search has ended, also on the test split, and shows it with the result. It is
-        free, and answers nothing.
-
-        Args:
-            mask: ``(size,)``, under which it was trained.
-            snapshot: the last one of its training.
-
-        Raises:
-            StrategyError: the weights are none that a training of this search gave.
-        """
-        own = Weights(np.array(snapshot.weights.vector), np.array(snapshot.weights.rest))
-        if digest_of(own.vector, own.rest) not in self._session.handed_out:
-            raise StrategyError("record_round: these weights are none that problem.train gave in this search")
-        self._session.rounds.append(TrainedRound(self._one_mask(mask), int(snapshot.step), own))
-
-    def believe(self, mask: BoolArray) -> None:
-        """Report the mask that the search would return if it ended now; free.
-
-        For a search that learns a distribution: the best mask that was evaluated is the luckiest one, and its own mean
-        is the better guess. If the budget or the time ends the search, the last mask reported is its ticket; without
-        any report, the best mask evaluated is.
-
-        Args:
-            mask: ``(size,)``, keeps exactly ``n_kept`` units.
-
-        Raises:
-            StrategyError: it does not.
-        """
-        own = self._population([mask])[0]
-        last = self._session.beliefs[-1] if self._session.beliefs else None
-        if last is None or not np.array_equal(last.mask, own):
-            self._session.beliefs.append(Belief(own, self._session.meter.spent))
-
-    def rng(self, name: str) -> np.random.Generator:
-        """The run's random stream of that name, from its beginning: ask once and hold on to it."""
-        return stream(self._session.seed, "strategy", name)
 
     def evaluation_cost(self, fidelity: int | None = None) -> float:
         """Epochs one evaluation costs."""
@@ -220,35 +56,6 @@ class MaskProblem:
     def worth_drawing(self, count: int, fidelity: int | None = None, repeats: int = 1) -> int:
         """``count`` masks, or as many as the budget still pays for and one more: the others would never be scored."""
         return int(min(count, self._evaluator.affordable(self._steps(fidelity), repeats) + 1))
-
-    def steps_for(self, trainings: int, *, reserve: float = 0.0, length: float = 1.0) -> int:
-        """Steps each of several equal trainings may take: the full recipe, or less if the budget says so.
-
-        Args:
-            trainings: how many are planned.
-            reserve: fraction of what is left to be kept for other uses.
-            length: of a training, in full recipes.
-
-        Raises:
-            InvalidValue: not even one step each is affordable.
-        """
-        batch = self.recipe.batch_size
-        thirds = (
-            int(self._session.meter.remaining_thirds * (1 - reserve))
-            if self._session.meter.limit_thirds is not None
-            else None
-        )
-        wanted = max(1, round(length * self.recipe.steps)) if length != 1 else self.recipe.steps
-        steps = wanted if thirds is None else min(wanted, thirds // (3 * batch * trainings))
-        if steps < 1:
-            need = trainings * batch / self._session.meter.train_size / (1 - reserve)
-            raise InvalidValue(
-                f"{self.remaining:.4g}ep are too little for {trainings} trainings of at least one step; "
-                f"they need {at_least(need)}"
-            )
-        return steps
-
-    # -- metered ------------------------------------------------------------------------------------------------------
 
     def evaluate(
         self,
@@ -271,7 +78,9 @@ class MaskProblem:
             fidelity: steps; default :attr:`fidelity`. 0 scores the untrained masked network.
             score: ``accuracy`` or ``loss`` on the validation split, or the mean training loss of all steps
                 (``train-loss``), of the last tenth (``train-loss-last``), or weighted exponentially
-                (``train-loss-ema``). Training and price are the same.
+                (``train-loss-ema``). Training and price are the same. Or ``basin``: the cosine of the angle between how
+                the short training moved the kept weights, and how a training of the dense network did. The first such
+                call trains it, and pays for it; a search that asks for this score is a hybrid.
             orders: ``common``, or ``fresh``: a data order of this call's own, the same for all its masks. Then nothing
                 is answered from memory.
             repeats: trainings of each mask, on as many data orders, each paid for; their mean is the score.
@@ -288,6 +97,8 @@ class MaskProblem:
             SearchStalled: a thousand masks in a row were known.
             StrategyError: wrong shape, type or number of kept units, or fewer in a group than its floor.
         """
+        if score == BASIN:
+            self._know_the_basin(masks, fidelity, weights)
         with self._session.verb():
             steps = self._steps(fidelity)
             for what, value, known in (
@@ -359,6 +170,8 @@ class MaskProblem:
     ) -> Generator[Snapshot]:
         """Train other vectors, from which the weights follow: scores, gates. Priced as the dense network.
 
+        A relaxation with a teacher pays for the teacher's forward passes as well.
+
         Args:
             relaxation: the vectors, and the weights as a function of them; it decides which weights are zero.
             start: weights that are not relaxed; default the initial ones.
@@ -382,6 +195,10 @@ class MaskProblem:
         recipe = self._trainable(recipe)
         stops = self._stops(recipe, 0, every, at)
         own = {name: replace(one, start=np.array(one.start)) for name, one in relaxation.trainables.items()}
+        if relaxation.teacher is not None and relaxation.teacher.shape != (self.space.size,):
+            raise StrategyError(
+                f"train_relaxed: a teacher of shape {relaxation.teacher.shape}; needed: ({self.space.size},)"
+            )
         relaxation = replace(relaxation, trainables=own)
         begin = self._start(start)
         return self._trainer.train(self._one_mask(None), begin, recipe, 0, stops, held=None, relaxation=relaxation)
@@ -398,41 +215,80 @@ class MaskProblem:
         """
         return self._trainer.validate(self._one_mask(mask), self._start(weights))
 
-    def gradients(self, mask: BoolArray | None, examples: int, *, start: Weights | None = None) -> FloatArray:
+    def gradients(
+        self, mask: BoolArray | None, examples: int, *, start: Weights | None = None, balanced: bool = False
+    ) -> FloatArray:
         """Loss gradient ``(D,)`` with respect to every prunable weight, pruned ones included.
 
         Args:
             mask: ``(size,)``, where the weights are zero; ``None`` = nowhere.
             examples: how many training examples, drawn without replacement; each call draws its own.
             start: the weights; default the initial ones.
+            balanced: as many of each class, as far as their number and the training split allow.
         """
-        compute = self._session.engine.gradients
-        point = self._one_mask(mask), self._start(start)
-        return self._trainer.derivative("gradients", *point, self._examples(examples), 1, compute)
+        count = self._examples(examples)
+
+        def compute(weights: Weights, rng: np.random.Generator) -> FloatArray:
+            return self._session.engine.gradients(weights, self._drawn(count, balanced, rng))
+
+        return self._trainer.derivative("gradients", self._one_mask(mask), self._start(start), count, 1, compute)
 
     def hessian_gradient(
-        self, mask: BoolArray | None, examples: int, *, temperature: float = 200.0, start: Weights | None = None
+        self,
+        mask: BoolArray | None,
+        examples: int,
+        *,
+        temperature: float = 200.0,
+        start: Weights | None = None,
+        balanced: bool = False,
     ) -> FloatArray:
         """Hessian times gradient of the loss, ``(D,)``, the logits divided by ``temperature``; twice the price.
 
         The arguments are those of :meth:`gradients`.
         """
+        count = self._examples(examples)
 
-        def compute(weights: Weights, chosen: IntArray) -> FloatArray:
-            return self._session.engine.hessian_gradient(weights, chosen, temperature)
+        def compute(weights: Weights, rng: np.random.Generator) -> FloatArray:
+            return self._session.engine.hessian_gradient(weights, self._drawn(count, balanced, rng), temperature)
 
-        point = self._one_mask(mask), self._start(start)
-        return self._trainer.derivative("hessian_gradient", *point, self._examples(examples), 2, compute)
+        return self._trainer.derivative("hessian_gradient", self._one_mask(mask), self._start(start), count, 2, compute)
 
     def synaptic_flow(self, mask: BoolArray | None, *, start: Weights | None = None) -> ScoreArray:
         """SynFlow's scores of all weights, ``(D,)``: no data, the price of one training example."""
 
-        def compute(weights: Weights, _chosen: IntArray) -> ScoreArray:
+        def compute(weights: Weights, _rng: np.random.Generator) -> ScoreArray:
             return self._session.engine.synaptic_flow(weights)
 
         return self._trainer.derivative("synaptic_flow", self._one_mask(mask), self._start(start), 1, 1, compute)
 
+    def ntk_sensitivity(self, mask: BoolArray | None, examples: int, *, scale: float = 0.01) -> ScoreArray:
+        """NTK-SAP's scores of all weights, ``(D,)``: no data, but two forward and backward passes of each example.
+
+        ``|d/dm sum |f(x, w * m) - f(x, (w + scale z) * m)|^2|``: weights w drawn anew in each call, as the network
+        draws its initial ones, inputs x and perturbation z standard normal.
+
+        Args:
+            mask: ``(size,)``; ``None`` = the dense network.
+            examples: inputs made up.
+            scale: of the perturbation.
+        """
+        own = self._one_mask(mask)
+        bits, count = self.units.expand(own), self._examples(examples)
+
+        def compute(_weights: Weights, rng: np.random.Generator) -> ScoreArray:
+            return self._session.engine.ntk_sensitivity(bits, int(rng.integers(2**62)), count, scale)
+
+        return self._trainer.derivative("ntk_sensitivity", own, self._session.initial, count, 2, compute)
+
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _know_the_basin(self, masks: object, fidelity: int | None, weights: Origin) -> None:
+        """Train the dense network, if that was not done yet, and there is something to be scored."""
+        if not self._steps(fidelity) or weights != "initial":
+            raise StrategyError("evaluate: the basin score is of one step at least, from the initial weights")
+        if self._evaluator.goal is None and len(self._population(masks)):
+            [*_, last] = self.train()
+            self._evaluator.goal = last.weights.vector - self._session.initial.vector
 
     def _steps(self, fidelity: int | None) -> int:
         steps = self.fidelity if fidelity is None else fidelity
@@ -457,29 +313,6 @@ class MaskProblem:
             wanted |= set(range(first_step + stride, recipe.steps + 1, stride))
         return sorted(step for step in wanted if first_step < step <= recipe.steps)
 
-    def _population(self, masks: object, *, exact: bool = True) -> BoolArray:
-        """``(P, U)`` booleans with the right count, or a StrategyError that says what is wrong."""
-        try:
-            population: npt.NDArray[np.generic] = np.array(masks)  # a copy: its owner may go on changing it
-        except ValueError as error:
-            raise StrategyError(f"masks must be booleans of shape (P, {self.space.size}): {error}") from error
-        if population.dtype != np.bool_ or population.ndim != 2 or population.shape[1] != self.space.size:
-            raise StrategyError(
-                f"masks must be booleans of shape (P, {self.space.size}), got {population.dtype} {population.shape}"
-            )
-        for row, mask in enumerate(population if exact else ()):
-            if (kept := int(np.count_nonzero(mask))) != self.n_kept:
-                raise StrategyError(
-                    f"mask {row} keeps {kept} of {self.space.size} {self.space.unit}s; "
-                    f"sparsity {self.sparsity} keeps {self.n_kept}"
-                )
-            self.space.check_floor(mask, f"mask {row}")
-        return population.astype(bool, copy=False)
-
-    def _one_mask(self, mask: BoolArray | None) -> BoolArray:
-        """A mask of any number of units ``(U,)``, or the dense network's."""
-        return np.ones(self.space.size, dtype=bool) if mask is None else self._population([mask], exact=False)[0]
-
     def _start(self, start: Weights | None) -> Weights:
         """Start weights that fit, by default the initial ones."""
         if start is None:
@@ -492,6 +325,12 @@ class MaskProblem:
         if shapes != needed:
             raise StrategyError(f"start weights have shapes {shapes}; needed: {needed}")
         return start
+
+    def _drawn(self, count: int, balanced: bool, rng: np.random.Generator) -> IntArray:
+        """So many training examples, without replacement."""
+        if not balanced:
+            return rng.choice(self.train_size, count, replace=False).astype(np.int64)
+        return one_of_each_in_turn(self._session.labels, rng)[:count]
 
     def _examples(self, examples: int) -> int:
         if not 1 <= examples <= self.train_size:

@@ -12,8 +12,10 @@ from ticketsearch.cost import Cost
 from ticketsearch.masks.ticket import Weights
 
 FAILED = -math.inf
-ScoreName: TypeAlias = Literal["accuracy", "loss", "train-loss", "train-loss-last", "train-loss-ema"]
+ScoreName: TypeAlias = Literal["accuracy", "loss", "train-loss", "train-loss-last", "train-loss-ema", "basin"]
 """What of a short training is the score; see :meth:`ticketsearch.MaskProblem.evaluate`."""
+BASIN: ScoreName = "basin"
+"""The one that a dense training is paid for."""
 Orders: TypeAlias = Literal["common", "fresh"]
 """Data orders of short trainings."""
 Origin: TypeAlias = Literal["initial", "inherited"]
@@ -26,8 +28,8 @@ class Score:
     """The result of one short training; comparable, higher is better, a failed one is lowest.
 
     Attributes:
-        value: validation accuracy in [0, 1], or minus the loss asked for; ``-inf`` if the training failed.
-            ``float(score)`` is the same.
+        value: validation accuracy in [0, 1], minus the loss asked for, or the basin score in [-1, 1]; ``-inf`` if the
+            training failed. ``float(score)`` is the same.
         tie: minus the validation loss: of two equal values the lower loss is better.
         reason: why it failed; empty otherwise.
     """

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ticketsearch.arrays import IntArray
 from ticketsearch.cost import Cost, Meter, levels_between
 from ticketsearch.engine import Engine
 from ticketsearch.errors import StrategyError, TimeLimitReached
@@ -48,6 +49,7 @@ class Session:
     Attributes:
         engine: computes.
         validation: what scores are measured on.
+        labels: of the training examples, ``(N,)``.
         recipe: the task's full training.
         initial: the run's initial weights.
         units: what masks are of.
@@ -74,6 +76,7 @@ class Session:
 
     engine: Engine
     validation: Split
+    labels: IntArray
     recipe: Recipe
     initial: Weights
     units: Units

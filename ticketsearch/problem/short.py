@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine import Job, Measures, batch_indices
 from ticketsearch.engine.base import joined
 from ticketsearch.masks.ticket import Weights
@@ -31,6 +31,7 @@ class ShortTrainings:
         masks: of units, ``(P, U)``.
         score: what is scored.
         order: the data they all see, and for how many steps.
+        goal: how a dense training moved the weights, ``(D,)``; of the basin score.
         networks: what the trainings will leave, and descend from; ``None`` = they start from the initial weights, and
             nothing of them is kept.
     """
@@ -39,11 +40,12 @@ class ShortTrainings:
     score: ScoreName
     order: Order
     networks: tuple[Network, ...] | None = None
+    goal: FloatArray | None = None
 
     def only(self, row: int) -> ShortTrainings:
         """One of them, by itself."""
         networks = None if self.networks is None else (self.networks[row],)
-        return ShortTrainings(self.masks[row : row + 1].copy(), self.score, self.order, networks)
+        return ShortTrainings(self.masks[row : row + 1].copy(), self.score, self.order, networks, self.goal)
 
 
 class ShortTrainer:
@@ -57,14 +59,28 @@ class ShortTrainer:
     def scores(self, trainings: ShortTrainings) -> list[Score]:
         """Of each of the masks, in order."""
         with self._session.meter.engine():
-            measures = self._from_initial(trainings) if trainings.networks is None else self._from_parents(trainings)
+            if trainings.goal is not None:
+                measures, values = self._towards(trainings, trainings.goal)
+            else:
+                from_initial = trainings.networks is None
+                measures = self._from_initial(trainings) if from_initial else self._from_parents(trainings)
+                values = values_of(measures, trainings.score)
         self._session.meter.book_cpu(measures.cpu_s)
-        values = values_of(measures, trainings.score)
         return [Score.of(*pair) for pair in zip(values.tolist(), measures.loss.tolist(), strict=True)]
 
     def _from_initial(self, trainings: ShortTrainings) -> Measures:
         job = self._job(trainings.masks, self._session.initial, trainings.order, trainings.score)
         return self._session.engine.evaluate(job, self._session.validation)
+
+    def _towards(self, trainings: ShortTrainings, goal: FloatArray) -> tuple[Measures, ScoreArray]:
+        """What was measured, and how far each network moved in the direction of the goal: the cosine of the angle."""
+        session, initial, found, cosines = self._session, self._session.initial, [], []
+        for first in range(0, len(trainings.masks), TOGETHER):
+            job = self._job(trainings.masks[first : first + TOGETHER], initial, trainings.order, "loss")
+            weights = [reached for reached, _ in session.engine.train(job, (job.steps,))][-1]
+            found.append(session.engine.measure(weights, session.validation))
+            cosines.append(cosines_of(np.where(job.masks, weights.vector - initial.vector, 0), job.masks * goal))
+        return joined(found), np.concatenate(cosines)
 
     def _from_parents(self, trainings: ShortTrainings) -> Measures:
         networks = trainings.networks or ()
@@ -131,6 +147,14 @@ def _stops(steps: int, score: ScoreName) -> tuple[int, ...]:
         return tuple(range(1, steps + 1))
     last = steps - max(1, steps // LAST) if score == "train-loss-last" else 0
     return tuple(stop for stop in (last, steps) if stop)
+
+
+def cosines_of(moves: FloatArray, goals: FloatArray) -> ScoreArray:
+    """Cosines of the angles between rows ``(P, D)``; zero where one of them is zero."""
+    one, other = moves.astype(np.float64), goals.astype(np.float64)
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    cosines: ScoreArray = np.divide((one * other).sum(1), norms, out=np.zeros(len(one)), where=norms != 0)
+    return cosines
 
 
 def values_of(measures: Measures, score: ScoreName) -> ScoreArray:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray, ScoreArray
 from ticketsearch.cost import Cost
 from ticketsearch.digests import digest_of
 from ticketsearch.engine import Job, Relaxed, batch_indices
@@ -69,7 +69,8 @@ class Trainer:
                 yield from session.engine.train_relaxed(job, relaxation, ticks, seed)
 
         ticks = [step - first_step for step in stops]
-        return self._training(job, ticks, run, _Shelf(session, number, job, ticks, relaxation))
+        taught = relaxation is not None and relaxation.teacher is not None
+        return self._training(job, ticks, run, _Shelf(session, number, job, ticks, relaxation), taught=taught)
 
     def validate(self, mask: BoolArray, start: Weights) -> Score:
         """Measure a network under a mask of units ``(U,)`` on the validation split."""
@@ -94,9 +95,12 @@ class Trainer:
         start: Weights,
         examples: int,
         price: int,
-        compute: Callable[[Weights, IntArray], Values],
+        compute: Callable[[Weights, np.random.Generator], Values],
     ) -> Values:
-        """Charge ``price`` trainings of the examples, draw them, compute under a mask of units ``(U,)``, record."""
+        """Charge ``price`` trainings of so many examples, compute under a mask of units ``(U,)``, record.
+
+        What is computed draws from the stream that it is given: of each call its own.
+        """
         session, number = self._session, self._derivatives
         masked = session.units.ticket(Ticket(mask, start)).started(start)
         mask, point = masked.mask, masked.weights
@@ -112,14 +116,15 @@ class Trainer:
                 result: Values = kept.arrays["result"]
             else:
                 with session.meter.engine():
-                    chosen: IntArray = rng.choice(session.meter.train_size, examples, replace=False).astype(np.int64)
-                    result = compute(point, chosen)
+                    result = compute(point, rng)
                 if keep:
                     session.resume.save(name, identity, {"result": result})
             session.record((kind, digest(mask), examples), before)
             return result
 
-    def _training(self, job: Job, stops: list[int], run: Running, shelf: _Shelf) -> Generator[Snapshot]:
+    def _training(
+        self, job: Job, stops: list[int], run: Running, shelf: _Shelf, *, taught: bool
+    ) -> Generator[Snapshot]:
         """The generator: stretches of at most an epoch, each charged before it runs, or taken from the resume store."""
         mask, wanted, last = job.masks[0], set(stops), max(stops, default=0)
         ticks = sorted(wanted | set(range(self._session.steps_per_epoch, last, self._session.steps_per_epoch)))
@@ -131,7 +136,7 @@ class Trainer:
         try:
             for tick in ticks:
                 with self._session.verb():
-                    self._session.meter.charge(self._stretch(job, tick - done, first=done == 0))
+                    self._session.meter.charge(self._stretch(job, tick - done, first=done == 0, taught=taught))
                     if kept is None:
                         with self._session.meter.engine():  # from the beginning, if that was kept and this is not
                             weights, losses, trained = next(state for reached, state in running if reached == tick)
@@ -164,10 +169,13 @@ class Trainer:
                 record = self._session.postpone if closed else self._session.record
                 record(("train", digest(mask), done), before, score)
 
-    def _stretch(self, job: Job, steps: int, *, first: bool) -> Cost:
-        """The price of some steps of one training."""
-        price = self._session.pricing.training(job.computed[0], steps * job.recipe.batch_size)
-        return price + Cost(trainings=int(first))
+    def _stretch(self, job: Job, steps: int, *, first: bool, taught: bool) -> Cost:
+        """The price of some steps of one training; a teacher's outputs are those of the dense network."""
+        examples = steps * job.recipe.batch_size
+        price = self._session.pricing.training(job.computed[0], examples) + Cost(trainings=int(first))
+        if taught:
+            price += self._session.pricing.forward(np.ones_like(job.masks[0]), examples)
+        return price
 
 
 class _Shelf:
@@ -183,6 +191,7 @@ class _Shelf:
                 for name, one in sorted((relaxation.trainables if relaxation else {}).items())
                 for part in (name, one.start, repr((one.rate, one.decay)))
             ]
+            trained.append("" if relaxation is None or relaxation.teacher is None else digest_of(relaxation.teacher))
             asked = repr((asdict(job.recipe), job.first_step, stops))
             self._identity = digest_of(job.masks, job.start.vector, job.start.rest, job.held, asked, *trained)
 

@@ -56,7 +56,9 @@ _SLACK, _LONGEST_LOG = 2**20, 2**30
 """Bytes that a file may be longer than its header says, and that a log may have: SQLite keeps its own at 4 MB."""
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
-Kind: TypeAlias = Literal["evaluate", "train", "validate", "gradients", "hessian_gradient", "synaptic_flow"]
+Kind: TypeAlias = Literal[
+    "evaluate", "train", "validate", "gradients", "hessian_gradient", "synaptic_flow", "ntk_sensitivity"
+]
 Question: TypeAlias = tuple[Kind, str, int]
 """What was asked, as opposed to what came out: kind, mask digest, fidelity."""
 
@@ -67,7 +69,8 @@ class Trial:
 
     Attributes:
         number: position in the run, from 0.
-        kind: the verb: ``evaluate``, ``train``, ``validate``, ``gradients``, ``hessian_gradient`` or ``synaptic_flow``.
+        kind: the verb: ``evaluate``, ``train``, ``validate``, ``gradients``, ``hessian_gradient``, ``synaptic_flow`` or
+            ``ntk_sensitivity``.
         mask: digest of the mask.
         fidelity: optimiser steps (of ``evaluate``, ``train``) or examples (of the derivatives).
         state: ``complete`` or ``failed``.

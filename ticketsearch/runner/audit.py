@@ -24,7 +24,7 @@ from ticketsearch.records.results import Result
 
 COUNTED = ("train_examples", "forward_examples", "dense_flops", "sparse_flops", "trainings")
 """Of a cost: what is counted, not timed."""
-DERIVATIVES = {"gradients": 1, "hessian_gradient": 2, "synaptic_flow": 1}
+DERIVATIVES = {"gradients": 1, "hessian_gradient": 2, "synaptic_flow": 1, "ntk_sensitivity": 2}
 """Trainings of an example that one of its derivatives costs."""
 
 
@@ -150,8 +150,8 @@ def origin_of(ticket: Ticket, initial: Weights, space: MaskSpace, handed_out: se
 
     Returns:
         ``initial``; ``trained``: weights that a metered training of this run gave; ``derived``: initial weights
-        permuted within layers, with other signs, or one magnitude for each layer (the mask-1 actions); ``foreign``:
-        none of these. Nobody can say what foreign weights were trained on.
+        permuted within layers, with other signs, or one magnitude for each layer (the mask-1 actions), or times one
+        factor; ``foreign``: none of these. Nobody can say what foreign weights were trained on.
     """
     weights = ticket.weights
     if weights is None or _same(weights, initial, ticket):
@@ -159,6 +159,8 @@ def origin_of(ticket: Ticket, initial: Weights, space: MaskSpace, handed_out: se
     if digest_of(weights.vector, weights.rest) in handed_out:
         return "trained"
     rests_agree = np.array_equal(weights.rest, initial.rest)
+    if rests_agree and _scaled(weights.vector[ticket.mask], initial.vector[ticket.mask]):
+        return "derived"
     if rests_agree and all(
         _derived(weights.vector[layer.span][ticket.mask[layer.span]], initial.vector[layer.span])
         for layer in space.layers
@@ -170,6 +172,13 @@ def origin_of(ticket: Ticket, initial: Weights, space: MaskSpace, handed_out: se
 def _same(weights: Weights, initial: Weights, ticket: Ticket) -> bool:
     kept = np.array_equal(weights.vector[ticket.mask], initial.vector[ticket.mask])
     return kept and np.array_equal(weights.rest, initial.rest)
+
+
+def _scaled(kept: FloatArray, initial: FloatArray) -> bool:
+    """Whether weights are initial ones times one factor."""
+    known = initial != 0
+    ratios = kept[known].astype(float) / initial[known]
+    return not kept[~known].any() and ratios.size > 0 and bool(np.ptp(ratios) <= 1e-6 * np.abs(ratios).max())
 
 
 def _derived(kept: FloatArray, initial: FloatArray) -> bool:

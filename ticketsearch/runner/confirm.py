@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,26 +28,47 @@ class Confirmed:
     trained: Weights
 
 
-def confirm(setup: Setup, tickets: Sequence[Ticket], what: str, tick: Tick) -> Confirmed:
+def confirm(setup: Setup, tickets: Sequence[Ticket], what: str, tick: Tick, cycles: int = 1) -> Confirmed:
     """Train tickets of one start step, the i-th with the i-th data order, and test them.
 
     The same orders serve every ticket of a run, so that differences between tickets are not differences of luck.
+
+    Args:
+        setup: the run's.
+        tickets: with or without weights of their own.
+        what: is trained, for the progress.
+        tick: progress.
+        cycles: trainings of each, one after another: each goes on with the weights of the one before, and with a data
+            order of its own.
     """
     task, engine = setup.task, setup.engine
     meter = Meter(len(task.train.labels))
-    orders = [data_order(task, setup.seed, index)[tickets[0].step :] for index in range(len(tickets))]
-    job = population(tickets, setup.initial, task.recipe, np.stack(orders))
-    meter.charge(_cost(setup, job))
+    first = job = _job(setup, tickets, 0)
     stops = tuple(sorted({*range(task.steps_per_epoch, job.steps, task.steps_per_epoch), job.steps} - {0}))
+    trained = job.start
+    for cycle in range(cycles):
+        if cycle:
+            rows = zip(tickets, trained.vector, trained.rest, strict=True)
+            job = _job(setup, [replace(ticket, weights=Weights(v, r)) for ticket, v, r in rows], cycle)
+        meter.charge(_training_cost(setup, job))
+        with meter.engine():
+            for done, (state, _) in enumerate(engine.train(job, stops), start=1):
+                trained = state
+                tick(what, (cycle + done / len(stops)) / cycles)
+    meter.charge(_measuring_cost(setup, job))
     with meter.engine():
-        trained = job.start
-        for done, (state, _) in enumerate(engine.train(job, stops), start=1):
-            trained = state
-            tick(what, done / len(stops))
-        both = (np.concatenate(pair) for pair in ((trained.vector, job.start.vector), (trained.rest, job.start.rest)))
+        both = (
+            np.concatenate(pair) for pair in ((trained.vector, first.start.vector), (trained.rest, first.start.rest))
+        )
         test, validation = engine.measure(Weights(*both), task.test), engine.measure(trained, task.validation)
     meter.lap(strategy=False)
-    return Confirmed(_record(test, validation, job, meter), trained)
+    return Confirmed(_record(test, validation, cycles * job.steps, meter), trained)
+
+
+def _job(setup: Setup, tickets: Sequence[Ticket], cycle: int) -> Job:
+    first = cycle * len(tickets)
+    orders = [data_order(setup.task, setup.seed, first + index)[tickets[0].step :] for index in range(len(tickets))]
+    return population(tickets, setup.initial, setup.task.recipe, np.stack(orders))
 
 
 def data_order(task: Task, seed: int, index: int) -> IntArray:
@@ -68,9 +89,9 @@ def population(tickets: Sequence[Ticket], initial: Weights, recipe: Recipe, batc
     return Job(masks, start, recipe, batches, tickets[0].step, held, np.stack(rests) if rests else None)
 
 
-def _record(test: Measures, validation: Measures, job: Job, meter: Meter) -> Confirmation:
+def _record(test: Measures, validation: Measures, steps: int, meter: Meter) -> Confirmation:
     """``test`` has the trained networks, then the untrained ones."""
-    count = len(job.masks)
+    count = len(validation.accuracy)
     accuracies = test.accuracy[:count].tolist()
     return Confirmation(
         test_accuracy=statistics.fmean(accuracies),
@@ -79,14 +100,17 @@ def _record(test: Measures, validation: Measures, job: Job, meter: Meter) -> Con
         untrained_test_accuracy=float(test.accuracy[count:].mean()),
         test_accuracies=accuracies,
         validation_accuracies=validation.accuracy.tolist(),
-        steps=job.steps,
+        steps=steps,
         diverged=int(np.count_nonzero(~np.isfinite(test.loss[:count]))),
         cost=CostRecord.model_validate(meter.spent.as_dict(meter.train_size)),
     )
 
 
-def _cost(setup: Setup, job: Job) -> Cost:
-    task, pricing = setup.task, setup.pricing
-    train, forward = job.steps * task.recipe.batch_size, 2 * len(task.test.labels) + len(task.validation.labels)
-    prices = (pricing.training(mask, train) + pricing.forward(mask, forward) for mask in job.computed)
-    return sum(prices, Cost(trainings=len(job.masks)))
+def _training_cost(setup: Setup, job: Job) -> Cost:
+    examples = job.steps * job.recipe.batch_size
+    return sum((setup.pricing.training(mask, examples) for mask in job.computed), Cost(trainings=len(job.masks)))
+
+
+def _measuring_cost(setup: Setup, job: Job) -> Cost:
+    forward = 2 * len(setup.task.test.labels) + len(setup.task.validation.labels)
+    return sum((setup.pricing.forward(mask, forward) for mask in job.computed), Cost())

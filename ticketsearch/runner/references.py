@@ -14,7 +14,7 @@ import numpy as np
 
 from ticketsearch.digests import digest_of
 from ticketsearch.masks import random_like
-from ticketsearch.masks.controls import control_of
+from ticketsearch.masks.controls import CYCLIC, control_of, cycles
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.records.results import Confirmation
 from ticketsearch.records.resume import ResumeStore
@@ -72,8 +72,8 @@ def confirm_with_references(
     """
     engine, units, initial, seed = setup.engine, setup.units, setup.initial, setup.seed
 
-    def run(what: str, tickets: Sequence[Ticket]) -> Confirmed:
-        return _kept(resume, what, tickets, initial, lambda: confirm(setup, tickets, what, tick))
+    def run(what: str, tickets: Sequence[Ticket], cycles: int = 1) -> Confirmed:
+        return _kept(resume, what, tickets, initial, lambda: confirm(setup, tickets, what, tick, cycles))
 
     confirmed = run("ticket", [ticket] * orders)
 
@@ -99,9 +99,12 @@ def confirm_with_references(
     if small is not None:
         references[SMALL_DENSE] = small
     for name in controls:
-        own = stream(seed, "control", name)
-        drawn = [control_of(name, ticket, initial, units, own, setup.drawn) for _ in range(orders)]
-        references[name] = run(name, drawn).record
+        if name == CYCLIC:
+            drawn = [ticket] * orders
+        else:
+            own = stream(seed, "control", name)
+            drawn = [control_of(name, ticket, initial, units, own, setup.drawn) for _ in range(orders)]
+        references[name] = run(name, drawn, cycles(name, int(np.count_nonzero(kept)), kept.size)).record
     return confirmed, references
 
 

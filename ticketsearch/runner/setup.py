@@ -76,6 +76,7 @@ class Setup:
         return Session(
             engine=self.engine,
             validation=self.task.validation,
+            labels=self.task.train.labels.numpy(),
             recipe=self.task.recipe,
             initial=self.initial,
             units=self.units,

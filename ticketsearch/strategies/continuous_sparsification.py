@@ -5,6 +5,10 @@ from 1 to 200 geometrically within a round, a penalty on the sum of ``sigmoid(be
 ``s <- min(beta s, s0)``, the ticket ``s > 0``. The published method ends at the sparsity its penalty leads to. Here
 the ticket keeps exactly the number of weights asked for, those of the highest s, and the penalty pulls the mean of the
 soft mask towards the density asked for: ``pull * (mean / density - 1)`` while the mean is above it.
+
+An open gate is ``1 / sigmoid(s0)``, about 1.95, and the authors keep that factor when they train the ticket;
+``factor=true`` has the ticket start from the initial weights times it. There the factor stands beside the weights in
+training; here it is in them, which under SGD is another learning rate, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from pydantic import Field
 from ticketsearch.arrays import FloatArray
 from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
 from ticketsearch.masks import top_n
-from ticketsearch.masks.ticket import Ticket
+from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Rate, Steepness, Strength
 
@@ -37,6 +41,7 @@ class ContinuousSparsification:
         steepness: beta at the end of a round.
         rate: learning rate of the gates, as a multiple of the recipe's.
         pull: strength of the penalty on the density.
+        factor: whether the ticket starts from the initial weights times an open gate's factor.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 1
@@ -44,6 +49,7 @@ class ContinuousSparsification:
     steepness: Steepness = 200.0
     rate: Rate = 3.0
     pull: Strength = 1.0
+    factor: bool = False
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""
@@ -76,4 +82,5 @@ class ContinuousSparsification:
                 gates = snapshot.trained["gates"]
             final = gates
             gates = np.minimum(self.steepness * gates, self.initial).astype(np.float32)
-        return Ticket(top_n(final, problem.n_kept), scores=final)
+        start = Weights(initial.vector / np.float32(scale), initial.rest) if self.factor else None
+        return Ticket(top_n(final, problem.n_kept), start, scores=final)

@@ -7,16 +7,16 @@ of weights, times a running mean of ``|grad L| / |grad R|`` (taken as zero while
 no coefficient has to be found. Adam at 0.1, a tenth of it from 88 % of the search on. The ticket keeps the ``k d``
 highest logits.
 
-Here L is the task's loss; the paper has a second one, the divergence from the dense network's outputs. The factors of
-100 that it gives to both L and R are left out: Adam does not see them. The running mean begins at zero, which the
-formulas leave open.
+L is the task's loss, or, of the paper's second version, the divergence of the outputs from those of the dense network
+at the rewind point (reverse, ``KL(masked || dense)``): one forward pass more. The factors of 100 that the paper gives
+to both L and R are left out: Adam does not see them. The running mean begins at zero, which the formulas leave open.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -46,15 +46,17 @@ class ConcreteTicketSearch:
     Attributes:
         learning_rate: of the logits, under Adam; a tenth of it for the last 12 %.
         length: of the search, in full recipes.
+        loss: ``task``, the cross-entropy of the labels; or ``kl``, the divergence from the dense network's outputs.
         rewind: the point that the weights are frozen at, and the ticket starts from: steps or epochs of dense training.
     """
 
     learning_rate: Rate = 0.1
     length: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    loss: Literal["task", "kl"] = "task"
     rewind: int | str = 0
 
     def search(self, problem: MaskProblem) -> Ticket:
-        """Spends one training of the full recipe's length, and the dense steps to the rewind point."""
+        """Spends one training of ``length`` recipes (``kl``: four thirds of it), and the steps to the rewind point."""
         rewind = parse_steps(self.rewind, problem.steps_per_epoch, "rewind")
         if rewind > problem.recipe.steps:
             raise InvalidValue(f"rewind={self.rewind!r} lies beyond the training's {problem.recipe.steps} steps")
@@ -64,7 +66,9 @@ class ConcreteTicketSearch:
             frozen = next(training).weights
             training.close()
         recipe = replace(
-            problem.recipe.lasting(problem.steps_for(1, length=self.length)),
+            problem.recipe.lasting(
+                problem.steps_for(1, reserve=0.25 if self.loss == "kl" else 0.0, length=self.length)
+            ),
             optimizer="adam",
             learning_rate=self.learning_rate,
             weight_decay=0.0,
@@ -92,5 +96,11 @@ class ConcreteTicketSearch:
             return torch.sigmoid(trained["logits"]).mean() / (MARGIN * density) - 1
 
         return Relaxation(
-            {"logits": Trainable(logits)}, weights, penalty, train_rest=False, balance=NEWEST, evaluating=True
+            {"logits": Trainable(logits)},
+            weights,
+            penalty,
+            train_rest=False,
+            balance=NEWEST,
+            evaluating=True,
+            teacher=frozen.vector if self.loss == "kl" else None,
         )

@@ -22,7 +22,7 @@ from pydantic import Field
 from ticketsearch.arrays import BoolArray, ScoreArray
 from ticketsearch.masks.encodings.base import threshold
 from ticketsearch.problem import MaskProblem
-from ticketsearch.problem.scores import Orders, Score
+from ticketsearch.problem.scores import Orders
 from ticketsearch.strategies.encoding import check_start, make_start
 from ticketsearch.strategies.options import EvaluationOptions, Fraction, Rate
 
@@ -62,9 +62,9 @@ class DistributionSearch(EvaluationOptions):
         while True:
             noisy = [(logits + gumbel(space.size, rng)).astype(np.float32) for _ in range(self.population)]
             masks = np.stack([space.top(keys, n) for keys in noisy])
-            advantages = _standardised(self.scores(problem, list(masks)))
+            advantages = standardised(np.array([float(score) for score in self.scores(problem, list(masks))]))
             if self.update == "policy-gradient":
-                orders = [_in_order(keys, mask) for keys, mask in zip(noisy, masks, strict=True)]
+                orders = [in_order(keys, mask) for keys, mask in zip(noisy, masks, strict=True)]
                 gradient = np.zeros(space.size)
                 for advantage, order in zip(advantages, orders, strict=True):
                     gradient += advantage * score_function(logits, order)
@@ -123,15 +123,14 @@ def score_function(logits: ScoreArray, order: npt.NDArray[np.int64]) -> ScoreArr
     return gradient
 
 
-def _in_order(keys: npt.NDArray[np.floating], mask: BoolArray) -> npt.NDArray[np.int64]:
+def in_order(keys: npt.NDArray[np.floating], mask: BoolArray) -> npt.NDArray[np.int64]:
     """Kept units, the highest key first."""
     kept = np.flatnonzero(mask)
     return np.asarray(kept[np.argsort(-keys[kept], kind="stable")])
 
 
-def _standardised(scores: list[Score]) -> ScoreArray:
-    """Scores less the mean of the others, in standard deviations; a failed one counts as the lowest of the others."""
-    values = np.array([score.value for score in scores])
+def standardised(values: ScoreArray) -> ScoreArray:
+    """Scores ``(P,)`` less the mean of the others, in standard deviations; what is not finite counts as the lowest."""
     sound = np.isfinite(values)
     if not sound.any():
         return np.zeros(values.size)

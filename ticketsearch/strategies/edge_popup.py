@@ -15,6 +15,7 @@ import numpy as np
 from ticketsearch.arrays import FloatArray
 from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable
 from ticketsearch.masks import top_per_layer
+from ticketsearch.masks.actions import kaiming_constants
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
@@ -45,15 +46,14 @@ class EdgePopup:
 
         space, initial = problem.space, problem.initial_weights()
         counts = layer_counts(self.densities, space, problem.n_kept)
-        frozen = initial.vector.copy()
+        frozen = initial.vector if self.weights == "init" else kaiming_constants(initial.vector, space)
         scores: FloatArray = np.empty_like(frozen)
         rng = problem.rng("scores")
         for layer in space.layers:
-            fan_in = layer.size / layer.shape[0]
-            bound = float(np.sqrt(1 / fan_in))  # Kaiming uniform with a = sqrt(5), the paper's code's start
+            bound = float(
+                np.sqrt(layer.shape[0] / layer.size)
+            )  # 1 / sqrt(fan_in): Kaiming uniform with a = sqrt(5), the paper's code's start
             scores[layer.span] = rng.uniform(-bound, bound, layer.size)
-            if self.weights == "signed-constant":
-                frozen[layer.span] = np.sign(frozen[layer.span]) * np.float32(np.sqrt(2 / fan_in))
         constant = torch.from_numpy(frozen)
 
         def weights(trained: Tensors, _step: int, _generator: torch.Generator) -> Tensor:

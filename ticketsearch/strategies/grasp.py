@@ -22,14 +22,16 @@ class Grasp:
     Attributes:
         examples: training examples of the gradients; fewer if there are not as many.
         temperature: the logits' divisor.
+        balanced: as many examples of each class, as published (ten of each there).
     """
 
     examples: Annotated[int, Field(ge=1)] = 1000
     temperature: Annotated[float, Field(gt=0)] = 200.0
+    balanced: bool = True
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one Hessian-gradient product, twice the price of a gradient."""
         examples = min(self.examples, problem.train_size)
-        flow = problem.hessian_gradient(None, examples, temperature=self.temperature)
+        flow = problem.hessian_gradient(None, examples, temperature=self.temperature, balanced=self.balanced)
         scores = problem.units.reduce(problem.initial_weights().vector * flow)
         return Ticket(problem.space.top(scores, problem.n_kept), scores=scores)

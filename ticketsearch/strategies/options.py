@@ -74,6 +74,8 @@ class PruningOptions:
             raise InvalidValue(f"mask_0 {self.mask_0!r}: pruned channels are zero; use --granularity weight")
         if final is None and self.mask_0.startswith("zero-if-shrunk"):
             raise InvalidValue(f"mask_0 {self.mask_0!r} compares with trained weights; {self.criterion!r} trains none")
+        if final is None and self.mask_1 == "trained-sign":
+            raise InvalidValue(f"mask_1 'trained-sign' takes signs of trained weights; {self.criterion!r} trains none")
         if (self.mask_1, self.mask_0) == ("rewind", "zero"):
             return Ticket(mask, origin)
         rng = problem.rng("actions")
@@ -89,7 +91,8 @@ class EvaluationOptions:
     Attributes:
         score: ``accuracy`` or ``loss`` on the validation split; or of the training losses themselves the mean of all
             steps (``train-loss``), of the last tenth (``train-loss-last``), or weighted exponentially
-            (``train-loss-ema``). The training is the same, and so is its price.
+            (``train-loss-ema``). The training is the same, and so is its price. Or ``basin``: how far it goes where a
+            training of the dense network goes, which is paid for once: a hybrid.
         orders: ``common``: one data order for all masks of a run; ``fresh``: a new one in each call, so that no mask is
             favoured by one order for good.
         repeats: trainings of each mask, on as many data orders; their mean is the score.

@@ -36,13 +36,22 @@ class SynFlow:
 
 def synflow_order(problem: MaskProblem, rounds: int = 100) -> ScoreArray:
     """SynFlow's order of all units, ``(U,)``, the last to be pruned highest; one example's passes in each round."""
-    size, density = problem.space.size, problem.n_kept / problem.space.size
+    size = problem.space.size
     mask = np.ones(size, dtype=bool)
     order = np.zeros(size)
     for done in range(1, rounds + 1):
         scores = problem.units.reduce(problem.synaptic_flow(mask))
-        kept = problem.n_kept if done == rounds else max(problem.n_kept, round(size * density ** (done / rounds)))
-        left = problem.space.top(np.where(mask, scores, -np.inf), kept)
+        left = problem.space.top(np.where(mask, scores, -np.inf), kept_after(problem, done, rounds))
         order = ranked_within(mask & ~left, scores, order)
         mask = left
     return ranked_within(mask, scores, order)
+
+
+def kept_after(problem: MaskProblem, done: int, rounds: int) -> int:
+    """Units left after round ``done``: the density falls by the same factor in each, to the one asked for."""
+    density = problem.n_kept / problem.space.size
+    return (
+        problem.n_kept
+        if done == rounds
+        else max(problem.n_kept, round(problem.space.size * density ** (done / rounds)))
+    )

@@ -18,7 +18,7 @@ from ticketsearch.engine import Job, batch_indices
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem.pricing import evaluation_thirds
-from ticketsearch.problem.scores import SCORES, ScoreName
+from ticketsearch.problem.scores import BASIN, SCORES, ScoreName
 from ticketsearch.problem.short import values_of
 from ticketsearch.records.record import read_record, write_record
 from ticketsearch.records.study_records import RankingRecord
@@ -97,4 +97,4 @@ def _short(setup: Setup, masks: BoolArray, steps: int, orders: int) -> dict[Scor
         rest = units.rest_mask(masks)
         job = Job(units.expand(masks), setup.initial, task.recipe.lasting(steps), batches, rest_mask=rest, traced=True)
         found.append(setup.engine.evaluate(job, task.validation))
-    return {score: np.stack([values_of(one, score) for one in found], axis=1) for score in SCORES}
+    return {score: np.stack([values_of(one, score) for one in found], axis=1) for score in SCORES if score != BASIN}

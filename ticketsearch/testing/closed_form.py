@@ -172,6 +172,12 @@ class ClosedFormEngine:
         self.thirds += 3
         return np.abs(weights.vector).astype(float)
 
+    def ntk_sensitivity(self, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        """The change of an output that is the sum of all weights, differentiated by the mask's bits."""
+        self.thirds += 6 * examples
+        rng = np.random.default_rng(seed)
+        return np.abs(2 * scale**2 * rng.standard_normal(mask.size) * (rng.standard_normal(mask.size) @ mask))
+
     def value(self, mask: BoolArray) -> float:
         """What a mask is worth after the full recipe: minus the loss. Not counted."""
         job = Job(mask[None], self.initial, RECIPE, np.zeros((RECIPE.steps, 1), dtype=np.int64))
@@ -238,6 +244,7 @@ class ClosedForm:
         session = Session(
             engine=engine,
             validation=validation,
+            labels=np.zeros(TRAIN_SIZE, dtype=np.int64),
             recipe=RECIPE.lasting(self.steps),
             initial=engine.initial,
             units=units,

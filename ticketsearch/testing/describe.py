@@ -22,6 +22,7 @@ EXPLAINED = {
     "gradients": "loss gradients: the price of a training pass for each example",
     "hessian_gradient": "Hessian-gradient products: twice that price",
     "synaptic_flow": "SynFlow scores: the price of one training example",
+    "ntk_sensitivity": "NTK-SAP scores: the price of two training passes for each made-up example",
 }
 
 

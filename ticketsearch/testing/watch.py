@@ -86,7 +86,7 @@ class Watch:
                 wrapped = self._counted("backward passes", getattr(torch.autograd, name))
                 stack.enter_context(mock.patch.object(torch.autograd, name, wrapped))
             for engine in (DenseEngine, SparseEngine, SparseConvEngine, MixedEngine):
-                for name in (*_JOBS, *_DERIVATIVES, "measure", "synaptic_flow"):
+                for name in (*_JOBS, *_DERIVATIVES, "measure", "synaptic_flow", "ntk_sensitivity"):
                     stack.enter_context(mock.patch.object(engine, name, self._engine_method(getattr(engine, name))))
             stack.enter_context(_Products(self))
             yield
@@ -131,6 +131,10 @@ class Watch:
                 with watch.paused():
                     return super().synaptic_flow(*args, **kwargs)
 
+            def ntk_sensitivity(self, *args: Any, **kwargs: Any) -> Any:
+                with watch.paused():
+                    return super().ntk_sensitivity(*args, **kwargs)
+
             def train(self, *args: Any, **kwargs: Any) -> Any:
                 return watch.paused_while(super().train(*args, **kwargs))
 
@@ -155,6 +159,8 @@ def _engine_flops(name: str, engine: Any, args: Sequence[Any]) -> int:
         passes = 3 * len(job.masks) * job.steps * job.recipe.batch_size
     elif name in _DERIVATIVES and len(args) > 1:
         passes = 3 * len(args[1])
+    elif name == "ntk_sensitivity" and len(args) > 2:
+        passes = 6 * int(args[2])
     elif name == "measure" and len(args) > 1:
         passes = len(args[0].vector) * len(args[1].labels)
     return passes * int(engine.layout.space.flops_per_example())

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ticketsearch.arrays import FloatArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
 from ticketsearch.engine.dense.calling import Caller
 from ticketsearch.engine.dense.draws import Drawing, drawing
@@ -21,8 +21,9 @@ from ticketsearch.engine.dense.relaxed import RelaxedTraining
 from ticketsearch.engine.relaxation import Relaxation
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Weights
+from ticketsearch.seeds import stream, torch_stream
 from ticketsearch.tasks import Task
-from ticketsearch.tasks.layout import Layout, unflatten, words_of
+from ticketsearch.tasks.layout import Layout, read_weights, unflatten, words_of
 
 Array = TypeVar("Array", FloatArray, ScoreArray)
 
@@ -59,6 +60,14 @@ class Derivatives:
         """
         return self._run("SynFlow's scores", self._synaptic_flow, weights)
 
+    def ntk_sensitivity(self, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        """``|d/dm sum |f(x, w * m) - f(x, (w + scale z) * m)|^2|`` at a mask ``(D,)``; the sum is of all outputs.
+
+        NTK-SAP (arXiv:2304.02840). The seed says the weights w, drawn anew as the network draws its own, the
+        inputs x and the perturbation z, both standard normal.
+        """
+        return self._run("NTK-SAP's scores", self._ntk_sensitivity, mask, seed, examples, scale)
+
     def _run(self, what: str, compute: Callable[..., Array], *arguments: object) -> Array:
         """In the thread of its own; what PyTorch has no derivative of, or the network no answer to, is said."""
         try:
@@ -78,6 +87,32 @@ class Derivatives:
         ones = torch.ones_like(self._task.train.inputs[:1], dtype=torch.float64, device=self._device)
         flow = self._called(state, ones, training=False).sum()
         return self._gradient(flow, parameters) * np.abs(weights.vector)
+
+    def _ntk_sensitivity(self, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        first = self._task.train.inputs[:1]
+        if not first.is_floating_point():
+            raise InvalidValue(f"task {self._task.name!r}: NTK-SAP needs inputs that are real numbers, not integers")
+        generator = torch_stream(seed, self._device)
+        weights = read_weights(self._task.build(int(stream(seed, "weights").integers(2**31))), self._layout)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator, device=self._device, dtype=torch.float64)
+
+        inputs = normal(examples, *first.shape[1:])
+        bits, _ = self._state(Weights(mask.astype(np.float32), weights.rest), torch.float64)
+        values, _ = self._state(weights, torch.float64)  # of which a small difference is taken
+        outputs = []
+        for size in (0.0, scale):
+            state = dict(values)
+            for name in self._shapes:
+                value = values[name].detach()
+                if size:
+                    value = value + size * normal(*value.shape)
+                state[name] = value * bits[name]
+            with drawing(self._draws, 0, np.arange(examples), self._device):
+                outputs.append(self._called(state, inputs.clone(), training=True))
+        change = (outputs[0] - outputs[1]).square().sum()
+        return np.abs(self._gradient(change, [bits[name] for name in self._shapes]))
 
     def _gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
         state, parameters = self._state(weights)
@@ -159,6 +194,10 @@ class Autograd:
     def synaptic_flow(self, weights: Weights) -> ScoreArray:
         """Implements :meth:`ticketsearch.engine.Engine.synaptic_flow`."""
         return self._derivatives.synaptic_flow(weights)
+
+    def ntk_sensitivity(self, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        """Implements :meth:`ticketsearch.engine.Engine.ntk_sensitivity`."""
+        return self._derivatives.ntk_sensitivity(mask, seed, examples, scale)
 
     def train_relaxed(self, job: Job, relaxation: Relaxation, stops: tuple[int, ...], seed: int) -> Iterator[Relaxed]:
         """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""

@@ -62,6 +62,8 @@ class RelaxedTraining:
         if relaxation.train_rest:
             for name in layout.trained_rest:
                 self._rest[name].requires_grad_()
+        teacher = relaxation.teacher
+        self._teacher = None if teacher is None else self._named(torch.from_numpy(teacher.copy()).to(device))
         self._optimizer = self._make_optimizer(job.recipe)
         self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
 
@@ -106,7 +108,7 @@ class RelaxedTraining:
             inputs = augmented(self._task, self._inputs[chosen], position, examples)
             with drawing(self._draws, position, examples, self._device):
                 outputs = self._call(state, inputs)
-            loss = F.cross_entropy(outputs, self._labels[chosen])
+            loss = self._loss(outputs, inputs, self._labels[chosen])
             total += float(loss.detach())
             if relaxation.penalty is not None:
                 penalty = relaxation.penalty(self._values, step)
@@ -124,6 +126,14 @@ class RelaxedTraining:
         parts = [_array(part.float()).reshape(-1) for part in self._rest.values()]
         rest = np.concatenate(parts or [np.zeros(0, np.float32)])
         return Weights(vector[None], rest[None]), mean, {name: _array(value) for name, value in self._values.items()}
+
+    def _loss(self, outputs: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        if self._teacher is None:
+            return F.cross_entropy(outputs, labels)
+        with torch.no_grad():
+            target = self._call(self._teacher | self._rest, inputs).log_softmax(-1)
+        own = outputs.log_softmax(-1)
+        return F.kl_div(target, own, reduction="batchmean", log_target=True)
 
     def _balanced(self, loss: Tensor, penalty: Tensor) -> Tensor:
         """The penalty, weighed against the loss: see :class:`ticketsearch.engine.relaxation.Relaxation`."""
