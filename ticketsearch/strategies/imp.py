@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from scipy.optimize import brentq
 
 from ticketsearch.arrays import BoolArray, IntArray, ScoreArray
 from ticketsearch.cost import parse_steps
@@ -236,6 +235,8 @@ def _equal_rounds(space: MaskSpace, n_kept: int, relative: ScoreArray, rounds: i
 
     def excess(rate: float) -> float:
         return float((space.sizes * (1 - rate * relative) ** rounds).sum()) - n_kept
+
+    from scipy.optimize import brentq
 
     rate = brentq(excess, 0.0, 1.0, xtol=1e-15) if excess(1.0) < 0 else 1.0
     return [(1 - rate * relative) ** done for done in range(1, rounds + 1)]

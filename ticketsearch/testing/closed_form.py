@@ -9,7 +9,7 @@ at the end, and in sensitivity, so that every kind of method finds something to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -109,28 +109,29 @@ class ClosedFormEngine:
         """Gradient descent on the quadratic, through the relaxation, by PyTorch."""
         import torch
 
+        from ticketsearch.engine.dense.optimizers import Setting, make_optimizer
+
         generator = torch_stream(seed, torch.device("cpu"))
         values = {
             name: torch.from_numpy(np.array(trainable.start, dtype=np.float32)).requires_grad_()
             for name, trainable in relaxation.trainables.items()
         }
-        groups = [{"params": [values[name]], "rate": relaxation.trainables[name].rate} for name in values]
-        optimizer = torch.optim.SGD(groups, job.recipe.learning_rate, momentum=job.recipe.momentum, foreach=False)
+        parameters = list(values.values())
+        settings = [Setting(one.rate, 0.0) for one in relaxation.trainables.values()]
+        optimizer = make_optimizer(replace(job.recipe, optimizer="sgd", nesterov=False), parameters, settings)
+        passes = 3 if relaxation.teacher is None else 4  # whose outputs are the target's
         target, importance = torch.from_numpy(self._target), torch.from_numpy(self._importance)
         done, losses = 0, [0.0]
         for stop in stops:
-            self.thirds += 3 * (stop - done) * job.recipe.batch_size
+            self.thirds += passes * (stop - done) * job.recipe.batch_size
             for step in range(done, stop):
-                for group in optimizer.param_groups:
-                    group["lr"] = float(job.rates[step]) * group["rate"]
                 weights = relaxation.weights(values, step, generator)
                 loss = (importance * (weights - target).square()).sum() / self._scale
                 losses.append(float(loss.detach()))
                 if relaxation.penalty is not None:
                     loss = loss + relaxation.penalty(values, step)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+                grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+                optimizer.step(parameters, grads, float(job.rates[step]))
             done = stop
             with torch.no_grad():
                 vector = relaxation.weights(values, stop, generator).numpy().copy()

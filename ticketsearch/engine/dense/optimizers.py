@@ -8,6 +8,7 @@ gradient is enough.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -24,34 +25,47 @@ class Optimizer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Setting:
+    """How one parameter differs from the others.
+
+    Attributes:
+        rate: its learning rate, as a multiple of theirs.
+        decay: its weight decay.
+    """
+
+    rate: float
+    decay: float
+
+
 class SGD:
     """``torch.optim.SGD``: momentum without dampening, Nesterov, coupled weight decay."""
 
-    def __init__(self, recipe: Recipe, parameters: Sequence[Tensor]) -> None:
-        self._recipe = recipe
+    def __init__(self, recipe: Recipe, parameters: Sequence[Tensor], settings: Sequence[Setting]) -> None:
+        self._recipe, self._settings = recipe, settings
         self._velocity = [torch.zeros_like(p) for p in parameters] if recipe.momentum else []
 
     @torch.no_grad()
     def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor | None], learning_rate: float) -> None:
         """Implements :meth:`Optimizer.step`."""
         recipe = self._recipe
-        for index, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
+        for index, (parameter, grad, own) in enumerate(zip(parameters, grads, self._settings, strict=True)):
             if grad is None:
                 continue
-            if recipe.weight_decay:
-                grad.add_(parameter, alpha=recipe.weight_decay)
+            if own.decay:
+                grad.add_(parameter, alpha=own.decay)
             update = grad
             if recipe.momentum:
                 velocity = self._velocity[index].mul_(recipe.momentum).add_(grad)
                 update = grad.add_(velocity, alpha=recipe.momentum) if recipe.nesterov else velocity
-            parameter.sub_(update, alpha=learning_rate)
+            parameter.sub_(update, alpha=own.rate * learning_rate)
 
 
 class Adam:
     """``torch.optim.Adam`` (Kingma & Ba, arXiv:1412.6980) with coupled weight decay, or ``torch.optim.AdamW``."""
 
-    def __init__(self, recipe: Recipe, parameters: Sequence[Tensor]) -> None:
-        self._recipe = recipe
+    def __init__(self, recipe: Recipe, parameters: Sequence[Tensor], settings: Sequence[Setting]) -> None:
+        self._recipe, self._settings = recipe, settings
         self._steps = [0] * len(parameters)
         self._mean = [torch.zeros_like(p) for p in parameters]
         self._square = [torch.zeros_like(p) for p in parameters]
@@ -59,24 +73,28 @@ class Adam:
     @torch.no_grad()
     def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor | None], learning_rate: float) -> None:
         """Implements :meth:`Optimizer.step`."""
-        (beta1, beta2), decay = self._recipe.betas, self._recipe.weight_decay
+        beta1, beta2 = self._recipe.betas
         decoupled = self._recipe.optimizer == "adamw"
-        for index, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
+        for index, (parameter, grad, own) in enumerate(zip(parameters, grads, self._settings, strict=True)):
             if grad is None:
                 continue
+            decay, rate = own.decay, own.rate * learning_rate
             self._steps[index] += 1
             mean, square = self._mean[index], self._square[index]
             correction1, correction2 = 1 - beta1 ** self._steps[index], 1 - beta2 ** self._steps[index]
             if decay and decoupled:
-                parameter.mul_(1 - learning_rate * decay)
+                parameter.mul_(1 - rate * decay)
             elif decay:
                 grad.add_(parameter, alpha=decay)
             mean.lerp_(grad, 1 - beta1)
             square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             denominator = square.sqrt().div_(correction2**0.5).add_(self._recipe.epsilon)
-            parameter.addcdiv_(mean, denominator, value=-learning_rate / correction1)
+            parameter.addcdiv_(mean, denominator, value=-rate / correction1)
 
 
-def make_optimizer(recipe: Recipe, parameters: Sequence[Tensor]) -> Optimizer:
-    """The optimiser a recipe names."""
-    return SGD(recipe, parameters) if recipe.optimizer == "sgd" else Adam(recipe, parameters)
+def make_optimizer(
+    recipe: Recipe, parameters: Sequence[Tensor], settings: Sequence[Setting] | None = None
+) -> Optimizer:
+    """The optimiser a recipe names; all parameters as it says, or each by a setting of its own."""
+    settings = settings or [Setting(1.0, recipe.weight_decay)] * len(parameters)
+    return (SGD if recipe.optimizer == "sgd" else Adam)(recipe, parameters, settings)

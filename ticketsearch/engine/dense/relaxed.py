@@ -15,10 +15,10 @@ from ticketsearch.arrays import FloatArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
 from ticketsearch.engine.dense.calling import Caller
 from ticketsearch.engine.dense.draws import Drawing, augmented, drawing
+from ticketsearch.engine.dense.optimizers import Setting, make_optimizer
 from ticketsearch.engine.relaxation import Relaxation
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Weights
-from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import torch_stream
 from ticketsearch.tasks import Task
 from ticketsearch.tasks.layout import unflatten
@@ -64,7 +64,13 @@ class RelaxedTraining:
                 self._rest[name].requires_grad_()
         teacher = relaxation.teacher
         self._teacher = None if teacher is None else self._named(torch.from_numpy(teacher.copy()).to(device))
-        self._optimizer = self._make_optimizer(job.recipe)
+        decay = job.recipe.weight_decay
+        rest = [tensor for tensor in self._rest.values() if tensor.requires_grad]
+        self._trained = [*self._values.values(), *rest]
+        settings = [
+            Setting(one.rate, decay if one.decay is None else one.decay) for one in relaxation.trainables.values()
+        ]
+        self._optimizer = make_optimizer(job.recipe, self._trained, settings + [Setting(1.0, decay)] * len(rest))
         self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
 
     def run(self, stops: tuple[int, ...]) -> Iterator[Relaxed]:
@@ -74,28 +80,9 @@ class RelaxedTraining:
             yield self._thread.submit(self._advance, before, stop).result()
             before = stop
 
-    def _make_optimizer(self, recipe: Recipe) -> torch.optim.Optimizer:
-        groups = [
-            {
-                "params": [self._values[name]],
-                "rate": trainable.rate,
-                "weight_decay": recipe.weight_decay if trainable.decay is None else trainable.decay,
-            }
-            for name, trainable in self._relaxation.trainables.items()
-        ]
-        rest = [tensor for tensor in self._rest.values() if tensor.requires_grad]
-        if rest:
-            groups.append({"params": rest, "rate": 1.0, "weight_decay": recipe.weight_decay})
-        if recipe.optimizer != "sgd":
-            kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-            return kind(groups, recipe.learning_rate, recipe.betas, recipe.epsilon, foreach=False)
-        return torch.optim.SGD(groups, recipe.learning_rate, recipe.momentum, nesterov=recipe.nesterov, foreach=False)
-
     def _advance(self, first: int, last: int) -> Relaxed:
         relaxation, total = self._relaxation, 0.0
         for step in range(first, last):
-            for group in self._optimizer.param_groups:
-                group["lr"] = float(self._job.rates[step]) * group["rate"]
             examples, position = self._job.batches[step], self._job.first_step + step
             chosen = torch.from_numpy(examples).to(self._device)
             try:
@@ -115,9 +102,8 @@ class RelaxedTraining:
                 loss = loss + (penalty if relaxation.balance is None else self._balanced(loss, penalty))
             if not math.isfinite(float(loss.detach())):  # what comes after would be computed with what is no number
                 return self._diverged()
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            grads = torch.autograd.grad(loss, self._trained, allow_unused=True)
+            self._optimizer.step(self._trained, grads, float(self._job.rates[step]))
         mean: ScoreArray = np.array([total / max(1, last - first)])
         drawn = self._generator.get_state()  # to be looked at changes nothing of what is drawn later
         with torch.no_grad():

@@ -17,7 +17,6 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from scipy.special import expit
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.errors import InvalidValue
@@ -143,7 +142,8 @@ class EdgeSums(ScoreEncoding):
 
         That is a logistic regression. Its expected degrees are the mask's own, but for a little shrinkage.
         """
-        from scipy.optimize import minimize
+        from scipy.optimize import minimize  # here: every search has encodings, and few fit one
+        from scipy.special import expit
 
         if self._units.of_weight is not None:
             raise InvalidValue(f"masks of {self._units.granularity} are not fitted by neurons; fit masks of weights")
