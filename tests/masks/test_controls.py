@@ -14,7 +14,7 @@ from tests.helpers.commands import Cli
 from ticketsearch import Ticket, Weights
 from ticketsearch.errors import StrategyError, UnknownName
 from ticketsearch.masks import MaskSpace
-from ticketsearch.masks.controls import NAMES, control_of
+from ticketsearch.masks.controls import CHANGES, control_of
 from ticketsearch.masks.units import weight_units
 from ticketsearch.tasks.layout import read_weights
 
@@ -114,7 +114,7 @@ def test_there_is_nothing_to_invert_without_scores(ticket: Ticket, tmp_path: Pat
         assert "invert" in result.references
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHANGES)
 def test_a_control_changes_nothing_it_was_given_and_keeps_the_step(name: str, ticket: Ticket) -> None:
     mask, vector = ticket.mask.copy(), INITIAL.vector.copy()
     assert control(name, ticket).step == (0 if name == "reinitialise" else 4)  # fresh weights train from the start

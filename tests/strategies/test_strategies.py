@@ -66,6 +66,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "set": ("set", {"decay": "constant", "stop": 1.0}),
     "rigl": ("rigl", {"every": "5step", "start": "draw"}),
     "cts": ("cts", {"length": 0.5, "rewind": "5step"}),
+    "cts-kl": ("cts", {"loss": "kl"}),
+    "gem-miner": ("gem-miner", {"weights": "init", "cuts": 3}),
+    "ntk-sap": ("ntk-sap", {"rounds": 3, "batches": 1}),
+    "es-hybrid": ("es-hybrid", {"population": 3, "start": "draw"}),
+    "sa-basin": ("sa", {"score": "basin"}),
     "optuna": ("optuna", {}),  # TPE, which is slow where there are more than a few dimensions
     **{f"optuna-{e}": ("optuna", {"encoding": e, "sampler": "cmaes"}) for e in ("criterion-mixture", "seeded")},
 }

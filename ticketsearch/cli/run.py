@@ -51,7 +51,7 @@ def run(
         typer.Option(
             "--control",
             metavar="NAME",
-            help="Also confirm: reinitialise, shuffle-mask, shuffle-weights, invert, cyclic.",
+            help="Also confirm: reinitialise, shuffle-mask, shuffle-weights, invert, cyclic, aligned.",
         ),
     ] = None,
     checkpoints: Annotated[int, typer.Option(help="Masks confirmed on the search's way, at costs doubling.")] = 8,

@@ -39,7 +39,7 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
         raise InvalidValue(f"the {engine} engine does not augment, as task {task.name!r} wants; use --engine dense")
     task.layout  # noqa: B018 - what is wrong with the network is said before anything is compiled
     if device == "cpu" and engine != "dense" and task.augment is None:
-        from ticketsearch.engine.sparse.plain import looks_plain
+        from ticketsearch.engine.plain import looks_plain
 
         found, reason = _sparse(task, engine, workers)
         if found is not None:
@@ -57,10 +57,10 @@ def make_engine(task: Task, device: str = "cpu", engine: str = "auto", workers: 
 
 def _sparse(task: Task, engine: str, workers: int | None) -> tuple[Engine | None, str]:
     """The sparse or the mixed engine, proven on the task's module; or ``None`` and why not."""
+    from ticketsearch.engine.plain import why_not_plain
     from ticketsearch.engine.proof import disagreement
     from ticketsearch.engine.sparse.convnet import MixedEngine, SparseConvEngine
     from ticketsearch.engine.sparse.perceptron import KINDS, SparseEngine, perceptron_of
-    from ticketsearch.engine.sparse.plain import why_not_plain
     from ticketsearch.engine.sparse.planes import convnet_of
 
     network = task.build(seed=0)

@@ -10,6 +10,8 @@ if a ticket does no better than its control, what the control destroyed was not 
 ``cyclic``           the ticket itself, trained as often as IMP trains on its way to the same sparsity, each training
                      going on with the weights of the one before: how much of IMP's lead, if it goes on with its
                      weights, is its mask, and how much its schedule? (SCULPT, arXiv:2406.02773)
+``aligned``          the mask over a fresh draw of the initial weights, its neurons permuted to where their like are
+                     (:mod:`ticketsearch.runner.aligned`): was the mask good for these weights, or only in these places?
 
 What is permuted or inverted are units: whole channels, if those are what the ticket keeps. Random masks with the
 ticket's per-layer counts are a reference of every run (:mod:`ticketsearch.runner.confirm`).
@@ -28,8 +30,10 @@ from ticketsearch.masks.sampling import random_like, top_per_layer
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.masks.units import Units
 
-CYCLIC = "cyclic"
-NAMES = ("reinitialise", "shuffle-mask", "shuffle-weights", "invert", CYCLIC)
+CYCLIC, ALIGNED = "cyclic", "aligned"
+CHANGES = ("reinitialise", "shuffle-mask", "shuffle-weights", "invert")
+"""Controls that take something of the ticket away; the others train otherwise."""
+NAMES = (*CHANGES, CYCLIC, ALIGNED)
 
 ROUND = 0.2
 """Fraction of what is left that IMP prunes in a round (arXiv:1803.03635)."""
@@ -46,7 +50,7 @@ def control_of(
     """The control of a ticket.
 
     Args:
-        name: one of ``NAMES``, but for ``cyclic``, which changes no ticket.
+        name: one of ``CHANGES``.
         ticket: with or without weights of its own, as its strategy returned it: what a shuffled mask uncovers starts
             from these too.
         initial: the run's initial weights, for tickets without, and where a ticket's weights are zero.
@@ -81,7 +85,7 @@ def control_of(
             vector[own] = vector[rng.permutation(own)]
         weights = Weights(vector, start.rest)
     else:
-        raise UnknownName("control", name, NAMES)
+        raise UnknownName("control", name, CHANGES)
     same_mask = bool((mask == ticket.mask).all())
     if same_mask and bool((weights.vector[mask] == start.vector[mask]).all()):
         raise StrategyError(f"control {name!r} left the ticket as it was: there is nothing in it to change")

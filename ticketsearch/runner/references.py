@@ -14,10 +14,11 @@ import numpy as np
 
 from ticketsearch.digests import digest_of
 from ticketsearch.masks import random_like
-from ticketsearch.masks.controls import CYCLIC, control_of, cycles
+from ticketsearch.masks.controls import ALIGNED, CYCLIC, control_of, cycles
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.records.results import Confirmation
 from ticketsearch.records.resume import ResumeStore
+from ticketsearch.runner.aligned import aligned
 from ticketsearch.runner.confirm import Confirmed, confirm
 from ticketsearch.runner.progress import Tick
 from ticketsearch.runner.setup import Setup
@@ -99,10 +100,14 @@ def confirm_with_references(
     if small is not None:
         references[SMALL_DENSE] = small
     for name in controls:
+        own = stream(seed, "control", name)
         if name == CYCLIC:
             drawn = [ticket] * orders
+        elif name == ALIGNED:
+            trained = Weights(dense.trained.vector[0], dense.trained.rest[0])
+            others = [setup.drawn(int(own.integers(2**62))) for _ in range(orders)]
+            drawn = [aligned(setup, ticket, trained, other, index) for index, other in enumerate(others)]
         else:
-            own = stream(seed, "control", name)
             drawn = [control_of(name, ticket, initial, units, own, setup.drawn) for _ in range(orders)]
         references[name] = run(name, drawn, cycles(name, int(np.count_nonzero(kept)), kept.size)).record
     return confirmed, references

@@ -21,7 +21,7 @@ from ticketsearch.digests import digest_of_json
 from ticketsearch.engine import make_engine
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import digest
-from ticketsearch.masks.controls import check_controls
+from ticketsearch.masks.controls import ALIGNED, check_controls
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.masks.units import default_sparsity
 from ticketsearch.problem.pricing import evaluation_thirds
@@ -53,6 +53,7 @@ from ticketsearch.records.results import (
 from ticketsearch.records.resume import ResumeStore
 from ticketsearch.records.spec import Spec, keep_spec
 from ticketsearch.records.ticket_file import save_ticket
+from ticketsearch.runner.aligned import check_aligned
 from ticketsearch.runner.curve import confirmed_curve, short_scores
 from ticketsearch.runner.progress import Progress, Silent
 from ticketsearch.runner.references import Shared, confirm_with_references
@@ -153,6 +154,8 @@ def run(
         raise InvalidValue("task_options belong to a task given by name; a Task is made already")
     loaded = keeping(task if isinstance(task, Task) else load_task(task, source, task_options), keep)
     setup = Setup.of(loaded, make_engine(loaded, device, engine, workers), seed, granularity)
+    if ALIGNED in wanted:
+        check_aligned(setup)
     units = setup.units
     sparsity = default_sparsity(granularity) if sparsity is None else sparsity
     units.space.n_kept(sparsity)

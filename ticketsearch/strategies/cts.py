@@ -90,7 +90,7 @@ class ConcreteTicketSearch:
         def weights(trained: Tensors, _step: int, generator: torch.Generator) -> Tensor:
             own = trained["logits"]
             uniform = torch.rand(own.numel(), generator=generator, device=own.device).clamp(1e-6, 1 - 1e-6)
-            return constant.to(own.device) * torch.sigmoid((own + uniform.log() - (1 - uniform).log()) / TEMPERATURE)
+            return constant.to(own.device) * torch.sigmoid((own + torch.logit(uniform)) / TEMPERATURE)
 
         def penalty(trained: Tensors, _step: int) -> Tensor:
             return torch.sigmoid(trained["logits"]).mean() / (MARGIN * density) - 1

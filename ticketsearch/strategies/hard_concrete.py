@@ -58,7 +58,7 @@ class HardConcrete:
             logits = trained["gates"]
             if step < recipe.steps:
                 uniform = torch.rand(size, generator=generator, device=logits.device).clamp(1e-6, 1 - 1e-6)
-                logits = (uniform.log() - (1 - uniform).log() + logits) / TEMPERATURE
+                logits = (torch.logit(uniform) + logits) / TEMPERATURE
             stretched = torch.sigmoid(logits) * (HIGH - LOW) + LOW
             return trained["weights"] * stretched.clamp(0, 1)
 

@@ -3,6 +3,9 @@
 A weight whose gradient, state and value are zero stays zero under all of them: SGD adds
 ``weight_decay * 0 + momentum * 0``, Adam moves by ``0 / (0 + epsilon)``, and AdamW multiplies it. So masking the
 gradient is enough.
+
+Not by ``torch.optim`` itself: to make one of its optimisers imports PyTorch's compiler, seconds in each process.
+The kernels behind ``fused=True`` are used where they fit: one pass over memory in place of ten.
 """
 
 from __future__ import annotations
@@ -23,6 +26,12 @@ class Optimizer(Protocol):
     def step(self, parameters: Sequence[Tensor], grads: Sequence[Tensor | None], learning_rate: float) -> None:
         """One update; ``grads`` may be overwritten. A parameter without a gradient stays as it is."""
         ...
+
+
+def _in_one_pass(parameter: Tensor, grad: Tensor) -> bool:
+    """Whether PyTorch's fused kernels fit: they go through the memory of both side by side."""
+    plain = parameter.is_contiguous() and grad.is_contiguous() and parameter.dtype == grad.dtype == torch.float32
+    return plain and parameter.device.type == "cpu"
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,24 @@ class Adam:
             decay, rate = own.decay, own.rate * learning_rate
             self._steps[index] += 1
             mean, square = self._mean[index], self._square[index]
+            if _in_one_pass(parameter, grad):
+                fused = torch._fused_adamw_ if decoupled else torch._fused_adam_
+                fused(
+                    [parameter],
+                    [grad],
+                    [mean],
+                    [square],
+                    [],
+                    [torch.tensor(float(self._steps[index]))],
+                    lr=rate,
+                    beta1=beta1,
+                    beta2=beta2,
+                    weight_decay=decay,
+                    eps=self._recipe.epsilon,
+                    amsgrad=False,
+                    maximize=False,
+                )
+                continue
             correction1, correction2 = 1 - beta1 ** self._steps[index], 1 - beta2 ** self._steps[index]
             if decay and decoupled:
                 parameter.mul_(1 - rate * decay)

@@ -15,6 +15,7 @@ from ticketsearch.arrays import FloatArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
 from ticketsearch.engine.dense.calling import Caller
 from ticketsearch.engine.dense.draws import Drawing, augmented, drawing
+from ticketsearch.engine.dense.fused import FusedPerceptron
 from ticketsearch.engine.dense.optimizers import Setting, make_optimizer
 from ticketsearch.engine.relaxation import Relaxation
 from ticketsearch.errors import InvalidValue
@@ -71,6 +72,8 @@ class RelaxedTraining:
             Setting(one.rate, decay if one.decay is None else one.decay) for one in relaxation.trainables.values()
         ]
         self._optimizer = make_optimizer(job.recipe, self._trained, settings + [Setting(1.0, decay)] * len(rest))
+        fused = teacher is None and device.type == "cpu"
+        self._fused = FusedPerceptron.of(self._call.module, layout) if fused else None
         self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
 
     def run(self, stops: tuple[int, ...]) -> Iterator[Relaxed]:
@@ -91,19 +94,15 @@ class RelaxedTraining:
                 if all(bool(value.isfinite().all()) for value in self._values.values()):
                     raise
                 return self._diverged()
-            state = self._named(weights) | self._rest
             inputs = augmented(self._task, self._inputs[chosen], position, examples)
             with drawing(self._draws, position, examples, self._device):
-                outputs = self._call(state, inputs)
-            loss = self._loss(outputs, inputs, self._labels[chosen])
-            total += float(loss.detach())
-            if relaxation.penalty is not None:
-                penalty = relaxation.penalty(self._values, step)
-                loss = loss + (penalty if relaxation.balance is None else self._balanced(loss, penalty))
-            if not math.isfinite(float(loss.detach())):  # what comes after would be computed with what is no number
-                return self._diverged()
-            grads = torch.autograd.grad(loss, self._trained, allow_unused=True)
-            self._optimizer.step(self._trained, grads, float(self._job.rates[step]))
+                loss = self._loss(weights, inputs, self._labels[chosen])
+            penalty = None if relaxation.penalty is None else relaxation.penalty(self._values, step)
+            value = float(loss.detach())
+            total += value
+            if not math.isfinite(value + (0.0 if penalty is None else float(penalty.detach()))):
+                return self._diverged()  # what comes after would be computed with what is no number
+            self._optimizer.step(self._trained, self._gradients(loss, penalty), float(self._job.rates[step]))
         mean: ScoreArray = np.array([total / max(1, last - first)])
         drawn = self._generator.get_state()  # to be looked at changes nothing of what is drawn later
         with torch.no_grad():
@@ -113,7 +112,10 @@ class RelaxedTraining:
         rest = np.concatenate(parts or [np.zeros(0, np.float32)])
         return Weights(vector[None], rest[None]), mean, {name: _array(value) for name, value in self._values.items()}
 
-    def _loss(self, outputs: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        if self._fused is not None:
+            return self._fused.loss(weights, self._rest, inputs, labels)
+        outputs = self._call(self._named(weights) | self._rest, inputs)
         if self._teacher is None:
             return F.cross_entropy(outputs, labels)
         with torch.no_grad():
@@ -121,25 +123,25 @@ class RelaxedTraining:
         own = outputs.log_softmax(-1)
         return F.kl_div(target, own, reduction="batchmean", log_target=True)
 
-    def _balanced(self, loss: Tensor, penalty: Tensor) -> Tensor:
-        """The penalty, weighed against the loss: see :class:`ticketsearch.engine.relaxation.Relaxation`."""
-        newest, ratio = self._relaxation.balance or 0.0, 0.0
-        if float(penalty.detach()) >= 0:
-            norms = [
-                math.sqrt(
-                    sum(
-                        float(gradient.square().sum())
-                        for gradient in torch.autograd.grad(
-                            value, list(self._values.values()), retain_graph=True, allow_unused=True
-                        )
-                        if gradient is not None
-                    )
-                )
-                for value in (loss, penalty)
-            ]
-            ratio = norms[0] / norms[1] if norms[1] else 0.0
-        self._balance = (1 - newest) * self._balance + newest * ratio
-        return self._balance * penalty
+    def _gradients(self, loss: Tensor, penalty: Tensor | None) -> list[Tensor | None]:
+        """Of loss and penalty by all that is trained; the penalty weighed as the relaxation says."""
+        balance = self._relaxation.balance
+        if penalty is None or balance is None:
+            return self._gradient(loss if penalty is None else loss + penalty)
+        of_loss, of_penalty = self._gradient(loss, keep=True), self._gradient(penalty)
+        ratio = 0.0
+        if float(penalty.detach()) >= 0 and (norm := self._norm(of_penalty)):
+            ratio = self._norm(of_loss) / norm
+        self._balance = (1 - balance) * self._balance + balance * ratio
+        return [_sum(*pair, self._balance) for pair in zip(of_loss, of_penalty, strict=True)]
+
+    def _gradient(self, value: Tensor, *, keep: bool = False) -> list[Tensor | None]:
+        grads = torch.autograd.grad(value, self._trained, retain_graph=keep, allow_unused=True)
+        return [None if grad is None else grad.contiguous() for grad in grads]  # to be written to
+
+    def _norm(self, grads: list[Tensor | None]) -> float:
+        """By the trained vectors alone."""
+        return math.sqrt(sum(float(grad.square().sum()) for grad in grads[: len(self._values)] if grad is not None))
 
     def _diverged(self) -> Relaxed:
         """As if trained to the end: no weight and no loss is a number."""
@@ -153,6 +155,13 @@ class RelaxedTraining:
             name: part[0].to(types.get(name, torch.float32))
             for name, part in unflatten(weights[None], self._shapes).items()
         }
+
+
+def _sum(one: Tensor | None, other: Tensor | None, factor: float) -> Tensor | None:
+    """``one + factor * other``, ``None`` standing for nothing."""
+    if other is None:
+        return one
+    return other * factor if one is None else torch.add(one, other, alpha=factor)
 
 
 def _array(tensor: Tensor) -> FloatArray:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from torch import nn
 
 from ticketsearch.arrays import BoolArray, IntArray
-from ticketsearch.engine.sparse.plain import alternate, chain_of, fit_together, is_flatten
+from ticketsearch.engine.plain import alternate, chain_of, fit_together, is_flatten
 
 RUN = 24
 """Lines whose accumulators fit the registers of AVX-512; measured."""

@@ -22,7 +22,7 @@ class Whole:
 
     Args:
         layout: the network's, in whose rest those weights are.
-        network: a plain chain of layers; see :mod:`ticketsearch.engine.sparse.plain`.
+        network: a plain chain of layers; see :mod:`ticketsearch.engine.plain`.
 
     Attributes:
         size: of the whole vector: weights of all layers, in the order of the chain.
