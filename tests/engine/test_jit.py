@@ -45,6 +45,11 @@ def test_without_any_place_to_write_to_it_is_compiled_all_the_same(tmp_path: Pat
     done = run(HOME=str(tmp_path / "file" / "home"))
     assert (done.returncode, done.stdout) == (0, "42 None\n"), done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.slow  # the one above finds no place either
+def test_a_file_in_the_place_of_the_cache_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
     done = run(HOME="/nonexistent", TICKETSEARCH_CACHE=str(tmp_path / "file"))
     assert (done.returncode, done.stdout) == (0, "42 None\n"), done.stderr
 

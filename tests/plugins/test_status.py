@@ -62,7 +62,13 @@ def test_checking_all_imports_each_elsewhere_and_is_remembered(host: Any) -> Non
     assert host("strategies", "--strict").returncode == 1
 
 
-@pytest.mark.parametrize("name", BROKEN)
+REPEATED = ("wrong-count", "mutates")
+"""Caught by the check that another one shows."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in REPEATED else []) for name in BROKEN]
+)
 def test_check_names_the_fault_and_exits_1(host: Any, name: str) -> None:
     _, _, check, words = BROKEN[name]
     done = host("check", name, "--timeout", "4", "--json")

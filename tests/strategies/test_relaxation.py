@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from tests.helpers import tiny
-from tests.helpers.commands import python
 from ticketsearch import MaskProblem
 from ticketsearch.arrays import FloatArray
 from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
@@ -89,15 +88,6 @@ def test_a_training_that_diverges_says_so_and_not_what_broke_of_it(problem: Mask
     with pytest.raises(StrategyError, match=r"^training diverged before step \d+; lower the rate$"):
         last(problem, relaxation)
     assert [trial.state for trial in problem._session.replay.ledger] == ["failed"]
-
-
-def test_it_does_not_import_pytorch_s_compiler() -> None:
-    """Which ``torch.optim`` does: seconds in each process."""
-    code = (
-        "import sys; from tests.helpers import tiny; from ticketsearch.strategies.edge_popup import EdgePopup;"
-        "EdgePopup().search(tiny.make_problem()); print('torch._dynamo' in sys.modules)"
-    )
-    assert python("-c", code).stdout.strip() == "False"
 
 
 def test_breaking_off_stops_paying(problem: MaskProblem) -> None:

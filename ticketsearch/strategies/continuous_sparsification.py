@@ -59,14 +59,15 @@ class ContinuousSparsification:
         initial = problem.initial_weights()
         gates: FloatArray = np.full(problem.space.size, self.initial, dtype=np.float32)
         density = problem.n_kept / problem.space.size
-        scale = 1 / (1 + np.exp(-self.initial))
+        scale = float(1 / (1 + np.exp(-self.initial)))
+        nothing = torch.zeros(())
 
         def beta(step: int) -> float:
             return float(self.steepness ** (step / steps))
 
         def weights(trained: Tensors, step: int, _generator: torch.Generator) -> Tensor:
-            soft: Tensor = trained["weights"] * torch.sigmoid(beta(step) * trained["gates"]) / scale
-            return soft
+            soft = torch.sigmoid(beta(step) * trained["gates"])
+            return torch.addcmul(nothing, trained["weights"], soft, value=1 / scale)
 
         def penalty(trained: Tensors, step: int) -> Tensor:
             mean = torch.sigmoid(beta(step) * trained["gates"]).mean()

@@ -89,8 +89,9 @@ class ConcreteTicketSearch:
 
         def weights(trained: Tensors, _step: int, generator: torch.Generator) -> Tensor:
             own = trained["logits"]
-            uniform = torch.rand(own.numel(), generator=generator, device=own.device).clamp(1e-6, 1 - 1e-6)
-            return constant.to(own.device) * torch.sigmoid((own + torch.logit(uniform)) / TEMPERATURE)
+            uniform = torch.rand(own.numel(), generator=generator, device=own.device)
+            noise = uniform.logit_(eps=1e-6).mul_(1 / TEMPERATURE)
+            return constant.to(own.device) * torch.sigmoid(torch.add(noise, own, alpha=1 / TEMPERATURE))
 
         def penalty(trained: Tensors, _step: int) -> Tensor:
             return torch.sigmoid(trained["logits"]).mean() / (MARGIN * density) - 1

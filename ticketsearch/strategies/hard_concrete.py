@@ -57,8 +57,8 @@ class HardConcrete:
         def weights(trained: Tensors, step: int, generator: torch.Generator) -> Tensor:
             logits = trained["gates"]
             if step < recipe.steps:
-                uniform = torch.rand(size, generator=generator, device=logits.device).clamp(1e-6, 1 - 1e-6)
-                logits = (torch.logit(uniform) + logits) / TEMPERATURE
+                noise = torch.rand(size, generator=generator, device=logits.device).logit_(eps=1e-6)
+                logits = torch.add(noise.mul_(1 / TEMPERATURE), logits, alpha=1 / TEMPERATURE)
             stretched = torch.sigmoid(logits) * (HIGH - LOW) + LOW
             return trained["weights"] * stretched.clamp(0, 1)
 

@@ -74,7 +74,7 @@ class RelaxedTraining:
         self._optimizer = make_optimizer(job.recipe, self._trained, settings + [Setting(1.0, decay)] * len(rest))
         fused = teacher is None and device.type == "cpu"
         self._fused = FusedPerceptron.of(self._call.module, layout) if fused else None
-        self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+        self._thread = ThreadPoolExecutor(1, initializer=_alone)
 
     def run(self, stops: tuple[int, ...]) -> Iterator[Relaxed]:
         """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
@@ -155,6 +155,12 @@ class RelaxedTraining:
             name: part[0].to(types.get(name, torch.float32))
             for name, part in unflatten(weights[None], self._shapes).items()
         }
+
+
+def _alone() -> None:
+    """On one core; denormal numbers, of which closing gates are full, are zero: products with them are slow."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
 
 
 def _sum(one: Tensor | None, other: Tensor | None, factor: float) -> Tensor | None:
