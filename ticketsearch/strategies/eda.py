@@ -116,7 +116,8 @@ def score_function(logits: ScoreArray, order: npt.NDArray[np.int64]) -> ScoreArr
     """
     odds = np.exp(logits - logits.max())
     drawn = odds[order]
-    left = odds.sum() - np.concatenate([[0.0], np.cumsum(drawn)[:-1]])  # before each draw
+    others = np.delete(odds, order).sum()
+    left = others + np.cumsum(drawn[::-1])[::-1]  # before each draw; a sum, as a difference would be all rounding
     share = np.cumsum(1 / np.maximum(left, 1e-300))  # summed over draws up to each
     gradient: ScoreArray = -odds * share[-1]
     gradient[order] = 1 - drawn * share
