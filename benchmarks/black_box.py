@@ -99,6 +99,8 @@ def _means(runs: Mapping[str, Mapping[int, Result]]) -> list[str]:
         found = [one.references[name].test_accuracy for one in widest.values() if name in one.references]
         if found:
             lines.append(line("dense network" if name == "dense" else "dense, as many weights", found, []))
+    for name, one in ordered:  # what is left of a find if only its counts in each layer are kept
+        lines.append(line(f"random masks, counts of {name}", [r.random_test_accuracy for r in one.values()], []))
     return lines
 
 
