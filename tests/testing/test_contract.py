@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,9 @@ FEWER = {"synflow": {"rounds": 30}, "ntk-sap": {"rounds": 2, "batches": 1}}
 
 @pytest.fixture(scope="module")
 def other_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    if not hasattr(os, "fork"):  # Windows: each process by itself
+        yield fresh.run_limited
+        return
     with zygote(tmp_path_factory.mktemp("zygote")) as run_limited:
         yield run_limited
 
