@@ -15,6 +15,7 @@ from tests.helpers.zygote import zygote
 from ticketsearch import MaskProblem
 from ticketsearch.errors import InvalidValue, PluginError, UnknownName
 from ticketsearch.plugins import STRATEGIES, available
+from ticketsearch.plugins.patience import run_limited
 from ticketsearch.testing import CHECKS, CheckFailed, StrategyContract, check_strategy, fresh
 from ticketsearch.testing.closed_form import closed_form_problem
 
@@ -28,10 +29,10 @@ FEWER = {"synflow": {"rounds": 30}, "ntk-sap": {"rounds": 2, "batches": 1}}
 @pytest.fixture(scope="module")
 def other_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if not hasattr(os, "fork"):  # Windows: each process by itself
-        yield fresh.run_limited
-        return
-    with zygote(tmp_path_factory.mktemp("zygote")) as run_limited:
         yield run_limited
+        return
+    with zygote(tmp_path_factory.mktemp("zygote")) as forked:
+        yield forked
 
 
 @pytest.mark.parametrize("name", OWN)

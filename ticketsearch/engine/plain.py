@@ -111,6 +111,17 @@ def alternate(modules: list[nn.Module], outer: type[nn.Module], inner: set[type[
     return len(types) % 2 == 1 and set(types[::2]) == {outer} and set(types[1::2]) <= inner
 
 
+def perceptron_layers(network: nn.Module) -> tuple[list[nn.Linear], bool] | None:
+    """The layers of a plain chain [Flatten,] Linear, (ReLU | Tanh, Linear)*, and whether it is Tanh; else ``None``."""
+    modules = chain_of(network) or []
+    if modules and is_flatten(modules[0]):
+        modules = modules[1:]
+    if not modules or not alternate(modules, nn.Linear, {nn.ReLU, nn.Tanh}):
+        return None
+    layers, activations = [one for one in modules if isinstance(one, nn.Linear)], {type(one) for one in modules[1::2]}
+    return (layers, nn.Tanh in activations) if len(activations) < 2 and fit_together(layers) else None
+
+
 def fit_together(linears: list[nn.Linear]) -> bool:
     """Whether each layer takes what the one before it gives, and has the weights it says."""
     sizes = all(tuple(one.weight.shape) == (one.out_features, one.in_features) for one in linears)

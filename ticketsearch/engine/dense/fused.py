@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
-from ticketsearch.engine.plain import alternate, chain_of, fit_together, is_flatten
+from ticketsearch.engine.plain import perceptron_layers
 from ticketsearch.tasks.layout import Layout
 
 
@@ -36,22 +36,19 @@ class FusedPerceptron:
     @classmethod
     def of(cls, network: nn.Module, layout: Layout) -> FusedPerceptron | None:
         """The perceptron a network is, all of whose weights are in the vector; ``None`` if it is none."""
-        modules = chain_of(network) or []
-        if modules and is_flatten(modules[0]):
-            modules = modules[1:]
-        activations = {type(one) for one in modules[1::2]}
-        if not modules or not alternate(modules, nn.Linear, {nn.ReLU, nn.Tanh}) or len(activations) > 1:
+        found = perceptron_layers(network)
+        if found is None:
             return None
-        linears = [one for one in modules if isinstance(one, nn.Linear)]
+        linears, tanh = found
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         layers = {layer.name: layer for layer in layout.space.layers}
-        if not fit_together(linears) or [names[id(one.weight)] for one in linears] != list(layers):
+        if [names[id(one.weight)] for one in linears] != list(layers):
             return None
         return cls(
             spans=tuple(layer.span for layer in layers.values()),
             shapes=tuple((one.out_features, one.in_features) for one in linears),
             biases=tuple(None if one.bias is None else names[id(one.bias)] for one in linears),
-            tanh=nn.Tanh in activations,
+            tanh=tanh,
         )
 
     def loss(self, vector: Tensor, rest: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:

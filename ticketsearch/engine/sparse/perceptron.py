@@ -22,7 +22,7 @@ from torch import nn
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.dense.autograd import Autograd
-from ticketsearch.engine.plain import alternate, chain_of, fit_together, is_flatten
+from ticketsearch.engine.plain import perceptron_layers
 from ticketsearch.engine.sparse import kernels, packing
 from ticketsearch.engine.sparse.jit import cache_folder
 from ticketsearch.engine.sparse.vectors import LANES
@@ -70,18 +70,14 @@ class Perceptron:
 
 
 def perceptron_of(network: nn.Module) -> Perceptron | None:
-    """The perceptron a network is, or ``None``: a plain chain of [Flatten,] Linear, (ReLU | Tanh, Linear)*."""
-    modules = chain_of(network)
-    if modules and is_flatten(modules[0]):
-        modules = modules[1:]
-    if not modules or not alternate(modules, nn.Linear, {nn.ReLU, nn.Tanh}):
+    """The perceptron a network is, or ``None``."""
+    found = perceptron_layers(network)
+    if found is None:
         return None
-    layers, activations = [one for one in modules if isinstance(one, nn.Linear)], {type(one) for one in modules[1::2]}
-    if len(activations) > 1 or not fit_together(layers):
-        return None
+    layers, tanh = found
     return Perceptron(
         widths=np.array([layers[0].in_features, *(layer.out_features for layer in layers)], dtype=np.int64),
-        activation=kernels.TANH if nn.Tanh in activations else kernels.RELU,
+        activation=kernels.TANH if tanh else kernels.RELU,
         has_bias=tuple(layer.bias is not None for layer in layers),
     )
 
