@@ -64,7 +64,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _compile_once() -> None:
     """Kernels that all tests need are compiled by one worker, and those that some need by another; all load them."""
     from ticketsearch.engine import make_engine
-    from ticketsearch.engine.sparse.jit import cache_folder
+    from ticketsearch.engine.jit import cache_folder
 
     folder, worker = cache_folder(), os.environ.get("PYTEST_XDIST_WORKER", "")
     if folder is None or not worker:

@@ -213,12 +213,14 @@ def test_measures_are_cross_entropy_and_accuracy(make: Maker, tiny_task: Task) -
     assert measures.accuracy.min() > 0.5
 
 
-def test_scores_do_not_depend_on_neighbours_order_or_chunks(make: Maker, tiny_task: Task) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_scores_do_not_depend_on_neighbours_order_or_chunks(make: Maker, tiny_task: Task, optimizer: str) -> None:
     engine = make(tiny_task)
     masks, start = some_masks(21), start_of(tiny_task, engine)
+    recipe = replace(tiny.RECIPE, optimizer=optimizer, learning_rate=0.01)  # type: ignore[arg-type]
 
     def loss(rows: list[int]) -> list[float]:
-        measures = engine.evaluate(Job(masks[rows], start, tiny.RECIPE, batches(20)), tiny_task.validation)
+        measures = engine.evaluate(Job(masks[rows], start, recipe, batches(20)), tiny_task.validation)
         losses: list[float] = measures.loss.tolist()
         return losses
 

@@ -12,11 +12,11 @@ import pytest
 from numba.core import config
 
 from tests.helpers.commands import ROOT
-from ticketsearch.engine.sparse import jit
+from ticketsearch.engine import jit
 
 CODE = """
 from ticketsearch.engine.sparse import convolution, kernels, packing
-from ticketsearch.engine.sparse.jit import cache_folder, compiled
+from ticketsearch.engine.jit import cache_folder, compiled
 
 def triple(x):
     return 3 * x
@@ -77,11 +77,14 @@ def test_code_is_kept_there_and_numba_s_own_setting_is_left_alone(
 
 def test_other_source_has_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function that is inlined elsewhere may change, and Numba would not see it."""
-    for name in ("a.py", "b.py"):
-        (tmp_path / name).write_text(name)
+    inner = tmp_path / "inner" / "b.py"
+    inner.parent.mkdir()
+    for path in (tmp_path / "a.py", inner):
+        path.write_text("from numba import njit\n")
     monkeypatch.setattr(jit, "__file__", str(tmp_path / "a.py"))
     first = jit._digest()
-    (tmp_path / "b.py").write_text("c.py")
+    inner.write_text("from numba import vectorize\n")
     assert jit._digest() != first
-    (tmp_path / "b.py").write_text("b.py")
+    inner.write_text("from numba import njit\n")
+    (tmp_path / "c.py").write_text("import torch\n")  # nothing in it is compiled
     assert jit._digest() == first

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from tests.helpers import tiny
+from tests.helpers.uniform import drawn
 from ticketsearch.engine import batch_indices
 from ticketsearch.engine.relaxation import Relaxation, Trainable
 from ticketsearch.errors import InvalidValue
@@ -40,7 +41,7 @@ def test_logits_are_those_of_the_formulas(loss_name: Any) -> None:
     weight = 0.0
     for step, chosen in enumerate(order):
         optimizer.param_groups[0]["lr"] = 0.1 if step < 0.88 * steps else 0.01
-        u = torch.rand(size, generator=draws).clamp(1e-6, 1 - 1e-6)
+        u = drawn(draws, size)
         mask = torch.sigmoid((logits + torch.logit(u)) / (2 / 3))
         state, offset = {}, 0
         for name in names:

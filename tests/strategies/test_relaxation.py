@@ -13,7 +13,8 @@ from torch import Tensor
 from tests.helpers import tiny
 from ticketsearch import MaskProblem
 from ticketsearch.arrays import FloatArray
-from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.engine.gates import Tensors
+from ticketsearch.engine.relaxation import Relaxation, Trainable
 from ticketsearch.errors import InvalidValue, StrategyError
 from ticketsearch.masks import top_n
 from ticketsearch.masks.densities import layer_counts
@@ -111,11 +112,6 @@ def test_randomness_comes_from_the_run_and_leaves_the_global_generator_alone() -
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     assert torch.equal(state, torch.random.get_rng_state())
-
-
-def test_the_pull_is_zero_below_the_density_and_grows_above_it() -> None:
-    values = [float(pull_to_density(torch.tensor(mean), 0.1, 2.0)) for mean in (0.05, 0.1, 0.2)]
-    assert values == pytest.approx([0.0, 0.0, 2.0], abs=1e-5)
 
 
 def test_edge_popup_and_supermask_start_their_tickets_from_signed_constants(problem: MaskProblem) -> None:

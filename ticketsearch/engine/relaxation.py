@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ticketsearch.arrays import FloatArray
+from ticketsearch.engine.gates import GATES, WEIGHTS, Form, Gated, Pull, Tensors
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-Tensors: TypeAlias = "Mapping[str, Tensor]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,8 @@ class Relaxation:
         evaluating: whether the network is in evaluation mode, without dropout and with the statistics it has.
         teacher: weights ``(D,)`` of a network with the same rest; the loss is then the divergence from its outputs,
             ``KL(outputs || the teacher's)``, in place of the labels' cross-entropy. Its forward pass is charged.
+        gated: the same weights and penalty in numbers, from which an engine may compute them faster; ``None`` = there
+            are none. :func:`relaxed_by` makes all three.
     """
 
     trainables: Mapping[str, Trainable]
@@ -58,11 +61,41 @@ class Relaxation:
     balance: float | None = None
     evaluating: bool = False
     teacher: FloatArray | None = None
+    gated: Gated | None = None
 
 
-def pull_to_density(expected: Tensor, density: float, strength: float) -> Tensor:
-    """The penalty ``strength * (expected / density - 1)`` while the expected density is above the one asked for.
+def relaxed_by(
+    form: Form,
+    scores: Trainable,
+    *,
+    weights: Trainable | FloatArray,
+    pull: Pull | None = None,
+    beside: Mapping[str, Trainable] | None = None,
+    balance: float | None = None,
+    evaluating: bool = False,
+    teacher: FloatArray | None = None,
+) -> Relaxation:
+    """The relaxation whose weights are behind gates; with frozen weights, nothing but the gates is trained.
 
-    Published relaxations end at whatever sparsity a coefficient leads to; this takes the density itself.
+    Args:
+        form: what a gate does.
+        scores: s, trained as ``gates``.
+        weights: ``(D,)``, frozen; or what is trained as ``weights``.
+        pull: on the density.
+        beside: other vectors, by name, for a choice that remembers something.
+        balance: as in :class:`Relaxation`; so are the others.
+        evaluating: likewise.
+        teacher: likewise.
     """
-    return strength * (expected / density - 1).clamp(min=0)
+    trained = isinstance(weights, Trainable)
+    gated = Gated(form, None if isinstance(weights, Trainable) else np.array(weights, np.float32), pull)
+    return Relaxation(
+        {**({WEIGHTS: weights} if isinstance(weights, Trainable) else {}), GATES: scores, **(beside or {})},
+        gated.weights,
+        None if pull is None else gated.penalty,
+        train_rest=trained,
+        balance=balance,
+        evaluating=evaluating,
+        teacher=teacher,
+        gated=gated,
+    )

@@ -20,11 +20,13 @@ def top_n(scores: npt.NDArray[np.floating], n: int) -> BoolArray:
         raise InvalidValue(f"cannot keep {n} of {scores.size} weights")
     if n == 0:
         return np.zeros(scores.size, dtype=bool)
-    ordered = np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf) if np.isnan(scores).any() else scores
+    ordered = scores
+    if np.isnan(scores.min()):
+        ordered = np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     threshold = np.partition(ordered, scores.size - n)[scores.size - n]
     mask: BoolArray = ordered > threshold
     ties = np.flatnonzero(ordered == threshold)
-    mask[ties[: n - int(mask.sum())]] = True
+    mask[ties[: n - np.count_nonzero(mask)]] = True
     return mask
 
 

@@ -14,21 +14,18 @@ training; here it is in them, which under SGD is another learning rate, and noth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from ticketsearch.arrays import FloatArray
-from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.engine.gates import GATES, Pull, Soft
+from ticketsearch.engine.relaxation import Trainable, relaxed_by
 from ticketsearch.masks import top_n
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Rate, Steepness, Strength
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -53,34 +50,22 @@ class ContinuousSparsification:
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""
-        import torch
-
         steps = problem.steps_for(self.rounds)
         initial = problem.initial_weights()
         gates: FloatArray = np.full(problem.space.size, self.initial, dtype=np.float32)
         density = problem.n_kept / problem.space.size
         scale = float(1 / (1 + np.exp(-self.initial)))
-        nothing = torch.zeros(())
 
         def beta(step: int) -> float:
             return float(self.steepness ** (step / steps))
 
-        def weights(trained: Tensors, step: int, _generator: torch.Generator) -> Tensor:
-            soft = torch.sigmoid(beta(step) * trained["gates"])
-            return torch.addcmul(nothing, trained["weights"], soft, value=1 / scale)
-
-        def penalty(trained: Tensors, step: int) -> Tensor:
-            mean = torch.sigmoid(beta(step) * trained["gates"]).mean()
-            return pull_to_density(mean, density, self.pull)
-
+        form = Soft(beta, high=1 / scale)
+        pull = Pull(((slice(gates.size), density),), self.pull)
         for _ in range(self.rounds):
-            relaxation = Relaxation(
-                {"weights": Trainable(initial.vector), "gates": Trainable(gates, self.rate, decay=0.0)},
-                weights,
-                penalty,
-            )
+            scores = Trainable(gates, self.rate, decay=0.0)
+            relaxation = relaxed_by(form, scores, weights=Trainable(initial.vector), pull=pull)
             for snapshot in problem.train_relaxed(relaxation, recipe=problem.recipe.lasting(steps)):
-                gates = snapshot.trained["gates"]
+                gates = snapshot.trained[GATES]
             final = gates
             gates = np.minimum(self.steepness * gates, self.initial).astype(np.float32)
         start = Weights(initial.vector / np.float32(scale), initial.rest) if self.factor else None

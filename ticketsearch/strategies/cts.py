@@ -16,25 +16,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ticketsearch.arrays import FloatArray
 from ticketsearch.cost import parse_steps
-from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable
+from ticketsearch.engine.gates import GATES, Concrete, Pull
+from ticketsearch.engine.relaxation import Relaxation, Trainable, relaxed_by
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import top_n
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Rate
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-TEMPERATURE, MARGIN, NEWEST = 2 / 3, 1.1, 0.01
+MARGIN, NEWEST = 1.1, 0.01
 CERTAIN = 20.0
 """The logit of a density of one, which has no finite one."""
 
@@ -78,29 +75,17 @@ class ConcreteTicketSearch:
         density, size = problem.n_kept / problem.space.size, problem.space.size
         start = math.log(density / (1 - density)) if density < 1 else CERTAIN
         logits: FloatArray = np.full(size, start, dtype=np.float32)
-        for snapshot in problem.train_relaxed(self._relaxation(frozen, logits, density), start=frozen, recipe=recipe):
-            logits = snapshot.trained["logits"]
+        relaxation = self._relaxation(frozen, logits, density)
+        for snapshot in problem.train_relaxed(relaxation, start=frozen, recipe=recipe):
+            logits = snapshot.trained[GATES]
         return Ticket(top_n(logits, problem.n_kept), frozen if rewind else None, rewind, scores=logits)
 
     def _relaxation(self, frozen: Weights, logits: FloatArray, density: float) -> Relaxation:
-        import torch
-
-        constant = torch.from_numpy(frozen.vector.copy())
-
-        def weights(trained: Tensors, _step: int, generator: torch.Generator) -> Tensor:
-            own = trained["logits"]
-            uniform = torch.rand(own.numel(), generator=generator, device=own.device)
-            noise = uniform.logit_(eps=1e-6).mul_(1 / TEMPERATURE)
-            return constant.to(own.device) * torch.sigmoid(torch.add(noise, own, alpha=1 / TEMPERATURE))
-
-        def penalty(trained: Tensors, _step: int) -> Tensor:
-            return torch.sigmoid(trained["logits"]).mean() / (MARGIN * density) - 1
-
-        return Relaxation(
-            {"logits": Trainable(logits)},
-            weights,
-            penalty,
-            train_rest=False,
+        return relaxed_by(
+            Concrete(),
+            Trainable(logits),
+            weights=frozen.vector,
+            pull=Pull(((slice(logits.size), MARGIN * density),), both_ways=True),
             balance=NEWEST,
             evaluating=True,
             teacher=frozen.vector if self.loss == "kl" else None,

@@ -7,23 +7,21 @@ Kaiming constant ``+- sqrt(2 / fan_in)``. The ticket starts from those constants
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from ticketsearch.arrays import FloatArray
-from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable
+from ticketsearch.arrays import BoolArray, FloatArray
+from ticketsearch.engine.gates import GATES, Chosen
+from ticketsearch.engine.relaxation import Trainable, relaxed_by
 from ticketsearch.masks import top_per_layer
 from ticketsearch.masks.actions import kaiming_constants
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Rate
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,6 @@ class EdgePopup:
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe's length."""
-        import torch
-
         space, initial = problem.space, problem.initial_weights()
         counts = layer_counts(self.densities, space, problem.n_kept)
         frozen = initial.vector if self.weights == "init" else kaiming_constants(initial.vector, space)
@@ -54,17 +50,12 @@ class EdgePopup:
                 np.sqrt(layer.shape[0] / layer.size)
             )  # 1 / sqrt(fan_in): Kaiming uniform with a = sqrt(5), the paper's code's start
             scores[layer.span] = rng.uniform(-bound, bound, layer.size)
-        constant = torch.from_numpy(frozen)
 
-        def weights(trained: Tensors, _step: int, _generator: torch.Generator) -> Tensor:
-            size = trained["scores"].abs()
-            chosen = torch.zeros_like(size)
-            for layer, count in zip(space.layers, counts, strict=True):
-                part = size.detach()[layer.span]
-                chosen[layer.span][part.topk(int(count), sorted=False).indices] = 1
-            return constant.to(size.device) * (chosen + size - size.detach())
+        def choose(trained: Mapping[str, FloatArray], _step: int) -> tuple[BoolArray, FloatArray]:
+            own = trained[GATES]
+            return top_per_layer(np.abs(own), counts, space), np.sign(own)
 
-        relaxation = Relaxation({"scores": Trainable(scores, decay=1e-4)}, weights, train_rest=False)
+        relaxation = relaxed_by(Chosen(choose), Trainable(scores, decay=1e-4), weights=frozen)
         recipe = replace(
             problem.recipe.lasting(problem.steps_for(1)),
             optimizer="sgd",
@@ -74,6 +65,6 @@ class EdgePopup:
             schedule="cosine",
         )
         for snapshot in problem.train_relaxed(relaxation, recipe=recipe):
-            scores = snapshot.trained["scores"]
+            scores = snapshot.trained[GATES]
         size = np.abs(scores)
         return Ticket(top_per_layer(size, counts, space), Weights(frozen, initial.rest), scores=size)

@@ -12,23 +12,21 @@ starts from the constants, as its p were trained with them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ticketsearch.arrays import FloatArray
-from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable
+from ticketsearch.arrays import BoolArray, FloatArray
+from ticketsearch.engine.gates import GATES, Chosen
+from ticketsearch.engine.relaxation import Relaxation, Trainable, relaxed_by
 from ticketsearch.masks import top_n
 from ticketsearch.masks.actions import kaiming_constants
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Rate
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -65,29 +63,19 @@ class GemMiner:
         start = problem.rng("numbers").random(size, dtype=np.float32)
         relaxation = self._relaxation(frozen, start, left_after(self.cuts, recipe.steps, size, problem.n_kept))
         for snapshot in problem.train_relaxed(relaxation, recipe=recipe):
-            numbers, left = snapshot.trained["numbers"], snapshot.trained["left"] > 0
+            numbers, left = snapshot.trained[GATES], snapshot.trained["left"] > 0
         return Ticket(left, Weights(frozen, initial.rest), scores=np.where(left, 1 + numbers, numbers))
 
     def _relaxation(self, frozen: FloatArray, start: FloatArray, left_after: dict[int, int]) -> Relaxation:
-        import torch
+        def choose(trained: Mapping[str, FloatArray], step: int) -> tuple[BoolArray, FloatArray]:
+            numbers, left = trained[GATES], trained["left"]
+            np.clip(numbers, 0, 1, out=numbers)
+            if step in left_after:
+                left[:] = top_n(np.where(left > 0, numbers, np.float32(-1)), left_after[step])
+            return (numbers > 0.5) & (left > 0), left
 
-        constant = torch.from_numpy(frozen.copy())
-
-        def weights(trained: Tensors, step: int, _generator: torch.Generator) -> Tensor:
-            numbers, left = trained["numbers"], trained["left"]
-            with torch.no_grad():
-                numbers.clamp_(0, 1)
-                if step in left_after:
-                    order = numbers.where(left > 0, -1).cpu().numpy()
-                    left.copy_(torch.from_numpy(top_n(order, left_after[step]).astype(np.float32)))
-            kept = (numbers.detach() > 0.5) + numbers - numbers.detach()
-            return constant.to(numbers.device) * left.detach() * kept
-
-        trainables = {
-            "numbers": Trainable(start, decay=self.decay),
-            "left": Trainable(np.ones_like(start), decay=0.0),  # no gradient reaches it: it is set, and kept with p
-        }
-        return Relaxation(trainables, weights, train_rest=False)
+        left = Trainable(np.ones_like(start), decay=0.0)  # no gradient reaches it: it is set, and kept with p
+        return relaxed_by(Chosen(choose), Trainable(start, decay=self.decay), weights=frozen, beside={"left": left})
 
 
 def left_after(cuts: int, steps: int, size: int, n_kept: int) -> dict[int, int]:

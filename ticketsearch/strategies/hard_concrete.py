@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from ticketsearch.arrays import FloatArray
-from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.engine.gates import GATES, TEMPERATURE, Concrete, Pull
+from ticketsearch.engine.relaxation import Trainable, relaxed_by
 from ticketsearch.masks import top_n
 from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Rate, Strength
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1
+LOW, HIGH = -0.1, 1.1
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,6 @@ class HardConcrete:
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe."""
-        import torch
-
         recipe = problem.recipe.lasting(problem.steps_for(1))
         density, size = problem.n_kept / problem.space.size, problem.space.size
         shift = TEMPERATURE * math.log(-LOW / HIGH)
@@ -54,21 +49,12 @@ class HardConcrete:
         gates: FloatArray = np.full(size, start, dtype=np.float32)
         gates += problem.rng("gates").normal(0, 0.01, size).astype(np.float32)  # as in the paper's code: ties broken
 
-        def weights(trained: Tensors, step: int, generator: torch.Generator) -> Tensor:
-            logits = trained["gates"]
-            if step < recipe.steps:
-                noise = torch.rand(size, generator=generator, device=logits.device).logit_(eps=1e-6)
-                logits = torch.add(noise.mul_(1 / TEMPERATURE), logits, alpha=1 / TEMPERATURE)
-            stretched = torch.sigmoid(logits) * (HIGH - LOW) + LOW
-            return trained["weights"] * stretched.clamp(0, 1)
-
-        def penalty(trained: Tensors, _step: int) -> Tensor:
-            return pull_to_density(torch.sigmoid(trained["gates"] - shift).mean(), density, self.pull)
-
-        trainables = {
-            "weights": Trainable(problem.initial_weights().vector),
-            "gates": Trainable(gates, self.rate, decay=0.0),
-        }
-        for snapshot in problem.train_relaxed(Relaxation(trainables, weights, penalty), recipe=recipe):
-            gates = snapshot.trained["gates"]
+        relaxation = relaxed_by(
+            Concrete(LOW, HIGH, noisy_until=recipe.steps),
+            Trainable(gates, self.rate, decay=0.0),
+            weights=Trainable(problem.initial_weights().vector),
+            pull=Pull(((slice(size), density),), self.pull, shift=-shift),
+        )
+        for snapshot in problem.train_relaxed(relaxation, recipe=recipe):
+            gates = snapshot.trained[GATES]
         return Ticket(top_n(gates, problem.n_kept), scores=gates)

@@ -11,22 +11,19 @@ that ticket, so, unlike in the paper, the logits are multiplied by a steepness t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from ticketsearch.arrays import FloatArray, IntArray
-from ticketsearch.engine.relaxation import Relaxation, Tensors, Trainable, pull_to_density
+from ticketsearch.engine.gates import GATES, Drawn, Pull
+from ticketsearch.engine.relaxation import Relaxation, Trainable, relaxed_by
 from ticketsearch.masks import MaskSpace, top_per_layer
 from ticketsearch.masks.actions import signed_constants
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.strategies.options import Rate, Steepness, Strength
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Supermask:
         )
         relaxation = self._relaxation(space, counts, frozen, logits, recipe.steps)
         for snapshot in problem.train_relaxed(relaxation, recipe=recipe):
-            logits = snapshot.trained["logits"]
+            logits = snapshot.trained[GATES]
         if self.rescale:  # the factors it was trained with: N over the weights kept
             for layer, count in zip(space.layers, counts, strict=True):
                 frozen[layer.span] *= np.float32(layer.size / count)
@@ -76,29 +73,13 @@ class Supermask:
     def _relaxation(
         self, space: MaskSpace, counts: IntArray, frozen: FloatArray, logits: FloatArray, steps: int
     ) -> Relaxation:
-        import torch
+        def steepness(step: int) -> float:
+            return float(self.steepness ** (step / steps))
 
-        constant = torch.from_numpy(frozen)
-
-        def probabilities(trained: Tensors, step: int) -> Tensor:
-            return torch.sigmoid(self.steepness ** (step / steps) * trained["logits"])
-
-        def weights(trained: Tensors, step: int, generator: torch.Generator) -> Tensor:
-            probability = probabilities(trained, step)
-            with torch.no_grad():
-                kept = torch.bernoulli(probability, generator=generator)
-                factor = torch.ones_like(kept)
-                if self.rescale:
-                    for layer in space.layers:
-                        factor[layer.span] = layer.size / kept[layer.span].sum().clamp(min=1)
-            return constant.to(kept.device) * factor * (kept + probability - probability.detach())
-
-        def penalty(trained: Tensors, step: int) -> Tensor:
-            probability = probabilities(trained, step)
-            pulls = [
-                pull_to_density(probability[layer.span].mean(), int(count) / layer.size, self.pull)
-                for layer, count in zip(space.layers, counts, strict=True)
-            ]
-            return torch.stack(pulls).mean()
-
-        return Relaxation({"logits": Trainable(logits)}, weights, penalty, train_rest=False)
+        groups = tuple((layer.span, int(count) / layer.size) for layer, count in zip(space.layers, counts, strict=True))
+        return relaxed_by(
+            Drawn(steepness, tuple(layer.span for layer in space.layers) if self.rescale else ()),
+            Trainable(logits),
+            weights=frozen,
+            pull=Pull(groups, self.pull),
+        )

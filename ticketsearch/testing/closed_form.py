@@ -118,7 +118,9 @@ class ClosedFormEngine:
         }
         parameters = list(values.values())
         settings = [Setting(one.rate, 0.0) for one in relaxation.trainables.values()]
-        optimizer = make_optimizer(replace(job.recipe, optimizer="sgd", nesterov=False), parameters, settings)
+        optimizer = make_optimizer(
+            replace(job.recipe, optimizer="sgd", nesterov=False), parameters, settings, stacked=False
+        )
         passes = 3 if relaxation.teacher is None else 4  # whose outputs are the target's
         target, importance = torch.from_numpy(self._target), torch.from_numpy(self._importance)
         done, losses = 0, [0.0]

@@ -16,6 +16,8 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 from ticketsearch.engine.plain import perceptron_layers
 from ticketsearch.tasks.layout import Layout
 
+_gate = torch.ops.aten.threshold_backward.default
+
 
 @dataclass(frozen=True)
 class FusedPerceptron:
@@ -97,7 +99,7 @@ class _Loss(torch.autograd.Function):
                 of_biases.append(grad.sum(0))
             if before is not inputs:
                 grad = grad @ weight
-                grad = grad.addcmul_(grad, before * before, value=-1) if plan.tanh else grad.mul_(before > 0)
+                grad = grad.addcmul_(grad, before * before, value=-1) if plan.tanh else _gate(grad, before, 0)
         ctx.save_for_backward(of_vector, *of_biases[::-1])
         return loss
 

@@ -1,4 +1,4 @@
-"""Training through a relaxation, by PyTorch's autograd; one network, one thread."""
+"""Training through a relaxation; one network, one thread."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ticketsearch.engine.base import Job, Relaxed
 from ticketsearch.engine.dense.calling import Caller
 from ticketsearch.engine.dense.draws import Drawing, augmented, drawing
 from ticketsearch.engine.dense.fused import FusedPerceptron
+from ticketsearch.engine.dense.maps import map_of
 from ticketsearch.engine.dense.optimizers import Setting, make_optimizer
 from ticketsearch.engine.relaxation import Relaxation
 from ticketsearch.errors import InvalidValue
@@ -45,16 +46,11 @@ class RelaxedTraining:
         self._call = Caller(task.build(seed=0).to(device).train(not relaxation.evaluating))
         self._inputs, self._labels = task.train.inputs.to(device), task.train.labels.to(device)
         layout = task.layout
-        self._layout, self._job, self._relaxation = layout, job, relaxation
+        self._layout, self._job = layout, job
         self._draws: Drawing = "" if relaxation.evaluating else draws
-        self._balance = 0.0
         self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
-        self._generator = torch_stream(seed, device)
         self._task, self._device = task, device
-        self._values = {
-            name: torch.from_numpy(np.array(trainable.start, dtype=np.float32)).to(device).requires_grad_()
-            for name, trainable in relaxation.trainables.items()
-        }
+        self._map = map_of(relaxation, device, torch_stream(seed, device))
         row = torch.from_numpy(np.array(job.start.rest, order="C")[None]).to(device)
         self._rest = {
             name: part[0].clone().to(layout.dtypes.get(name, torch.float32))
@@ -67,11 +63,14 @@ class RelaxedTraining:
         self._teacher = None if teacher is None else self._named(torch.from_numpy(teacher.copy()).to(device))
         decay = job.recipe.weight_decay
         rest = [tensor for tensor in self._rest.values() if tensor.requires_grad]
-        self._trained = [*self._values.values(), *rest]
+        self._trained_rest = rest
         settings = [
             Setting(one.rate, decay if one.decay is None else one.decay) for one in relaxation.trainables.values()
         ]
-        self._optimizer = make_optimizer(job.recipe, self._trained, settings + [Setting(1.0, decay)] * len(rest))
+        trained = [*self._map.values.values(), *rest]
+        self._optimizer = make_optimizer(
+            job.recipe, trained, settings + [Setting(1.0, decay)] * len(rest), stacked=False
+        )
         fused = teacher is None and device.type == "cpu"
         self._fused = FusedPerceptron.of(self._call.module, layout) if fused else None
         self._thread = ThreadPoolExecutor(1, initializer=_alone)
@@ -84,33 +83,30 @@ class RelaxedTraining:
             before = stop
 
     def _advance(self, first: int, last: int) -> Relaxed:
-        relaxation, total = self._relaxation, 0.0
+        values, rest, total = self._map.values, self._trained_rest, 0.0
         for step in range(first, last):
             examples, position = self._job.batches[step], self._job.first_step + step
             chosen = torch.from_numpy(examples).to(self._device)
             try:
-                weights = relaxation.weights(self._values, step, self._generator)
+                weights = self._map.weights(step)
             except RuntimeError:  # of what is no number, PyTorch draws nothing
-                if all(bool(value.isfinite().all()) for value in self._values.values()):
+                if all(bool(value.isfinite().all()) for value in values.values()):
                     raise
                 return self._diverged()
             inputs = augmented(self._task, self._inputs[chosen], position, examples)
             with drawing(self._draws, position, examples, self._device):
                 loss = self._loss(weights, inputs, self._labels[chosen])
-            penalty = None if relaxation.penalty is None else relaxation.penalty(self._values, step)
             value = float(loss.detach())
             total += value
-            if not math.isfinite(value + (0.0 if penalty is None else float(penalty.detach()))):
+            if not math.isfinite(value + self._map.penalty(step)):
                 return self._diverged()  # what comes after would be computed with what is no number
-            self._optimizer.step(self._trained, self._gradients(loss, penalty), float(self._job.rates[step]))
+            grads = self._map.gradients(loss, rest)
+            self._optimizer.step([*values.values(), *rest], grads, float(self._job.rates[step]))
         mean: ScoreArray = np.array([total / max(1, last - first)])
-        drawn = self._generator.get_state()  # to be looked at changes nothing of what is drawn later
-        with torch.no_grad():
-            vector = _array(relaxation.weights(self._values, last, self._generator))
-        self._generator.set_state(drawn)
+        vector = _array(self._map.weights_to_look_at(last))
         parts = [_array(part.float()).reshape(-1) for part in self._rest.values()]
-        rest = np.concatenate(parts or [np.zeros(0, np.float32)])
-        return Weights(vector[None], rest[None]), mean, {name: _array(value) for name, value in self._values.items()}
+        biases = np.concatenate(parts or [np.zeros(0, np.float32)])
+        return Weights(vector[None], biases[None]), mean, {name: _array(value) for name, value in values.items()}
 
     def _loss(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         if self._fused is not None:
@@ -123,31 +119,11 @@ class RelaxedTraining:
         own = outputs.log_softmax(-1)
         return F.kl_div(target, own, reduction="batchmean", log_target=True)
 
-    def _gradients(self, loss: Tensor, penalty: Tensor | None) -> list[Tensor | None]:
-        """Of loss and penalty by all that is trained; the penalty weighed as the relaxation says."""
-        balance = self._relaxation.balance
-        if penalty is None or balance is None:
-            return self._gradient(loss if penalty is None else loss + penalty)
-        of_loss, of_penalty = self._gradient(loss, keep=True), self._gradient(penalty)
-        ratio = 0.0
-        if float(penalty.detach()) >= 0 and (norm := self._norm(of_penalty)):
-            ratio = self._norm(of_loss) / norm
-        self._balance = (1 - balance) * self._balance + balance * ratio
-        return [_sum(*pair, self._balance) for pair in zip(of_loss, of_penalty, strict=True)]
-
-    def _gradient(self, value: Tensor, *, keep: bool = False) -> list[Tensor | None]:
-        grads = torch.autograd.grad(value, self._trained, retain_graph=keep, allow_unused=True)
-        return [None if grad is None else grad.contiguous() for grad in grads]  # to be written to
-
-    def _norm(self, grads: list[Tensor | None]) -> float:
-        """By the trained vectors alone."""
-        return math.sqrt(sum(float(grad.square().sum()) for grad in grads[: len(self._values)] if grad is not None))
-
     def _diverged(self) -> Relaxed:
         """As if trained to the end: no weight and no loss is a number."""
         vector, rest = self._job.start.vector, self._job.start.rest
         lost = Weights(np.full((1, vector.size), np.nan, np.float32), np.full((1, rest.size), np.nan, np.float32))
-        return lost, np.array([np.nan]), {name: _array(value) for name, value in self._values.items()}
+        return lost, np.array([np.nan]), {name: _array(value) for name, value in self._map.values.items()}
 
     def _named(self, weights: Tensor) -> dict[str, Tensor]:
         types = self._layout.dtypes
@@ -161,13 +137,6 @@ def _alone() -> None:
     """On one core; denormal numbers, of which closing gates are full, are zero: products with them are slow."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-
-
-def _sum(one: Tensor | None, other: Tensor | None, factor: float) -> Tensor | None:
-    """``one + factor * other``, ``None`` standing for nothing."""
-    if other is None:
-        return one
-    return other * factor if one is None else torch.add(one, other, alpha=factor)
 
 
 def _array(tensor: Tensor) -> FloatArray:

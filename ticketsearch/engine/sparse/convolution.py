@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray
-from ticketsearch.engine.sparse.jit import compiled
+from ticketsearch.engine.jit import compiled
 from ticketsearch.engine.sparse.kernels import ADAM, output_gradient, softmax, sparsify, update
 from ticketsearch.engine.sparse.packing import Int32Array
 from ticketsearch.engine.sparse.planes import RUN

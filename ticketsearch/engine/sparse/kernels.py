@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ticketsearch.engine.sparse.jit import compiled
+from ticketsearch.engine.jit import compiled
 from ticketsearch.engine.sparse.packing import pack
 from ticketsearch.engine.sparse.vectors import (
     LANES,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import njit
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray
-from ticketsearch.engine.sparse.jit import compiled
+from ticketsearch.engine.jit import compiled
 from ticketsearch.engine.sparse.vectors import LANES
 
 Int32Array = npt.NDArray[np.int32]

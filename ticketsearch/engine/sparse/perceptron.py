@@ -22,9 +22,9 @@ from torch import nn
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.base import Job, Measures
 from ticketsearch.engine.dense.autograd import Autograd
+from ticketsearch.engine.jit import cache_folder
 from ticketsearch.engine.plain import perceptron_layers
 from ticketsearch.engine.sparse import kernels, packing
-from ticketsearch.engine.sparse.jit import cache_folder
 from ticketsearch.engine.sparse.vectors import LANES
 from ticketsearch.engine.sparse.whole import Whole
 from ticketsearch.errors import InvalidValue

@@ -2,8 +2,8 @@
 
 Numba keeps machine code beside the source, or in a folder of the user's; where it can write to neither, it raises. And
 it looks at one file's time and size to tell whether the code is still the source's: a function that another file has
-inlined may change unseen. So here the folder is the project's, and named by a digest of all of the engine's source.
-Where no such folder can be made, nothing is kept, and each process compiles anew.
+inlined may change unseen. So here the folder is the project's, and named by a digest of all of the engine's source
+that is compiled. Where no such folder can be made, nothing is kept, and each process compiles anew.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ from ticketsearch.digests import Digest
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function when it is called, without the interpreter's lock, dividing as NumPy does."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    return _kept(function, {})
+
+
+def summing(function: Callable[..., Any]) -> Any:
+    """Compile one whose sums may be made in any order: side by side, in the lanes of a vector."""
+    return _kept(function, {"fastmath": {"reassoc", "nsz"}})
+
+
+def _kept(function: Callable[..., Any], more: dict[str, Any]) -> Any:
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", **more}
     folder = cache_folder()
     if folder is None:
         return njit(**options)(function)
@@ -55,7 +64,8 @@ def cache_folder() -> Path | None:
 
 def _digest() -> str:
     """Of the source of all compiled functions, wherever they are inlined."""
-    content = Digest()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        content.add(path.name, path.read_bytes())
+    content, here = Digest(), Path(__file__).parent
+    for path in sorted(here.rglob("*.py")):
+        if any(word in (source := path.read_bytes()) for word in (b"numba", b"engine.jit")):
+            content.add(str(path.relative_to(here)), source)
     return content.text()
