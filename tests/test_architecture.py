@@ -15,7 +15,7 @@ import ticketsearch
 from tests.helpers.commands import ROOT, python
 
 PACKAGE = ROOT / "ticketsearch"
-KERNELS = {"convolution", "kernels", "packing", "vectors"}
+KERNELS = {"convolution", "gate_kernels", "kernels", "packing", "vectors"}
 """Compiled: arrays are passed one by one."""
 
 

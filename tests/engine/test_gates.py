@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,8 @@ def relaxation(name: str, balance: float | None, *, frozen: bool, spread: float 
     rng = np.random.Generator(np.random.PCG64(7))
     scores, weights = (rng.normal(0, scale, SIZE).astype(np.float32) for scale in (spread, 1.0))
     form, pull = FORMS[name]
-    return relaxed_by(
-        form, Trainable(scores), weights=weights if frozen else Trainable(weights), pull=pull, balance=balance
-    )
+    relaxed = relaxed_by(form, Trainable(scores), weights=weights if frozen else Trainable(weights), pull=pull)
+    return replace(relaxed, balance=balance)
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["trained", "frozen"])

@@ -71,9 +71,6 @@ def relaxed_by(
     weights: Trainable | FloatArray,
     pull: Pull | None = None,
     beside: Mapping[str, Trainable] | None = None,
-    balance: float | None = None,
-    evaluating: bool = False,
-    teacher: FloatArray | None = None,
 ) -> Relaxation:
     """The relaxation whose weights are behind gates; with frozen weights, nothing but the gates is trained.
 
@@ -83,9 +80,6 @@ def relaxed_by(
         weights: ``(D,)``, frozen; or what is trained as ``weights``.
         pull: on the density.
         beside: other vectors, by name, for a choice that remembers something.
-        balance: as in :class:`Relaxation`; so are the others.
-        evaluating: likewise.
-        teacher: likewise.
     """
     trained = isinstance(weights, Trainable)
     gated = Gated(form, None if isinstance(weights, Trainable) else np.array(weights, np.float32), pull)
@@ -94,8 +88,5 @@ def relaxed_by(
         gated.weights,
         None if pull is None else gated.penalty,
         train_rest=trained,
-        balance=balance,
-        evaluating=evaluating,
-        teacher=teacher,
         gated=gated,
     )

@@ -81,11 +81,9 @@ class ConcreteTicketSearch:
         return Ticket(top_n(logits, problem.n_kept), frozen if rewind else None, rewind, scores=logits)
 
     def _relaxation(self, frozen: Weights, logits: FloatArray, density: float) -> Relaxation:
-        return relaxed_by(
-            Concrete(),
-            Trainable(logits),
-            weights=frozen.vector,
-            pull=Pull(((slice(logits.size), MARGIN * density),), both_ways=True),
+        pull = Pull(((slice(logits.size), MARGIN * density),), both_ways=True)
+        return replace(
+            relaxed_by(Concrete(), Trainable(logits), weights=frozen.vector, pull=pull),
             balance=NEWEST,
             evaluating=True,
             teacher=frozen.vector if self.loss == "kl" else None,

@@ -115,11 +115,14 @@ class Adam:
             mean, square = self._mean[index], self._square[index]
             if _in_one_pass(parameter, grad):
                 fused = torch._fused_adamw_ if decoupled else torch._fused_adam_
-                parts = _apart([parameter, grad, mean, square], stacked=self._stacked)
+                parts, slopes, means, squares = _apart([parameter, grad, mean, square], stacked=self._stacked)
                 fused(
-                    *parts,
+                    parts,
+                    slopes,
+                    means,
+                    squares,
                     [],
-                    [torch.tensor(float(self._steps[index]))] * len(parts[0]),
+                    [torch.tensor(float(self._steps[index]))] * len(means),
                     lr=rate,
                     beta1=beta1,
                     beta2=beta2,
