@@ -303,6 +303,17 @@ def test_snapshots_come_where_asked_and_at_the_end(problem: MaskProblem) -> None
     assert steps == [3, 25, 50, 60]
     assert [s.step for s in problem.train(first_step=50, every=4)] == [54, 58, 60]
     assert problem.spent.train_examples == (60 + 10) * 30
+    assert [s.step for s in problem.train(at=(7, 3))] == [3, 7]  # and there it ends
+    assert problem.spent.train_examples == (60 + 10 + 7) * 30
+    assert [s.step for s in problem.train(at=(0, 99), first_step=57)] == [60]
+
+
+def test_a_training_that_ends_early_is_the_beginning_of_one_that_does_not() -> None:
+    whole, early = tiny.make_problem(), tiny.make_problem()
+    first, _ = whole.train(every="40step", at=(40,))
+    [last] = early.train(at=(40,))
+    np.testing.assert_array_equal(first.weights.vector, last.weights.vector)
+    assert first.train_loss == last.train_loss
 
 
 def test_validations_are_paid_for(problem: MaskProblem) -> None:

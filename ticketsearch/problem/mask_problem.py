@@ -136,7 +136,8 @@ class MaskProblem(KnownProblem):
             recipe: default the task's; ``problem.recipe.lasting(n)`` is the same over n steps.
             first_step: step of the recipe to begin at: the position in its schedule.
             every: a snapshot every so often: ``"1ep"``, ``"50step"`` or a number of steps.
-            at: further steps to take snapshots at. The last step always gives one.
+            at: steps to take snapshots at; without ``every``, the training ends with the last of them. Else its last
+                step gives one.
             held: what pruned weights are held at, ``(D,)``; default zero. See :mod:`ticketsearch.masks.actions`.
 
         Yields:
@@ -177,7 +178,7 @@ class MaskProblem(KnownProblem):
             start: weights that are not relaxed; default the initial ones.
             recipe: as in :meth:`train`; so are ``every`` and ``at``.
             every: a snapshot every so often.
-            at: further steps to take snapshots at.
+            at: steps to take snapshots at, as in :meth:`train`.
 
         Yields:
             Snapshots; their ``trained`` has the vectors.
@@ -304,8 +305,10 @@ class MaskProblem(KnownProblem):
         return recipe
 
     def _stops(self, recipe: Recipe, first_step: int, every: int | str | None, at: Sequence[int]) -> list[int]:
-        """Steps to take snapshots at, in order, the last step among them."""
-        wanted = {recipe.steps, *at}
+        """Steps to take snapshots at, in order; the training ends with the last."""
+        wanted = {step for step in at if first_step < step <= recipe.steps}
+        if every is not None or not wanted:
+            wanted.add(recipe.steps)
         if every is not None:
             stride = parse_steps(every, self.steps_per_epoch, "every")
             if stride < 1:

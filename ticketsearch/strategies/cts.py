@@ -59,9 +59,8 @@ class ConcreteTicketSearch:
             raise InvalidValue(f"rewind={self.rewind!r} lies beyond the training's {problem.recipe.steps} steps")
         frozen = problem.initial_weights()
         if rewind:
-            training = problem.train(at=(rewind,))
-            frozen = next(training).weights
-            training.close()
+            [snapshot] = problem.train(at=(rewind,))
+            frozen = snapshot.weights
         recipe = replace(
             problem.recipe.lasting(
                 problem.steps_for(1, reserve=0.25 if self.loss == "kl" else 0.0, length=self.length)

@@ -88,9 +88,8 @@ class DynamicTraining(ABC):
         first, weights, step, moved = mask, problem.initial_weights(), 0, 0
         changes = [at for at in range(stride, steps, stride) if at < self.stop * steps]
         for at in [*changes, steps]:
-            segment = problem.train(mask, start=weights, recipe=recipe, first_step=step, at=(at,))
-            weights, step = next(segment).weights, at
-            segment.close()  # the rest of it is neither run nor paid for
+            [snapshot] = problem.train(mask, start=weights, recipe=recipe, first_step=step, at=(at,))
+            weights, step = snapshot.weights, at
             if at < steps:
                 share = self.move / 2 * (1 + np.cos(np.pi * at / (self.stop * steps)))
                 share = self.move if self.decay == "constant" else float(share)

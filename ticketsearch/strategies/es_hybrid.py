@@ -64,9 +64,7 @@ class EvolutionHybrid:
             masks = np.stack([space.top(one, problem.n_kept) for one in keys])
             vectors, rests, losses = [], [], []
             for mask in masks:
-                training = problem.train(mask, start=shared, recipe=recipe, first_step=first, at=(first + steps,))
-                snapshot = next(training)
-                training.close()
+                [snapshot] = problem.train(mask, start=shared, recipe=recipe, first_step=first, at=(first + steps,))
                 vectors.append(snapshot.weights.vector)
                 rests.append(snapshot.weights.rest)
                 losses.append(snapshot.train_loss)

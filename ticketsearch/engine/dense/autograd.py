@@ -17,6 +17,7 @@ from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.engine.base import Job, Relaxed
 from ticketsearch.engine.dense.calling import Caller
 from ticketsearch.engine.dense.draws import Drawing, drawing
+from ticketsearch.engine.dense.fused import FusedPerceptron
 from ticketsearch.engine.dense.relaxed import RelaxedTraining
 from ticketsearch.engine.relaxation import Relaxation
 from ticketsearch.errors import InvalidValue
@@ -43,6 +44,7 @@ class Derivatives:
         self._task, self._layout, self._device, self._draws = task, layout, device, draws
         self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
         self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
+        self._fused = FusedPerceptron.of(self._call.module, layout) if device.type == "cpu" else None
 
     def gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
         """Gradient of the mean training loss over examples ``(N,)``."""
@@ -115,8 +117,18 @@ class Derivatives:
         return np.abs(self._gradient(change, [bits[name] for name in self._shapes]))
 
     def _gradients(self, weights: Weights, indices: IntArray) -> FloatArray:
+        if self._fused is not None:
+            return self._fused_gradients(self._fused, weights, indices)
         state, parameters = self._state(weights)
         return self._gradient(self._loss(state, indices, 1.0), parameters).astype(np.float32)
+
+    def _fused_gradients(self, plan: FusedPerceptron, weights: Weights, indices: IntArray) -> FloatArray:
+        vector, rest = (torch.from_numpy(np.array(part)) for part in (weights.vector, weights.rest))
+        biases = {name: part[0] for name, part in unflatten(rest[None], self._layout.rest_shapes).items()}
+        inputs, labels = self._examples(indices)
+        [gradient] = torch.autograd.grad(plan.loss(vector.requires_grad_(), biases, inputs, labels), [vector])
+        found: FloatArray = gradient.numpy()
+        return found
 
     def _hessian_gradient(self, weights: Weights, indices: IntArray, temperature: float) -> FloatArray:
         state, parameters = self._state(weights)
@@ -158,12 +170,15 @@ class Derivatives:
         return parameters | part(weights.rest, self._layout.rest_shapes), list(parameters.values())
 
     def _loss(self, state: dict[str, Tensor], indices: IntArray, temperature: float) -> Tensor:
-        chosen = torch.from_numpy(indices)
-        inputs = self._task.train.inputs[chosen].to(self._device)
-        labels = self._task.train.labels[chosen].to(self._device)
+        inputs, labels = self._examples(indices)
         with drawing(self._draws, 0, indices, self._device):
             logits = self._called(state, inputs, training=True)
         return F.cross_entropy(logits / temperature, labels)
+
+    def _examples(self, indices: IntArray) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of training examples."""
+        chosen = torch.from_numpy(indices)
+        return self._task.train.inputs[chosen].to(self._device), self._task.train.labels[chosen].to(self._device)
 
 
 def _flat(tensors: tuple[Tensor, ...]) -> ScoreArray:
