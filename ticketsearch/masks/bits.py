@@ -23,7 +23,10 @@ def top_n(scores: npt.NDArray[np.floating], n: int) -> BoolArray:
     ordered = scores
     if np.isnan(scores.min()):
         ordered = np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
-    threshold = np.partition(ordered, scores.size - n)[scores.size - n]
+    lowest, among = ordered.min(), ordered
+    if 4 * np.count_nonzero(ordered == lowest) > ordered.size:  # of many equal values NumPy's partition is slow
+        among = ordered[ordered > lowest]
+    threshold = np.partition(among, among.size - n)[among.size - n] if n <= among.size else lowest
     mask: BoolArray = ordered > threshold
     ties = np.flatnonzero(ordered == threshold)
     mask[ties[: n - np.count_nonzero(mask)]] = True

@@ -57,8 +57,8 @@ class Trainer:
         session, number = self._session, self._trainings
         self._trainings += 1
         rng = stream(session.seed, "train", number)
-        last = max(stops, default=recipe.steps)
-        order = batch_indices(session.meter.train_size, recipe.batch_size, last, rng)[first_step:]
+        steps = max(stops, default=first_step) - first_step
+        order = batch_indices(session.meter.train_size, recipe.batch_size, steps, rng)
         units = session.units
         job = Job(units.expand(mask[None]), start, recipe, order, first_step, held, units.rest_mask(mask[None]))
 

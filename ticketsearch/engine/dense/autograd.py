@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from ticketsearch.engine.dense.draws import Drawing, drawing
 from ticketsearch.engine.dense.fused import FusedPerceptron
 from ticketsearch.engine.dense.relaxed import RelaxedTraining
 from ticketsearch.engine.relaxation import Relaxation
+from ticketsearch.engine.threads import pool
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.seeds import stream, torch_stream
@@ -42,7 +42,7 @@ class Derivatives:
     def __init__(self, task: Task, layout: Layout, device: torch.device, draws: Drawing = "") -> None:
         self._call = Caller(task.build(seed=0).to(device))
         self._task, self._layout, self._device, self._draws = task, layout, device, draws
-        self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+        self._thread = pool(1)
         self._shapes = {layer.name: layer.shape for layer in layout.space.layers}
         self._fused = FusedPerceptron.of(self._call.module, layout) if device.type == "cpu" else None
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +24,7 @@ from ticketsearch.compaction import Compaction, compact
 from ticketsearch.engine.base import Job
 from ticketsearch.engine.dense.engine import DenseEngine
 from ticketsearch.engine.dense.optimizers import make_optimizer
+from ticketsearch.engine.threads import pool
 from ticketsearch.masks import digest
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.tasks.layout import Layout
@@ -46,9 +46,9 @@ class CompactedEngine(DenseEngine):
         threads = min(len(groups), self.threads)
         trainings = [self._training(job, rows, stops, self.threads // threads) for rows in groups]
         order = np.argsort(np.concatenate(groups))
-        with ThreadPoolExecutor(threads) as pool:
+        with pool(threads) as workers:
             for _ in stops:
-                parts = list(pool.map(next, trainings))
+                parts = list(workers.map(next, trainings))
                 vector, rest, losses = (
                     np.concatenate(arrays)[order]
                     for arrays in zip(*((w.vector, w.rest, loss) for w, loss in parts), strict=True)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -36,6 +35,7 @@ from ticketsearch.engine.dense.draws import augmented, drawing
 from ticketsearch.engine.dense.optimizers import make_optimizer
 from ticketsearch.engine.dense.precision import low_precision_inputs, rounded
 from ticketsearch.engine.dense.trial import tried
+from ticketsearch.engine.threads import pool
 from ticketsearch.errors import InvalidValue, TicketsearchError
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.recipe import Recipe
@@ -76,7 +76,7 @@ class DenseEngine(Autograd):
         for _ in range(self.threads):
             self._modules.put(Caller(task.build(seed=0).to(device)))
         self._train = train or _to(task.train, device)  # or as another engine has it
-        self._pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
+        self._pool = pool(self.threads)
         self.grain = self._chunk_size()
         self.width = self.grain * self.threads
 

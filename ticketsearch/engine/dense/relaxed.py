@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from ticketsearch.engine.dense.fused import FusedPerceptron
 from ticketsearch.engine.dense.maps import map_of
 from ticketsearch.engine.dense.optimizers import Setting, make_optimizer
 from ticketsearch.engine.relaxation import Relaxation
+from ticketsearch.engine.threads import pool
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.seeds import torch_stream
@@ -73,7 +73,7 @@ class RelaxedTraining:
         )
         fused = teacher is None and device.type == "cpu"
         self._fused = FusedPerceptron.of(self._call.module, layout) if fused else None
-        self._thread = ThreadPoolExecutor(1, initializer=_alone)
+        self._thread = pool(1)
 
     def run(self, stops: tuple[int, ...]) -> Iterator[Relaxed]:
         """Implements :meth:`ticketsearch.engine.Engine.train_relaxed`."""
@@ -131,12 +131,6 @@ class RelaxedTraining:
             name: part[0].to(types.get(name, torch.float32))
             for name, part in unflatten(weights[None], self._shapes).items()
         }
-
-
-def _alone() -> None:
-    """On one core; denormal numbers, of which closing gates are full, are zero: products with them are slow."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
 
 
 def _array(tensor: Tensor) -> FloatArray:

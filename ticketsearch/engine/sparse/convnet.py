@@ -8,7 +8,6 @@ the work of a step that is nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from ticketsearch.engine.sparse.perceptron import KINDS, announced, rules_of, st
 from ticketsearch.engine.sparse.planes import Plan, convnet_of, plan_of
 from ticketsearch.engine.sparse.vectors import LANES
 from ticketsearch.engine.sparse.whole import Whole
+from ticketsearch.engine.threads import pool
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.recipe import Recipe
@@ -57,7 +57,7 @@ class SparseConvEngine(Autograd):
         self._inputs, self._labels = _arrays(task.train)
         self.threads = workers or cores()
         self.grain, self.width = 1, self.threads
-        self._pool = ThreadPoolExecutor(self.threads)
+        self._pool = pool(self.threads)
         self._compiled = False
 
     def warm_up(self) -> None:

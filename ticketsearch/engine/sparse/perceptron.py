@@ -11,7 +11,6 @@ import math
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ from ticketsearch.engine.plain import perceptron_layers
 from ticketsearch.engine.sparse import kernels, packing
 from ticketsearch.engine.sparse.vectors import LANES
 from ticketsearch.engine.sparse.whole import Whole
+from ticketsearch.engine.threads import pool
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.recipe import Recipe
@@ -105,7 +105,7 @@ class SparseEngine(Autograd):
         self._inputs, self._labels = _flat(task.train)
         self.threads = workers or cores()
         self.grain, self.width = 1, self.threads
-        self._pool = ThreadPoolExecutor(self.threads)
+        self._pool = pool(self.threads)
         self._split: tuple[Split, Batches] | None = None
         self._compiled = False
 
