@@ -50,6 +50,10 @@ def compare(
     checkpoints: Annotated[int | None, typer.Option(help="Masks confirmed on each search's way. Default 8.")] = None,
     controls: Annotated[bool | None, typer.Option(help="Confirm controls of every ticket, and baselines.")] = None,
     frontier: Annotated[bool | None, typer.Option(help="Sweep IMP's rounds, their length and its scope.")] = None,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="RUNS", help="Archive or folder whose finished runs are taken; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of run folders; default the study's, or runs.")] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time, each in a process. Default 1; with ray, all the cluster's CPUs.")
@@ -66,10 +70,12 @@ def compare(
     from rich.console import Console
 
     from ticketsearch import leaderboard
+    from ticketsearch.leaderboard import load_study, merged
     from ticketsearch.records.results import Result
     from ticketsearch.report import text
     from ticketsearch.report.progress import StudyTable
     from ticketsearch.studies.execution import compute
+    from ticketsearch.studies.known import Known
     from ticketsearch.studies.study import make_study, planned, read_study
 
     grid: dict[str, Any] = {
@@ -99,6 +105,10 @@ def compare(
         "ray_address": ray_address,
     }
     plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
+    there = None
+    if known:
+        made = merged([load_study(place) for place in known])
+        there = Known.of(made.results, made.baselines, plan)
     items = planned(plan)
     with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in items]) as table:
         finished = compute(
@@ -106,6 +116,7 @@ def compare(
             data_root=data_root,
             download=download,
             jobs=jobs,
+            known=there,
             tell=lambda one: table.tell(one.item.row, one.item.seed, one.accuracy, one.reason, one.finished),
         )
     groups = leaderboard.build(one.result for one in finished if isinstance(one.result, Result))

@@ -18,7 +18,13 @@ from ticketsearch.errors import InvalidValue
 
 
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder of run folders, one run folder, or an archive.")] = Path("runs"),
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RUNS]...",
+            help="Folders of run folders, run folders, archives; several are put together. Default: runs.",
+        ),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Only runs on this task.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Only runs at this sparsity.")] = None,
     as_markdown: Markdown = False,
@@ -33,6 +39,7 @@ def report(
     """Show the leaderboard of finished runs, grouped by task and sparsity, and the verdicts on searches."""
     from ticketsearch import leaderboard
     from ticketsearch.leaderboard.analysis import analyse
+    from ticketsearch.leaderboard.merging import merged
     from ticketsearch.leaderboard.studies import load_study, write_archive
     from ticketsearch.records.folder import check_outputs
     from ticketsearch.report import text, verdicts
@@ -40,7 +47,7 @@ def report(
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
     check_outputs(path for path in (archive, svg, csv, html) if path)
-    study = load_study(runs)
+    study = merged([load_study(place) for place in runs or [Path("runs")]])
     if task is not None or sparsity is not None:
         study = study.only(task, sparsity)
     results, problems = study.results, study.problems

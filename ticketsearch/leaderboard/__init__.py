@@ -1,6 +1,7 @@
 """Leaderboards: a pure function of finished runs. Never imports torch."""
 
 from ticketsearch.leaderboard.fidelity import Exploitation, exploitation, tau
+from ticketsearch.leaderboard.merging import merged
 from ticketsearch.leaderboard.running_time import (
     Curve,
     Ratio,
@@ -41,6 +42,7 @@ __all__ = [
     "interquartile_mean",
     "judge",
     "load_study",
+    "merged",
     "paired",
     "rank_intervals",
     "ratio_of_running_times",

@@ -16,9 +16,11 @@ from ticketsearch.errors import InvalidValue, NotARun
 from ticketsearch.records.folder import FAILURES, checked_out, mark
 from ticketsearch.records.record import write_record
 from ticketsearch.records.study_records import Failure, Failures, read_failures
-from ticketsearch.studies.item import Common, Finished
+from ticketsearch.studies.item import Common, Finished, loaded_task
+from ticketsearch.studies.known import Known
 from ticketsearch.studies.processes import on_this_machine
-from ticketsearch.studies.study import Planned, Study, planned
+from ticketsearch.studies.study import Item, Planned, Study, planned
+from ticketsearch.tasks import Task
 
 
 def compute(
@@ -27,6 +29,7 @@ def compute(
     data_root: Path | None = None,
     download: bool = False,
     jobs: int | None = None,
+    known: Known | None = None,
     tell: Callable[[Finished], None] | None = None,
 ) -> list[Finished]:
     """Make the runs that are missing and read back the others.
@@ -37,6 +40,7 @@ def compute(
         download: whether missing ones may be fetched.
         jobs: runs at a time, each in a process of its own; results do not depend on it. Default one, with the executor
             ``ray`` one for each CPU, or GPU, of the cluster.
+        known: runs made elsewhere, which are not made again.
         tell: called as each run ends.
 
     Returns:
@@ -58,20 +62,36 @@ def compute(
         raise NotARun(f"no folder can be made at --out {out}: {error.strerror}") from error
     read_failures(out)  # a damaged record is named before hours of work, not after
     common = Common(study.out, study.device, study.engine, data_root, download)
+    found = _answered(items, known, common) if known else {}
+    for finished in found.values():
+        if tell:
+            tell(finished)
+    numbers = [index for index in range(len(items)) if index not in found]
+    missing = [items[index] for index in numbers]
     if study.executor == "local":
-        coming = on_this_machine(items, replace(common, jobs=jobs or 1))
+        coming = on_this_machine(missing, replace(common, jobs=jobs or 1))
     else:
         from ticketsearch.studies.on_ray import on_cluster
 
-        coming = on_cluster(items, common, study.ray_address, jobs)
-    found: dict[int, Finished] = {}
+        coming = on_cluster(missing, common, study.ray_address, jobs)
     with closing(coming):  # whatever comes, workers and processes end here
-        for index, finished in coming:
-            found[index] = finished
+        for number, finished in coming:
+            found[numbers[number]] = finished
             _keep_failures(out, list(found.values()))
             if tell:
                 tell(finished)
     return [found[index] for index in range(len(items))]
+
+
+def _answered(items: Sequence[Item], known: Known, common: Common) -> dict[int, Finished]:
+    """Items that need not be computed, by their numbers."""
+    from ticketsearch.tasks import keeping
+
+    def task_of(item: Item) -> Task:
+        return keeping(loaded_task(item, common), item.keep)
+
+    answers = ((index, item, known.answer(item, task_of)) for index, item in enumerate(items))
+    return {index: Finished(item, answer) for index, item, answer in answers if answer is not None}
 
 
 def _keep_failures(out: Path, finished: Sequence[Finished]) -> None:

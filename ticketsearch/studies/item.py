@@ -82,7 +82,7 @@ def _run(run: Planned, common: Common) -> Result:
 
     return search_and_confirm(
         run.strategy,
-        _loaded(run, common),
+        loaded_task(run, common),
         sparsity=run.sparsity,
         budget=run.budget,
         seed=run.seed,
@@ -108,7 +108,7 @@ def _baseline(item: PlannedBaseline, common: Common) -> Baseline:
     from ticketsearch.studies.baseline import measure_baseline
     from ticketsearch.tasks import keeping
 
-    task = keeping(_loaded(item, common), item.keep)
+    task = keeping(loaded_task(item, common), item.keep)
     steps, _ = parse_fidelity(task.fidelity if item.fidelity is None else item.fidelity, task.steps_per_epoch)
     engine = make_engine(task, common.device, common.engine, common.workers)
     budget = parse_epochs(item.budget)
@@ -124,14 +124,15 @@ def _shared(_device: str) -> Shared:
     return Shared()
 
 
-def _loaded(item: Item, common: Common) -> Task:
+def loaded_task(item: Item, common: Common) -> Task:
+    """An item's task, loaded once in each process."""
     options = json.dumps(item.task_options, sort_keys=True, default=str)
     return _task(item.task, options, common.data_root, common.download)
 
 
 @lru_cache(maxsize=4)
 def _task(name: str, options: str, data_root: Path | None, download: bool) -> Task:
-    """Loaded once in each process; ``options`` are JSON."""
+    """``options`` are JSON."""
     from ticketsearch.tasks import DataSource, load_task
 
     return load_task(name, DataSource(data_root, download), json.loads(options))
