@@ -18,6 +18,7 @@ from ticketsearch import Result, Task
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UsageError
 from ticketsearch.masks.ticket import Ticket
 from ticketsearch.records.study_records import Baseline, read_baseline, read_failures
+from ticketsearch.report.plan import plan_in_full, plan_in_words
 from ticketsearch.runner.confirm import confirm
 from ticketsearch.runner.progress import quiet
 from ticketsearch.runner.setup import Setup
@@ -41,8 +42,27 @@ def test_a_study_is_every_strategy_task_sparsity_and_seed_once() -> None:
     assert [item.seed for item in items] == [0] * 4 + [1] * 4  # pairs first
 
 
-def test_the_frontier_and_the_baselines_are_part_of_a_study_unless_switched_off() -> None:
-    grid = {"strategies": ["ga"], "seeds": "0-2"}
+def test_eighteen_runs_are_eighteen_runs() -> None:
+    grid = {"strategies": ["imp", "ga", "sa"], "seeds": "0-2", "sparsities": [0.8, 0.9]}
+    items = planned(make_study("test", {"grids": [grid]}))
+    assert sum(isinstance(item, Planned) for item in items) == 18
+    assert plan_in_words(items) == "18 runs (3 strategies, 2 sparsities, 3 seeds) and 6 baselines"
+    lines = plan_in_full(items).splitlines()
+    assert lines[0] == "mnist1d-mlp 0.8 imp: seeds 0-2, 2000ep each"
+    assert lines[3] == "mnist1d-mlp 0.8 baseline: seeds 0-2"
+    assert len(lines) == 2 * 4 + 1
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path, cli: Cli) -> None:
+    out = tmp_path / "runs"
+    shown = cli("compare", "--strategies", "ga", "--seeds", "1,3,4", "--no-controls", "--out", out, "--dry-run")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.splitlines() == ["mnist1d-mlp 0.9 ga: seeds 1, 3-4, 2000ep each", "3 runs (3 seeds)"]
+    assert not out.exists()
+
+
+def test_the_frontier_is_part_of_a_study_if_asked_for_and_baselines_unless_switched_off() -> None:
+    grid = {"strategies": ["ga"], "seeds": "0-2", "frontier": True}
     items = planned(make_study("test", {"grids": [grid]}))
     assert len(items) == 3 * (1 + len(FRONTIER) + 1)
     runs = [item for item in items if isinstance(item, Planned)]

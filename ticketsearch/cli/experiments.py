@@ -49,7 +49,7 @@ def compare(
     orders: Annotated[int | None, typer.Option(help="Full trainings of each ticket. Default 3.")] = None,
     checkpoints: Annotated[int | None, typer.Option(help="Masks confirmed on each search's way. Default 8.")] = None,
     controls: Annotated[bool | None, typer.Option(help="Confirm controls of every ticket, and baselines.")] = None,
-    frontier: Annotated[bool | None, typer.Option(help="Sweep IMP's rounds, their length and its scope.")] = None,
+    frontier: Annotated[bool | None, typer.Option(help="Also IMP at 18 settings: scope, rounds, length.")] = None,
     known: Annotated[
         list[Path] | None,
         typer.Option("--from", metavar="RUNS", help="Archive or folder whose finished runs are taken; repeatable."),
@@ -58,6 +58,7 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(help="Runs at a time, each in a process. Default 1; with ray, all the cluster's CPUs.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and stop.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     engine: Annotated[str | None, typer.Option(help="sparse, dense, mixed or auto.")] = None,
     executor: Annotated[str | None, typer.Option(help="local, or ray: whole runs on a Ray cluster.")] = None,
@@ -73,6 +74,7 @@ def compare(
     from ticketsearch.leaderboard import load_study, merged
     from ticketsearch.records.results import Result
     from ticketsearch.report import text
+    from ticketsearch.report.plan import plan_in_full, plan_in_words
     from ticketsearch.report.progress import StudyTable
     from ticketsearch.studies.execution import compute
     from ticketsearch.studies.known import Known
@@ -105,11 +107,15 @@ def compare(
         "ray_address": ray_address,
     }
     plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
+    items = planned(plan)
+    if dry_run:
+        print(plan_in_full(items))
+        return
+    print(f"ticketsearch: {plan_in_words(items)}; results go to {visible(plan.out)}", file=sys.stderr)
     there = None
     if known:
         made = merged([load_study(place) for place in known])
         there = Known.of(made.results, made.baselines, plan)
-    items = planned(plan)
     with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in items]) as table:
         finished = compute(
             plan,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ticketsearch.records.results import already_finished, score_in_words
 
@@ -100,8 +101,9 @@ class StudyTable:
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._begin = datetime.now(UTC).isoformat(timespec="seconds")
+        self._started = time.monotonic()
         self._before: list[str] = []
-        self._live = Live(self._table(), console=console, refresh_per_second=2, transient=True)
+        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -132,15 +134,31 @@ class StudyTable:
         if accuracy is not None:
             self._accuracies[row].append(accuracy)
         if self._console.is_terminal:
-            self._live.update(self._table())
             return
         what = f"failed: {reason}" if reason else "done" if accuracy is None else f"{100 * accuracy:.2f} %"
         self._say(f"[{self._done.total()}/{self._planned.total()}] {row} seed {seed}: {what}")
 
     def _table(self) -> Table:
-        table = Table("run", "done", "failed", "test accuracy %")
+        table = Table(title=self._time(), title_justify="left", title_style="")
+        table.add_column("run", ratio=1, overflow="fold")
+        for name in ("done", "failed", "test accuracy %"):
+            table.add_column(name, justify="right", no_wrap=name == "done")
         for row, count in self._planned.items():
             own = self._accuracies[row]
             mean = f"{100 * statistics.fmean(own):.1f}" if own else ""
-            table.add_row(row, f"{self._done[row]}/{count}", str(self._failed[row] or ""), mean)
+            table.add_row(Text(row), f"{self._done[row]}/{count}", str(self._failed[row] or ""), mean)
         return table
+
+    def _time(self) -> str:
+        """How many are done, since when, and how long the others may take: as long as those made so far, on average."""
+        done, total, elapsed = self._done.total(), self._planned.total(), time.monotonic() - self._started
+        line = f"{done} of {total} done, {duration(elapsed)}"
+        made = done - len(self._before)
+        return f"{line}, about {duration(elapsed / made * (total - done))} left" if made and done < total else line
+
+
+def duration(seconds: float) -> str:
+    """In words that are short: ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

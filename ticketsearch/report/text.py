@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.console import Group as Renderables
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +29,8 @@ COLUMNS = (
     "wall s",
     "trials",
 )
+FRAME = 3
+"""Of a column: a rule, and a space on either side."""
 
 
 def percent(accuracy: Estimate) -> str:
@@ -86,21 +91,49 @@ def note_of(groups: Sequence[Group]) -> str:
 
 def leaderboard(groups: Sequence[Group]) -> Renderables:
     """For a terminal."""
-    parts: list[Table | Text] = []
+    parts: list[_Fitting | Text] = []
     for group in groups:
-        parts.append(_table(list(COLUMNS), [cells(row) for row in group.rows], title(group)))
+        parts.append(_Fitting(list(COLUMNS), [cells(row) for row in group.rows], title(group)))
         if controls := controls_of(group):
-            parts.append(_table(controls[0], controls[1:]))
+            parts.append(_Fitting(controls[0], controls[1:]))
     return Renderables(*parts, Text(note_of(groups), style="dim"))
 
 
-def _table(head: list[str], lines: list[list[str]], name: str | None = None) -> Table:
-    table = Table(title=name, title_justify="left", title_style="bold")
-    for index, column in enumerate(head):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
-    for line in lines:
-        table.add_row(*line)
-    return table
+@dataclass(frozen=True)
+class _Fitting:
+    """A table in which the first column's words are never cut; where a terminal is narrow, right-hand columns go first.
+
+    Attributes:
+        head: names of columns.
+        lines: cells.
+        name: above the table.
+    """
+
+    head: list[str]
+    lines: list[list[str]]
+    name: str | None = None
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """As many columns as fit, and how many did not."""
+        rows = [self.head, *self.lines]
+        words = max(len(word) for row in rows for word in row[0].split())
+        widths = [words, *(max(len(row[index]) for row in rows) for index in range(1, len(self.head)))]
+        ends = list(accumulate(width + FRAME for width in widths))
+        shown = max(1, sum(1 + end <= options.max_width for end in ends))
+        table = Table(title=self.name, title_justify="left", title_style="bold", caption_justify="left")
+        for index, column in enumerate(self.head[:shown]):
+            table.add_column(
+                column,
+                justify="right" if index else "left",
+                no_wrap=index > 0,
+                min_width=None if index else words,
+                overflow="fold",
+            )
+        for line in self.lines:
+            table.add_row(*line[:shown])
+        if left := self.head[shown:]:
+            table.caption = f"left out, for want of width: {', '.join(left)}"
+        yield table
 
 
 def markdown(groups: Sequence[Group]) -> str:

@@ -99,7 +99,8 @@ class Grid(BaseModel):
         orders: full trainings in each confirmation.
         controls: of every ticket.
         checkpoints: confirmed on the way.
-        frontier: whether to add :data:`FRONTIER`, IMP at other lengths and scopes: SGD is not one point.
+        frontier: whether to add :data:`FRONTIER`, IMP at other lengths and scopes: SGD is not one point. Off, since
+            it is more runs than most studies have.
         baselines: whether to measure what belongs to no strategy: see :mod:`ticketsearch.studies.baseline`.
     """
 
@@ -117,7 +118,7 @@ class Grid(BaseModel):
     orders: Annotated[int, Field(ge=1, le=1000, strict=True)] = 3
     controls: list[str] = list(CONTROLS)
     checkpoints: Annotated[int, Field(ge=0, le=100, strict=True)] = 8
-    frontier: StrictBool = True
+    frontier: StrictBool = False
     baselines: StrictBool = True
 
     @model_validator(mode="before")
