@@ -242,7 +242,7 @@ def test_reports_parse(cli: Cli, three_runs: Path, tmp_path: Path) -> None:
     terminal = cli("report", three_runs)
     assert (terminal.code, terminal.err) == (0, "")
     assert "tiny at sparsity 0.9" in terminal.out
-    picture = tmp_path / "new" / "board.svg"
+    picture = tmp_path / "board.svg"
     groups = json.loads(cli("report", three_runs, "--json", "--svg", picture).out)
     assert [row["seeds"] for row in groups["groups"][0]["rows"] if row["strategy"] == "random"] == [[0, 1]]
     assert groups["unreadable"] == []

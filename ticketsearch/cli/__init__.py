@@ -21,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -111,6 +112,8 @@ def _refuse_usage(error: Exception) -> int:
     """A command line that does not parse; without any arguments, the help."""
     context = getattr(error, "ctx", None)
     message: str = error.format_message()  # type: ignore[attr-defined] # of the parser's base class, which is not exported
+    if context is not None and message.startswith("No such command 'list'"):
+        return _refuse(f"{message.rstrip('.')}; '{context.command_path}' alone lists them", 2)
     if context is not None and message in ("", context.get_help()):
         error.show()  # type: ignore[attr-defined]
         return 2

@@ -15,6 +15,7 @@ from ticketsearch.cli.options import (
     print_rich,
 )
 from ticketsearch.errors import InvalidValue
+from ticketsearch.visible import visible
 
 
 def report(
@@ -70,6 +71,9 @@ def report(
         from ticketsearch.report.html import write_html
 
         write_html(html, study, sections, datetime.now().astimezone())
+    for path in (archive, svg, csv, html):
+        if path:
+            print(f"ticketsearch: wrote {visible(str(path))}", file=sys.stderr)
     if as_json:
         found = {"groups": [group.as_dict() for group in groups], "sections": [one.as_dict() for one in sections]}
         print_json(found | {"unreadable": problems})
@@ -77,7 +81,7 @@ def report(
         print("\n\n".join([text.markdown(groups), *([verdicts.as_markdown(judged)] if judged else [])]))
     else:
         print_rich(text.leaderboard(groups))
-        if judged:
+        if judged and not html:  # the page has them
             print_rich(verdicts.as_renderables(judged))
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)

@@ -83,7 +83,8 @@ def _check_device(device: str) -> None:
 
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
-        raise UnknownName("device", device, ["cpu", "cuda", "cuda:0", "mps"])
+        hint = "(GPUs are called cuda, Apple's mps)" if kind.lower() in ("gpu", "rocm", "metal") else ""
+        raise UnknownName("device", device, ["cpu", "cuda", "cuda:0", "mps"], hint)
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
     if int(index or 0) >= present:
         raise InvalidValue(f"device {device!r} is not on this machine, which has {present} of {kind}; use --device cpu")

@@ -24,6 +24,12 @@ def import_place(kind: str, place: str) -> Callable[..., object]:
         PluginError: the module cannot be imported.
     """
     module_name, _, attribute = place.partition(":")
+    if module_name.endswith(".py") or os.sep in module_name:
+        name = os.path.basename(module_name).removesuffix(".py")
+        raise InvalidValue(
+            f"{kind} {place!r} is a path; write {name}:{attribute or 'name'}, in the folder that {name}.py lies in, or "
+            "with that folder on PYTHONPATH"
+        )
     if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
         form = "function" if kind == "task" else "class"
         raise InvalidValue(f"{kind} {place!r} is not of the form package.module:{form}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -21,6 +22,8 @@ from ticketsearch.plugins.interface import ATTRIBUTE, Fault, version_fault
 LONG_SLEEP_S = 5
 DEPTH = 4
 """Calls of the module's own functions, and imports of names, that are followed."""
+_ROLE = re.compile(r"(?::[\w:]+:`~?|``)([^`]+)``?")
+"""Markup of docstrings: a name in a role, or code."""
 _EXITS = {"sys.exit", "exit", "quit", "os._exit", "os.abort"}
 
 
@@ -32,6 +35,18 @@ def static_fault(module: str, attribute: str, *, strategy: bool = True) -> Fault
         if fault:
             return fault
     return _attribute_fault(module, attribute.partition(".")[0], DEPTH) if strategy else None
+
+
+def purpose_of(module: str, attribute: str) -> str:
+    """The first sentence of what an object's source says it does; empty if it says nothing there."""
+    tree = _tree(module)
+    for statement in tree.body if isinstance(tree, ast.Module) else ():
+        named = isinstance(statement, ast.ClassDef | ast.FunctionDef) and statement.name == attribute
+        if named and isinstance(statement, ast.ClassDef | ast.FunctionDef):
+            text = " ".join((ast.get_docstring(statement) or "").partition("\n\n")[0].split())
+            text = _ROLE.sub(lambda found: found[1].rpartition(".")[2] if found[0][0] == ":" else found[1], text)
+            return re.split(r"(?<=[.])\s", text)[0].rstrip(".")
+    return ""
 
 
 @lru_cache(maxsize=256)

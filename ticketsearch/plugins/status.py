@@ -19,7 +19,7 @@ from ticketsearch.errors import PluginError
 from ticketsearch.plugins.interface import API_VERSION, Fault, State
 from ticketsearch.plugins.probe import TIMEOUT_S, probe_all
 from ticketsearch.plugins.registry import KIND, OWN, STRATEGIES, Plugin, available
-from ticketsearch.plugins.static import find_module, forget, static_fault
+from ticketsearch.plugins.static import find_module, forget, purpose_of, static_fault
 from ticketsearch.records.files import write_atomically
 from ticketsearch.visible import visible
 
@@ -37,6 +37,7 @@ class Status:
             another interface; ``conflict``: two distributions register the name, and neither wins.
         reason: in words; empty if ok.
         imported: whether this was found by importing it; otherwise, from metadata and source text.
+        purpose: what it does, in a line; empty if its source does not say.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Status:
     status: State
     reason: str
     imported: bool
+    purpose: str = ""
 
 
 def statuses(group: str = STRATEGIES) -> list[Status]:
@@ -81,7 +83,10 @@ def check_all(group: str = STRATEGIES, timeout_s: float = TIMEOUT_S) -> list[Sta
 def as_text(found: list[Status]) -> str:
     """A line for each."""
     rows = [
-        [visible(text) for text in (s.name, s.status, f"{s.distribution} {s.version}", s.reason or s.value)]
+        [
+            visible(text)
+            for text in (s.name, s.status, f"{s.distribution} {s.version}", s.reason or s.purpose or s.value)
+        ]
         for s in found
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
@@ -108,7 +113,9 @@ def _with_conflicts(found: list[tuple[Plugin, Fault | None, bool]]) -> list[Stat
             others = [p.distribution for p, _, _ in found if p.name == plugin.name and p is not plugin]
             fault = Fault("conflict", f"also in {', '.join(others)}; say {plugin.qualified}")
         state, reason = fault or Fault("ok", "")
-        result.append(Status(plugin.name, plugin.distribution, plugin.version, plugin.value, state, reason, imported))
+        purpose = purpose_of(plugin.entry_point.module, plugin.entry_point.attr)
+        facts = plugin.name, plugin.distribution, plugin.version, plugin.value
+        result.append(Status(*facts, state, reason, imported, purpose))
     return result
 
 

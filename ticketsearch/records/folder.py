@@ -231,7 +231,7 @@ def check_output(path: Path) -> None:
 
 
 def check_outputs(paths: Iterable[Path]) -> None:
-    """Several files to be written: none a run's own, and no two the same.
+    """Several files to be written: none a run's own, no two the same, and each in a folder that is there.
 
     Raises:
         InvalidValue: one is.
@@ -239,6 +239,8 @@ def check_outputs(paths: Iterable[Path]) -> None:
     seen: set[Path] = set()
     for path in paths:
         check_output(path)
+        if not path.parent.is_dir():
+            raise InvalidValue(f"{path} cannot be written: there is no folder {path.parent}; make it, or name another")
         if path in seen:
             raise InvalidValue(f"{path} is named for two outputs; name a file for each")
         seen.add(path)

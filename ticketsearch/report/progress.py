@@ -67,15 +67,18 @@ class ProgressBar(_Bar):
         self._budget = budget
         self._search: TaskID = self._bar.add_task(strategy, total=budget, detail="")
         self._confirm: TaskID | None = None
-        self._begin = time.perf_counter()
+        self._first: tuple[float, int] | None = None
 
     def search(self, problem: MaskProblem) -> None:
         """Show what was spent and found."""
         spent = self._budget - problem.remaining
-        rate = problem.spent.trainings / max(1e-9, time.perf_counter() - self._begin)
+        now, trainings = time.perf_counter(), problem.spent.trainings
+        self._first = self._first or (now, trainings)  # what was compiled before it is no rate of anything
+        rate = (trainings - self._first[1]) / max(1e-9, now - self._first[0])
         best = problem.incumbent
         score = f"best {score_in_words(best.score.value)}  " if best else ""
-        detail = f"{spent:.4g} of {self._budget:g} ep  {score}{rate:.1f} masks/s"
+        speed = f"{rate:.1f} masks/s" if trainings > self._first[1] else ""
+        detail = f"{spent:.4g} of {self._budget:g} ep  {score}{speed}"
         self._bar.update(self._search, completed=spent, detail=detail)
 
     def found(self, result: Result) -> None:

@@ -186,6 +186,8 @@ def summary(result: Result) -> Renderables:
             _untrained(record),
             epochs_of(record),
         )
+    if result.majority_test_accuracy is not None:
+        accuracy.add_row("always the same class", "0", f"{100 * result.majority_test_accuracy:.2f}", "", "", "0")
     title = f"kept weights, sparsity {result.sparsity:g}"
     if result.granularity != "weight":
         kind = "channels" if result.granularity == "channel" else f"weights in blocks {result.granularity}"

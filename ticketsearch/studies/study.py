@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from ticketsearch import plugins
 from ticketsearch.cost import parse_epochs, parse_fidelity
 from ticketsearch.errors import InvalidValue, NotARun, PluginError, UsageError
 from ticketsearch.masks.controls import check_controls
@@ -165,7 +166,10 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotARun(f"study {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        what = getattr(error, "strerror", None) or error
+        words = str(path).split(",")
+        hint = f"; for strategies, write --strategies {path}" if set(words) & _strategies() else ""
+        raise NotARun(f"study {path} cannot be read: {what}{hint}") from error
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # more digits or brackets than Python reads, too
@@ -177,6 +181,10 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     if "grids" in document:
         raise InvalidValue(f"study {path}: grids: write each as a table, [[grid]]")
     return make_study(f"study {path}", document | {"grids": [shared | grid for grid in grids]})
+
+
+def _strategies() -> set[str]:
+    return {plugin.name for plugin in plugins.available(plugins.STRATEGIES)}
 
 
 def make_study(where: str, values: Mapping[str, Any]) -> Study:

@@ -318,7 +318,7 @@ def task_factory(name: str) -> Callable[..., object]:
         UnknownName: no such task.
         PluginError: it cannot be imported.
     """
-    if ":" in name and name not in _registered():
+    if (":" in name or name.endswith(".py") or os.sep in name) and name not in _registered():
         return import_place("task", name)
     factory: Callable[..., object] = plugins.load(plugins.TASKS, name)
     return factory
