@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ticketsearch.recipe import Recipe
     from ticketsearch.records.results import Result
     from ticketsearch.records.ticket_file import SavedTicket, load_ticket
+    from ticketsearch.report.results import Results, compare, load_results
     from ticketsearch.runner.run import run
     from ticketsearch.runner.verify import verify_run
     from ticketsearch.strategies.asktell import AskTellStrategy
@@ -46,7 +47,10 @@ _HOME = {
     "Ticket": "masks.ticket",
     "TicketsearchError": "errors",
     "Weights": "masks.ticket",
+    "Results": "report.results",
     "compact": "compaction",
+    "compare": "report.results",
+    "load_results": "report.results",
     "export": "exporting",
     "follow_masks": "compaction",
     "load_task": "tasks",
@@ -65,6 +69,7 @@ __all__ = [
     "MaskProblem",
     "Recipe",
     "Result",
+    "Results",
     "SavedTicket",
     "Score",
     "Snapshot",
@@ -76,8 +81,10 @@ __all__ = [
     "Weights",
     "build_leaderboard",
     "compact",
+    "compare",
     "export",
     "follow_masks",
+    "load_results",
     "load_task",
     "load_ticket",
     "run",

@@ -59,7 +59,7 @@ def words(ranking: Ranking) -> str:
 
 def write_picture(path: Path, ranking: Ranking, title: str) -> None:
     """Tau of each score over the length of the training, beneath its ceiling, as a page of HTML."""
-    import plotly.graph_objects as go  # type: ignore[import-untyped]
+    import plotly.graph_objects as go
 
     figure: Any = go.Figure()
     steps = sorted({one.steps for one in ranking.scores})

@@ -96,7 +96,7 @@ def _answered(items: Sequence[Item], known: Known, common: Common) -> dict[int, 
 
 def _keep_failures(out: Path, finished: Sequence[Finished]) -> None:
     """``failures.json``, for the report: what failed when last tried, also in other studies of this folder."""
-    now = [_failure(one) for one in finished]
+    now = [failure_of(one) for one in finished]
     tried = {_identity(failure) for failure in now}
     failed = [failure for failure in read_failures(out) if _identity(failure) not in tried]
     failed += [failure for failure, one in zip(now, finished, strict=True) if one.result is None]
@@ -107,7 +107,8 @@ def _keep_failures(out: Path, finished: Sequence[Finished]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _failure(one: Finished) -> Failure:
+def failure_of(one: Finished) -> Failure:
+    """The record of an item that gave no result."""
     run = one.item if isinstance(one.item, Planned) else None
     return Failure(
         strategy=run.strategy if run else "baseline",
