@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from ticketsearch.leaderboard import Group, Row
 from ticketsearch.leaderboard.table import MARKS, Estimate, label_of
+from ticketsearch.records.listing import Listed
 from ticketsearch.records.results import Confirmation, CostRecord, Result, score_in_words
 from ticketsearch.visible import visible
 
@@ -155,6 +157,27 @@ def piped(rows: list[list[str]]) -> list[str]:
     """Lines of a Markdown table; the first row is its head."""
     lines = ["| " + " | ".join(map(escaped, row)) + " |" for row in rows]
     return [lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]]
+
+
+def runs_table(found: Sequence[Listed]) -> Renderables:
+    """Runs in a folder: what became of each, and why."""
+    lines = [
+        [
+            visible(f"{one.task} {one.sparsity:g} {one.strategy} seed {one.seed}" if one.strategy else one.run),
+            one.state,
+            "" if one.test_accuracy is None else f"{100 * one.test_accuracy:.2f}",
+            one.finished[:16].replace("T", " "),
+        ]
+        for one in found
+    ]
+    reasons = [
+        Text(visible(f"{one.strategy or one.run} seed {one.seed}: {' '.join(one.reason.split())}"))
+        for one in found
+        if one.reason
+    ]
+    counts = Counter(one.state for one in found)
+    about = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no runs"
+    return Renderables(_Fitting(["run", "state", "test accuracy %", "finished, UTC"], lines), *reasons, Text(about))
 
 
 def summary(result: Result) -> Renderables:
