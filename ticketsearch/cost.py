@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 
 from ticketsearch.errors import BudgetExhausted, InvalidValue
@@ -87,8 +88,12 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(ep|step)s?\s*", re.
 _TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h)\s*", re.IGNORECASE | re.ASCII)
 
 
-def parse_epochs(text: str, what: str = "budget") -> float:
-    """``"200ep"`` -> 200.0. Only epochs: a budget in steps would depend on the batch size."""
+def parse_epochs(text: str | float, what: str = "budget") -> float:
+    """``"200ep"``, or 200, -> 200.0. Only epochs: a budget in steps would depend on the batch size."""
+    if isinstance(text, int | float) and not isinstance(text, bool) and math.isfinite(text):
+        text = f"{Decimal(str(text)):f}ep"
+    if not isinstance(text, str):
+        raise InvalidValue(f"{what} {text!r} is not a number of epochs; write it like '200ep'")
     match = _DURATION.fullmatch(text)
     if not match or match[2].lower() != "ep":
         raise InvalidValue(f"{what} {text!r} is not a number of epochs; write it like '200ep'")

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import pytest
 
 import ticketsearch
+from tests.helpers import tiny
 from tests.helpers.commands import Cli, python
 from ticketsearch import Results, compare, load_results
 from ticketsearch.errors import InvalidValue, NotARun
@@ -128,6 +129,13 @@ def test_a_notebook_shows_leaderboards_as_text(results: Results) -> None:
     assert counter.tags.count("tr") == 2 * 3
     evil = results[0].model_copy(update={"strategy": "<script>x</script>"})
     assert "<script" not in Results(LoadedStudy([evil]))._repr_html_()
+
+
+def test_a_task_may_be_a_function_in_a_module(results: Results, out: Path) -> None:
+    again = compare(["random"], out=out, **{**GRID, "tasks": tiny.task})
+    assert [one.run for one in again] == [one.run for one in results if one.strategy == "random"]
+    with pytest.raises(InvalidValue, match="must be in a module"):
+        compare("random", out=out, **{**GRID, "tasks": [lambda: tiny.task()]})
 
 
 def test_a_wrong_key_is_named(out: Path) -> None:

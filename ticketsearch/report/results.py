@@ -170,10 +170,10 @@ def compare(
         out: folder of run folders.
         jobs: runs at a time, each in a process of its own.
         data_root: folder of data sets.
-        **grid: keys of a study, as :class:`ticketsearch.studies.study.Grid` has them: ``tasks``, ``sparsities``,
-            ``seeds`` (a range, a list or ``"0-9"``), ``budget`` (epochs, a number or ``"60ep"``), ``fidelity``,
-            ``orders``, ``controls``, ``checkpoints``, ``frontier``, ``baselines``, ``granularity``, ``keep``;
-            ``device``, ``engine``.
+        **grid: keys of a study, as :class:`ticketsearch.studies.study.Grid` has them: ``tasks`` (names, or functions
+            that make them), ``sparsities``, ``seeds`` (a range, a list or ``"0-9"``), ``budget`` (epochs, a number or
+            ``"60ep"``), ``fidelity``, ``orders``, ``controls``, ``checkpoints``, ``frontier``, ``baselines``,
+            ``granularity``, ``keep``; ``device``, ``engine``.
 
     Raises:
         UsageError: a key or a value is wrong; nothing was computed.
@@ -198,12 +198,24 @@ def _listed(value: Any) -> list[Any]:
 def _plain(key: str, value: Any) -> Any:
     """As a study file has it."""
     if key == "budget" and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:g}ep"
+        return f"{value:.10g}ep"
     if key == "tasks":
-        return _listed(value)
+        return [
+            _importable(task) if callable(task) else task for task in _listed([value] if callable(value) else value)
+        ]
     if isinstance(value, range | tuple):
         return list(value)
     return [value] if key in ("sparsities", "seeds") and isinstance(value, int | float) else value
+
+
+def _importable(task: Any) -> str:
+    """Where a study's processes find the function that makes a task."""
+    from ticketsearch.tasks import place_of
+
+    place = place_of(task)
+    if ":" not in place:
+        raise InvalidValue(f"compare: task {place}: its function must be in a module, which other processes can import")
+    return place
 
 
 def _drawn(figure: Any) -> Figure:

@@ -69,12 +69,12 @@ DEFAULT_BUDGET = "2000ep"
 
 def run(
     strategy: str | Strategy,
-    task: str | Task = DEFAULT_TASK,
+    task: str | Task | Callable[..., Task] = DEFAULT_TASK,
     *,
     sparsity: float | None = None,
     granularity: str = "weight",
     keep: Sequence[str] | str = (),
-    budget: str = DEFAULT_BUDGET,
+    budget: str | float = DEFAULT_BUDGET,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     task_options: Mapping[str, Any] | None = None,
@@ -98,16 +98,17 @@ def run(
 
     Args:
         strategy: a registered name, or an instance.
-        task: a registered name, ``"package.module:function"``, or a :class:`ticketsearch.Task`.
+        task: a registered name, ``"package.module:function"``, a :class:`ticketsearch.Task`, or a function that makes
+            one.
         sparsity: fraction of the units to prune, in [0, 1); default 0.9, or 1 - N/M in blocks N:M, which have no other.
         granularity: what is pruned: ``weight``; ``channel``, whole output channels and neurons; or blocks ``N:M``, like
             ``2:4``. See :mod:`ticketsearch.masks.units`.
         keep: layers left dense, by name or pattern: ``["head", "blocks.*.norm"]``. They are trained, and no part of
             the sparsity. See :func:`ticketsearch.tasks.modules.is_kept`.
-        budget: what the search may spend, in epochs of the dense network, ``"500ep"``.
+        budget: what the search may spend, in epochs of the dense network, ``"500ep"`` or 500.
         seed: fixes initial weights, data orders and every random choice.
         settings: hyperparameters of a strategy given by name.
-        task_options: options of a task given by name.
+        task_options: options of a task given by name, or by a function.
         out: folder of run folders.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         engine: ``sparse``, ``dense``, ``mixed`` or ``auto``; see :func:`ticketsearch.engine.make_engine`.

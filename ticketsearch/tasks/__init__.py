@@ -5,6 +5,6 @@ factory, so that every run can draw fresh initial weights from its own seed.
 """
 
 from ticketsearch.tasks.augmentation import Augmentation, CropFlip
-from ticketsearch.tasks.task import DataSource, Split, Task, keeping, load_task
+from ticketsearch.tasks.task import DataSource, Split, Task, keeping, load_task, place_of
 
-__all__ = ["Augmentation", "CropFlip", "DataSource", "Split", "Task", "keeping", "load_task"]
+__all__ = ["Augmentation", "CropFlip", "DataSource", "Split", "Task", "keeping", "load_task", "place_of"]

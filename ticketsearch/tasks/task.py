@@ -15,6 +15,7 @@ import platformdirs
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
+from torch.utils.data import DataLoader, Dataset
 
 from ticketsearch import plugins
 from ticketsearch.applying import unwrapped
@@ -27,6 +28,7 @@ from ticketsearch.tasks.augmentation import Augmentation
 from ticketsearch.tasks.layout import Layout, layout_of
 from ticketsearch.tasks.options import as_json, complete_options, wants_source
 from ticketsearch.tasks.probe import probe, probe_augmentation, without_addresses
+from ticketsearch.tasks.reading import is_data, read_data
 
 
 class Split(NamedTuple):
@@ -34,6 +36,15 @@ class Split(NamedTuple):
 
     inputs: Tensor
     labels: Tensor
+
+    @classmethod
+    def read(cls, data: Dataset[Any] | DataLoader[Any]) -> Split:
+        """All of a data set, or of a loader of one; random transforms are drawn once.
+
+        Raises:
+            InvalidValue: it has no length, is empty, or its examples are no pairs of a tensor and a class.
+        """
+        return cls(*read_data(data))
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ class Task:
         name: the name in reports.
         network: makes a fresh ``torch.nn.Module``; may draw its initial weights from PyTorch's global generator,
             which the host seeds and restores around the call.
-        train: ``(inputs, labels)`` to train on.
+        train: ``(inputs, labels)`` to train on; or a data set or loader of PyTorch's, which is read once. Likewise:
         validation: what scores are measured on.
         test: touched by confirmation alone.
         recipe: the full training.
@@ -128,7 +139,10 @@ class Task:
 
     def _checked(self, name: str, pair: Any) -> Split:
         try:
+            pair = read_data(pair) if is_data(pair) else pair
             inputs, labels = (torch.as_tensor(part).detach() for part in pair)
+        except InvalidValue as error:
+            raise InvalidValue(f"{self._where} {name}: {error}") from error
         except (TypeError, ValueError, RuntimeError) as error:
             raise InvalidValue(f"{self._where} {name} must be a pair (inputs, labels): {error}") from error
         if len(inputs) != len(labels) or len(labels) == 0 or labels.ndim != 1 or labels.dtype not in INTEGERS:
@@ -259,11 +273,13 @@ def _check_text(name: object) -> None:
         raise InvalidValue(f"the name of a task must be of visible characters, which {name!r} is not")
 
 
-def load_task(name: str, source: DataSource | None = None, options: Mapping[str, Any] | None = None) -> Task:
-    """A registered task by name, or a user's own by ``package.module:function``.
+def load_task(
+    task: str | Callable[..., Task], source: DataSource | None = None, options: Mapping[str, Any] | None = None
+) -> Task:
+    """A registered task by name, or a user's own by ``package.module:function``, or by the function itself.
 
     Args:
-        name: of the task.
+        task: its name, or what makes it.
         source: where data sets lie; for functions with a positional parameter.
         options: values of the function's keyword parameters; ``ticketsearch tasks show NAME`` lists them.
 
@@ -272,21 +288,27 @@ def load_task(name: str, source: DataSource | None = None, options: Mapping[str,
         InvalidValue: a value an option cannot have.
         PluginError: it cannot be imported, or does not return a Task.
     """
-    factory = task_factory(name)
+    factory, name = (task_factory(task), task) if isinstance(task, str) else (task, place_of(task))
     values = complete_options(name, factory, options or {})
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results
-            task = factory(source or DataSource(), **values) if wants_source(factory) else factory(**values)
+            made = factory(source or DataSource(), **values) if wants_source(factory) else factory(**values)
     except TicketsearchError:
         raise
     except (Exception, SystemExit) as error:
         raise PluginError(f"task {name!r} failed to build: {type(error).__name__}: {error}") from error
-    if not isinstance(task, Task):
-        raise PluginError(f"task {name!r} returned {type(task).__name__}; it must return a ticketsearch.Task")
+    if not isinstance(made, Task):
+        raise PluginError(f"task {name!r} returned {type(made).__name__}; it must return a ticketsearch.Task")
     origin = name if name not in _registered() and ":" in name else None
     if not values and origin is None:
-        return task
-    return replace(task, options=as_json(name, values) if values else task.options, origin=origin)
+        return made
+    return replace(made, options=as_json(name, values) if values else made.options, origin=origin)
+
+
+def place_of(factory: Callable[..., object]) -> str:
+    """``package.module:function``, where it can be imported from there; else its name."""
+    module, name = getattr(factory, "__module__", "__main__"), getattr(factory, "__qualname__", repr(factory))
+    return name if module == "__main__" or not name.isidentifier() else f"{module}:{name}"
 
 
 def _registered() -> set[str]:
