@@ -11,10 +11,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,16 +20,16 @@ from pydantic import BaseModel, ConfigDict
 
 from ticketsearch.arrays import FloatArray, IntArray
 from ticketsearch.digests import digest_of_json
-from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
+from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import MaskSpace, apportion, top_per_layer
 from ticketsearch.masks.actions import MASK_0, MASK_1, act, check_actions
 from ticketsearch.masks.criteria import FORMULAS, check_criterion
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.records.files import write_atomically
-from ticketsearch.records.record import read_record, write_record
 from ticketsearch.runner.progress import Tick
 from ticketsearch.seeds import stream
+from ticketsearch.studies.seedwise import folder_in, seed_by_seed
 
 if TYPE_CHECKING:
     from ticketsearch.runner.setup import Setup
@@ -91,10 +89,9 @@ class Spec:
     device: str
 
     @property
-    def folder_name(self) -> str:
-        """Readable and unique."""
-        identity = digest_of_json(asdict(self), size=6)
-        return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', self.task)[:80]}-{self.sparsity:g}-{identity}"
+    def names(self) -> tuple[str, str, str]:
+        """Of the folder."""
+        return self.task, f"{self.sparsity:g}", digest_of_json(asdict(self), size=6)
 
 
 def cells_of(
@@ -189,22 +186,9 @@ def ablate(
         engine=setup.engine.name,
         device=device,
     )
-    folder = Path(out) / spec.folder_name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NotARun(f"no folder can be made in --out {out}: {error.strerror}") from error
+    folder = folder_in(out, *spec.names)
     write_atomically(folder / "ablation.json", (json.dumps(asdict(spec), indent=1) + "\n").encode())
-    outcomes = []
-    for seed in plan.seeds:
-        path = folder / f"seed-{seed}.json"
-        if path.is_file():
-            outcomes.append(_read(path))
-            continue
-        outcome = _Seed(setup.of_seed(seed), spec, tick).run()
-        write_record(path, outcome)
-        outcomes.append(outcome)
-    return outcomes
+    return seed_by_seed(folder, SeedOutcome, plan.seeds, lambda seed: _Seed(setup.of_seed(seed), spec, tick).run())
 
 
 def _counts(space: MaskSpace, sparsity: float, output_rate: float) -> IntArray:
@@ -220,13 +204,6 @@ def _counts(space: MaskSpace, sparsity: float, output_rate: float) -> IntArray:
     if rate >= 1:
         raise InvalidValue(f"sparsity {sparsity} with output_rate {output_rate} leaves the other layers empty")
     return apportion(space.sizes * (1 - rate * relative), n_kept, space.sizes)
-
-
-def _read(path: Path) -> SeedOutcome:
-    try:
-        return read_record(SeedOutcome, path)
-    except CorruptRun as error:
-        raise CorruptRun(f"{error}; delete it to compute it anew") from error
 
 
 class _Seed:

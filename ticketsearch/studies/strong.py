@@ -13,11 +13,9 @@ for 50 generations, but not before 100 (the paper's settings, :class:`Evolution`
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,14 +24,14 @@ from pydantic import BaseModel, ConfigDict
 from ticketsearch.arrays import BoolArray, ScoreArray
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.digests import digest_of_json
-from ticketsearch.errors import CorruptRun, InvalidValue, NotARun
+from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.records.ledger import Ledger
-from ticketsearch.records.record import read_record, write_record
 from ticketsearch.runner.progress import Tick
 from ticketsearch.seeds import stream
 from ticketsearch.strategies.edge_popup import EdgePopup
+from ticketsearch.studies.seedwise import folder_in, seed_by_seed
 
 if TYPE_CHECKING:
     from ticketsearch.runner.setup import Setup
@@ -145,29 +143,8 @@ def strong_tickets(
     setup = Setup.of(task, make_engine(task, device, engine), seed=0)
     setup.units.space.n_kept(plan.sparsity)
     spec = [task.name, task.fingerprint, asdict(plan.evolution), plan.sparsity, setup.engine.name, device]
-    name = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', task.name)[:80]}-{digest_of_json(spec, size=6)}"
-    folder = Path(out) / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise NotARun(f"no folder can be made in --out {out}: {error.strerror}") from error
-    outcomes = []
-    for seed in plan.seeds:
-        path = folder / f"seed-{seed}.json"
-        if path.is_file():
-            outcomes.append(_read(path))
-            continue
-        outcome = _Seed(setup.of_seed(seed), plan, tick).run()
-        write_record(path, outcome)
-        outcomes.append(outcome)
-    return outcomes
-
-
-def _read(path: Path) -> StrongOutcome:
-    try:
-        return read_record(StrongOutcome, path)
-    except CorruptRun as error:
-        raise CorruptRun(f"{error}; delete it to compute it anew") from error
+    folder = folder_in(out, task.name, digest_of_json(spec, size=6))
+    return seed_by_seed(folder, StrongOutcome, plan.seeds, lambda seed: _Seed(setup.of_seed(seed), plan, tick).run())
 
 
 class _Seed:
