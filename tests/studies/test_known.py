@@ -23,7 +23,6 @@ OTHER: dict[str, dict[str, Any]] = {
     "fidelity": {"fidelity": 7},
     "rising fidelity": {"fidelity": "10step..12step"},
     "confirmation": {"orders": 3},
-    "checkpoints": {"checkpoints": 2},
     "control": {"controls": ["shuffle-mask"]},
     "layers": {"keep": ["output"]},
     "data": {"tasks": ["tests.helpers.tiny:residual"]},
@@ -59,6 +58,15 @@ def test_what_is_there_is_not_made_again(made: Path, tmp_path: Path) -> None:
 def test_what_was_asked_otherwise_is_made(made: Path, tmp_path: Path, what: str) -> None:
     _, folders = known(made, tmp_path / "out", **({"strategies": ["random"], "seeds": [0]} | OTHER[what]))
     assert len(folders) == 1
+
+
+def test_a_curve_of_other_points_is_of_the_same_search(made: Path, tmp_path: Path) -> None:
+    for checkpoints in (0, 2, 20):
+        _, folders = known(made, tmp_path / str(checkpoints), strategies=["random"], seeds=[0], checkpoints=checkpoints)
+        assert folders == []
+    bare = tmp_path / "bare"
+    compute(study(bare, strategies=["random"], seeds=[0], checkpoints=0))
+    assert len(known(bare, tmp_path / "out", strategies=["random"], seeds=[0])[1]) == 1  # it has none
 
 
 def test_another_engine_s_are_made_only_if_it_is_asked_for(made: Path, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ class Known:
 
     A result answers a run of the same strategy, from the same distribution, with the same parameters, on the same data,
     recipe and network, with the same sparsity, seed, budget, fidelity, confirmation and device, which has all controls
-    that are asked for. It may be of another version of the code, and of another machine.
+    that are asked for, and checkpoints if any are, however many. It may be of another version of the code, and of
+    another machine.
 
     Attributes:
         results: of finished runs.
@@ -45,7 +46,7 @@ class Known:
         by_run: dict[Key, list[Result]] = defaultdict(list)
         for result in sorted(results, key=lambda one: (-len(one.references), one.run)):
             kept = result.granularity, tuple(result.keep), result.seed, result.budget
-            by_run[(result.strategy, result.sparsity, *kept, result.orders, result.checkpoints)].append(result)
+            by_run[(result.strategy, result.sparsity, *kept, result.orders)].append(result)
         by_task: dict[Key, list[Baseline]] = defaultdict(list)
         for one in baselines:
             by_task[one.sparsity, one.granularity, tuple(one.keep), one.seed, one.budget].append(one)
@@ -56,7 +57,7 @@ class Known:
         kept = item.sparsity, item.granularity, item.keep, item.seed, parse_epochs(item.budget)
         try:
             if isinstance(item, Planned):
-                candidates = self.results.get((item.strategy, *kept, item.orders, item.checkpoints), [])
+                candidates = self.results.get((item.strategy, *kept, item.orders), [])
                 return self._result(item, candidates, task_of) if candidates else None
             baselines = self.baselines.get(kept, [])
             return self._baseline(item, baselines, task_of) if baselines else None
@@ -73,6 +74,7 @@ class Known:
             if one.distribution == distribution
             and {**defaults, **one.parameters} == parameters  # those of an older version lack what came later
             and set(item.controls) <= set(one.references)
+            and (one.checkpoints > 0 or item.checkpoints == 0)
             and one.time_limit_s is None
             and one.device == self.device
             and self.engine in ("auto", one.engine)
