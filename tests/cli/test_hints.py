@@ -43,13 +43,14 @@ def test_each_has_a_line_of_purpose_without_markup(kind: str, cli: Cli) -> None:
     listed = json.loads(cli(kind, "--json").out)
     purposes = {one["name"]: one["purpose"] for one in listed if one["distribution"] == "ticketsearch"}
     assert len(purposes) > 5
+    text = cli(kind).out
     for name, purpose in purposes.items():
         assert 8 < len(purpose) <= 120, (name, purpose)
         assert not re.search(r"``|:\w+:|\n|^ |\.$", purpose), (name, purpose)
-        assert purpose in cli(kind).out
+        assert purpose in text
 
 
-@pytest.mark.parametrize("kind", ["csv", "svg", "html", "archive"])
+@pytest.mark.parametrize("kind", ["csv", "html"])
 def test_a_report_into_a_folder_that_is_not_there(kind: str, cli: Cli, tmp_path: Path) -> None:
     assert (
         cli(

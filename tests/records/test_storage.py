@@ -166,8 +166,8 @@ def test_a_training_cut_short_by_a_full_disk_is_no_trial(tmp_path: Path, monkeyp
 
 def test_a_picture_that_cannot_be_written_is_an_error_in_a_line(cli: Cli, tmp_path: Path) -> None:
     run(tmp_path / "runs")
-    (tmp_path / "file").write_text("")
-    shown = cli("report", tmp_path / "runs", "--svg", tmp_path / "file" / "board.svg")
+    (tmp_path / "board.svg").mkdir()
+    shown = cli("report", tmp_path / "runs", "--svg", tmp_path / "board.svg")
     assert shown.code == 1
     assert shown.err.startswith("ticketsearch: error: ")
-    assert "board.svg cannot be written: File exists; choose another place" in shown.err
+    assert "board.svg cannot be written: Is a directory; choose another place" in shown.err

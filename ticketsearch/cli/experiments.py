@@ -76,7 +76,7 @@ def compare(
     from ticketsearch.report import text
     from ticketsearch.report.plan import plan_in_full, plan_in_words
     from ticketsearch.report.progress import StudyTable
-    from ticketsearch.studies.execution import compute
+    from ticketsearch.studies.execution import compute, prepare
     from ticketsearch.studies.known import Known
     from ticketsearch.studies.study import make_study, planned, read_study
 
@@ -111,11 +111,12 @@ def compare(
     if dry_run:
         print(plan_in_full(items))
         return
-    print(f"ticketsearch: {plan_in_words(items)}; results go to {visible(plan.out)}", file=sys.stderr)
     there = None
     if known:
         made = merged([load_study(place) for place in known])
         there = Known.of(made.results, made.baselines, plan)
+    prepare(plan, jobs)
+    print(f"ticketsearch: {plan_in_words(items)}; results go to {visible(plan.out)}", file=sys.stderr)
     with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in items]) as table:
         finished = compute(
             plan,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ticketsearch.cluster import check_executor
+from ticketsearch.cluster.connection import import_ray
 from ticketsearch.errors import InvalidValue, NotARun
 from ticketsearch.records.folder import FAILURES, checked_out, mark
 from ticketsearch.records.record import write_record
@@ -51,16 +52,8 @@ def compute(
         CorruptRun: its record of failures is damaged.
         ClusterError: there is no Ray cluster, or it does not share ``out``.
     """
-    if jobs is not None and jobs < 1:
-        raise InvalidValue(f"jobs {jobs} is less than 1")
-    check_executor(study.executor, study.ray_address, study.device)
-    out, items = checked_out(Path(study.out)), planned(study)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        mark(out)
-    except OSError as error:
-        raise NotARun(f"no folder can be made at --out {out}: {error.strerror}") from error
-    read_failures(out)  # a damaged record is named before hours of work, not after
+    prepare(study, jobs)
+    out, items = Path(study.out), planned(study)
     common = Common(study.out, study.device, study.engine, data_root, download)
     found = _answered(items, known, common) if known else {}
     for finished in found.values():
@@ -81,6 +74,28 @@ def compute(
             if tell:
                 tell(finished)
     return [found[index] for index in range(len(items))]
+
+
+def prepare(study: Study, jobs: int | None = None) -> None:
+    """Make a study's folder, and refuse what cannot be carried out; before hours of work, not after.
+
+    Raises:
+        InvalidValue: there is no such executor, its library is missing, or no job is to be done at a time.
+        NotARun: ``out`` cannot hold runs.
+        CorruptRun: its record of failures is damaged.
+    """
+    if jobs is not None and jobs < 1:
+        raise InvalidValue(f"jobs {jobs} is less than 1")
+    check_executor(study.executor, study.ray_address, study.device)
+    if study.executor == "ray":
+        import_ray()
+    out = checked_out(Path(study.out))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        mark(out)
+    except OSError as error:
+        raise NotARun(f"no folder can be made at --out {out}: {error.strerror}") from error
+    read_failures(out)  # a damaged record is named
 
 
 def _answered(items: Sequence[Item], known: Known, common: Common) -> dict[int, Finished]:
