@@ -139,6 +139,8 @@ def scaled(words: list[str], workspace: Path) -> list[str]:
         return [*words, "--orders", "1"]
     if words[0] == "compare":
         words = [str(workspace / "shared") if word == "/shared/runs" else word for word in words]
+        if "--against" in words:
+            return [str(workspace / "searched") if word == "mnist1d-wide" else word for word in words]
         cuts = [
             "--seeds",
             "0",

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ticketsearch.cli import experiments, export, plugins, report, run, runs, strong, verify
+from ticketsearch.cli import compare, experiments, export, plugins, report, run, runs, strong, verify
 from ticketsearch.errors import TicketsearchError
 from ticketsearch.visible import visible
 
@@ -49,7 +49,7 @@ def _options(
 
 
 app.command(short_help="Search for a ticket, confirm it, keep both in a folder.")(run.run)
-app.command(short_help="Run strategies over paired seeds; print the leaderboard.")(experiments.compare)
+app.command(short_help="Run strategies over paired seeds; print the leaderboard.")(compare.compare)
 app.command(short_help="Show the leaderboard of finished runs, and verdicts.")(report.report)
 app.add_typer(
     runs.runs, name="runs", no_args_is_help=True, short_help="List the runs in a folder, show one, remove some."

@@ -1,10 +1,9 @@
-"""The commands that run many trainings for one table."""
+"""The commands that measure one thing by many trainings: what makes a ticket, what a score or an encoding can know."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,9 +14,7 @@ from ticketsearch.cli.options import (
     Engine,
     Granularity,
     Json,
-    Keep,
     Markdown,
-    RayAddress,
     Sparsity,
     TaskName,
     TaskSettings,
@@ -27,124 +24,6 @@ from ticketsearch.cli.options import (
     print_rich,
 )
 from ticketsearch.errors import InvalidValue
-from ticketsearch.visible import visible
-
-
-def compare(
-    study: Annotated[Path | None, typer.Argument(help="A TOML study, in place of options that say what.")] = None,
-    strategies: Annotated[
-        str | None, typer.Option(help="Names: ga,sa,imp. Default: random, magnitude, early-bird, imp, ga, sa, optuna.")
-    ] = None,
-    tasks: Annotated[str | None, typer.Option(help="Names, or package.module:function. Default mnist1d-mlp.")] = None,
-    task_settings: TaskSettings = None,
-    sparsities: Annotated[str | None, typer.Option(help="Fractions to prune: 0.8,0.9. Default 0.9.")] = None,
-    granularity: Annotated[str | None, typer.Option(help="weight, channel, or blocks N:M. Default weight.")] = None,
-    keep: Keep = None,
-    seeds: Annotated[str | None, typer.Option(help="Paired seeds: 0-9, or 0,1,7. Default 0-9.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Of each search, in epochs of the dense network. 2000ep.")] = None,
-    fidelity: Annotated[
-        str | None,
-        typer.Option(help="The evaluator's training: '100step', '2ep', or rising: '100step..800step'."),
-    ] = None,
-    orders: Annotated[int | None, typer.Option(help="Full trainings of each ticket. Default 3.")] = None,
-    checkpoints: Annotated[int | None, typer.Option(help="Masks confirmed on each search's way. Default 8.")] = None,
-    controls: Annotated[bool | None, typer.Option(help="Confirm controls of every ticket, and baselines.")] = None,
-    frontier: Annotated[bool | None, typer.Option(help="Also IMP at 18 settings: scope, rounds, length.")] = None,
-    known: Annotated[
-        list[Path] | None,
-        typer.Option("--from", metavar="RUNS", help="Archive or folder whose finished runs are taken; repeatable."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of run folders; default the study's, or runs.")] = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Runs at a time, each in a process. Default 1; with ray, all the cluster's CPUs.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and stop.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
-    engine: Annotated[str | None, typer.Option(help="sparse, dense, mixed or auto.")] = None,
-    executor: Annotated[str | None, typer.Option(help="local, or ray: whole runs on a Ray cluster.")] = None,
-    ray_address: RayAddress = None,
-    data_root: DataRoot = None,
-    download: Download = False,
-    as_json: Json = False,
-) -> None:
-    """Run strategies on tasks over paired seeds and print the leaderboard. Finished runs are not repeated."""
-    from rich.console import Console
-
-    from ticketsearch import leaderboard
-    from ticketsearch.leaderboard import load_study, merged
-    from ticketsearch.records.results import Result
-    from ticketsearch.report import text
-    from ticketsearch.report.plan import plan_in_full, plan_in_words
-    from ticketsearch.report.progress import StudyTable
-    from ticketsearch.studies.execution import compute, prepare
-    from ticketsearch.studies.known import Known
-    from ticketsearch.studies.study import make_study, planned, read_study
-
-    grid: dict[str, Any] = {
-        "strategies": strategies and parse_names(strategies),
-        "tasks": _tasks(tasks, task_settings),
-        "sparsities": sparsities and parse_names(sparsities),
-        "granularity": granularity,
-        "keep": keep,
-        "seeds": seeds,
-        "budget": budget,
-        "fidelity": fidelity,
-        "orders": orders,
-        "checkpoints": checkpoints,
-        "frontier": frontier,
-        "baselines": controls,
-        "controls": [] if controls is False else None,
-    }
-    grid = {key: value for key, value in grid.items() if value is not None}
-    if study is not None and grid:
-        raise InvalidValue(f"a study says what to run itself; leave out {', '.join(grid)}, or change {study}")
-    plan = read_study(study) if study is not None else make_study("compare", {"grids": [grid]})
-    where = {
-        "out": None if out is None else str(out),
-        "device": device,
-        "engine": engine,
-        "executor": executor,
-        "ray_address": ray_address,
-    }
-    plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
-    items = planned(plan)
-    if dry_run:
-        print(plan_in_full(items))
-        return
-    there = None
-    if known:
-        made = merged([load_study(place) for place in known])
-        there = Known.of(made.results, made.baselines, plan)
-    prepare(plan, jobs)
-    print(f"ticketsearch: {plan_in_words(items)}; results go to {visible(plan.out)}", file=sys.stderr)
-    with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in items]) as table:
-        finished = compute(
-            plan,
-            data_root=data_root,
-            download=download,
-            jobs=jobs,
-            known=there,
-            tell=lambda one: table.tell(one.item.row, one.item.seed, one.accuracy, one.reason, one.finished),
-        )
-    groups = leaderboard.build(one.result for one in finished if isinstance(one.result, Result))
-    failed = [one for one in finished if one.result is None]
-    if as_json:
-        failures = [{"run": one.item.row, "seed": one.item.seed, "reason": one.reason} for one in failed]
-        print_json({"groups": [group.as_dict() for group in groups], "failed": failures})
-    else:
-        print_rich(text.leaderboard(groups))
-    for one in failed:
-        print(visible(f"failed: {one.item.row} seed {one.item.seed}: {one.reason}"), file=sys.stderr)
-    if failed:
-        raise typer.Exit(1)
-
-
-def _tasks(names: str | None, settings: list[str] | None) -> list[dict[str, Any]] | None:
-    """Tasks as a study has them; options are those of every task named."""
-    if names is None and settings is None:
-        return None
-    options = parse_settings(settings or [], "--task-set")
-    return [{"name": name, "settings": options} for name in parse_names(names or "mnist1d-mlp")]
 
 
 def ablate(

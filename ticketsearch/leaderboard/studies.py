@@ -76,14 +76,23 @@ class LoadedStudy:
         return LoadedStudy(results, baselines, self.failures, self.problems, self.unfinished)
 
 
+def published() -> dict[str, Path]:
+    """Archives that come with the package, by name."""
+    return {
+        file.name.partition(".")[0]: file for file in sorted((Path(__file__).parent / "published").glob("*.json.gz"))
+    }
+
+
 def load_study(path: str | Path) -> LoadedStudy:
-    """Read a folder of runs, one run's folder, or an archive.
+    """Read a folder of runs, one run's folder, an archive, or, by its name, one that comes with the package.
 
     Raises:
         NotARun: nothing of the kind is there, or no run in it is finished.
         CorruptRun: an archive is damaged.
     """
     place = Path(path)
+    if not place.exists() and str(path) in (shipped := published()):
+        place = shipped[str(path)]
     if place.is_file():
         return _read_archive(place)
     results: list[Result] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,6 +161,7 @@ def compare(
     out: str | os.PathLike[str] = "runs",
     jobs: int = 1,
     data_root: str | os.PathLike[str] | None = None,
+    against: str | os.PathLike[str] | None = None,
     **grid: Any,
 ) -> Results:
     """Run strategies on tasks over paired seeds; what is finished is not repeated. ``ticketsearch compare`` in Python.
@@ -170,6 +171,8 @@ def compare(
         out: folder of run folders.
         jobs: runs at a time, each in a process of its own.
         data_root: folder of data sets.
+        against: an archive, a folder, or the name of a published study: tasks, sparsities, seeds, budgets and
+            settings are those of its runs, unless ``grid`` says otherwise, and its runs are among the results.
         **grid: keys of a study, as :class:`ticketsearch.studies.study.Grid` has them: ``tasks`` (names, or functions
             that make them), ``sparsities``, ``seeds`` (a range, a list or ``"0-9"``), ``budget`` (epochs, a number or
             ``"60ep"``), ``fidelity``, ``orders``, ``controls``, ``checkpoints``, ``frontier``, ``baselines``,
@@ -178,15 +181,25 @@ def compare(
     Raises:
         UsageError: a key or a value is wrong; nothing was computed.
     """
+    from ticketsearch.report.against import among
+    from ticketsearch.studies.against import grids_against
     from ticketsearch.studies.execution import compute, failure_of
+    from ticketsearch.studies.known import Known
     from ticketsearch.studies.study import make_study
 
     own = {key: grid.pop(key) for key in ("device", "engine") if key in grid}
     values = {"strategies": _listed(strategies), **{key: _plain(key, value) for key, value in grid.items()}}
-    study = make_study("compare", {"grids": [values], "out": os.fspath(out)} | own)
-    finished = compute(study, data_root=None if data_root is None else Path(data_root), jobs=jobs)
+    published = None if against is None else load_study(os.fspath(against))
+    grids = [values]
+    if published is not None:
+        grids = grids_against(published.results, make_study("compare", {"grids": [values]}).grids[0])
+    study = make_study("compare", {"grids": grids, "out": os.fspath(out)} | own)
+    known = Known.of(published.results, published.baselines, study) if published else None
+    finished = compute(study, data_root=None if data_root is None else Path(data_root), jobs=jobs, known=known)
     failures = [failure_of(one) for one in finished if one.result is None]
     results = [one.result for one in finished if isinstance(one.result, Result)]
+    if published is not None:
+        return Results(replace(among(published, results), failures=failures))
     baselines = [one.result for one in finished if isinstance(one.result, Baseline)]
     return Results(LoadedStudy(results, baselines, failures))
 

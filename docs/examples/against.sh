@@ -1,0 +1,1 @@
+ticketsearch compare --strategies sa --against mnist1d-wide --jobs 2
