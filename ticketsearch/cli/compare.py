@@ -81,9 +81,11 @@ def compare(
 
     from ticketsearch.leaderboard import load_study, merged
     from ticketsearch.records.folder import check_outputs
-    from ticketsearch.report.plan import plan_in_full, plan_in_words
+    from ticketsearch.report.plan import plan_in_full, plan_in_words, time_in_words
     from ticketsearch.report.progress import StudyTable
     from ticketsearch.studies.execution import compute, prepare
+    from ticketsearch.studies.forecast import look_ahead
+    from ticketsearch.studies.item import Common
     from ticketsearch.studies.known import Known
     from ticketsearch.studies.study import planned
 
@@ -113,21 +115,26 @@ def compare(
     published = None if against is None else load_study(against)
     plan = _study(study, {key: value for key, value in grid.items() if value is not None}, published)
     plan = plan.model_copy(update={key: value for key, value in where.items() if value is not None})
-    items = planned(plan)
-    if dry_run:
-        print(plan_in_full(items))
-        return
     made = [load_study(place) for place in known or ()] + ([published] if published else [])
     there = Known.of((all_ := merged(made)).results, all_.baselines, plan) if made else None
+    common = Common(plan.out, plan.device, plan.engine, data_root, download, jobs or 1)
+    ahead = look_ahead(planned(plan), common, there)
+    for line in ahead.left_out:
+        print(visible(f"left out: {line}"), file=sys.stderr)
+    elsewhere = " on one machine like this" if plan.executor == "ray" else ""
+    summary = f"{plan_in_words(ahead.items)}, {time_in_words(ahead)}{elsewhere}"
+    if dry_run:
+        print(f"{plan_in_full(ahead.items)}\n{summary}")
+        return
     prepare(plan, jobs)
-    print(f"ticketsearch: {plan_in_words(items)}; results go to {visible(plan.out)}", file=sys.stderr)
-    with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in items]) as table:
+    print(f"ticketsearch: {summary}; results go to {visible(plan.out)}", file=sys.stderr)
+    with StudyTable(Console(stderr=True, markup=False, emoji=False), [item.row for item in ahead.items]) as table:
         finished = compute(
             plan,
             data_root=data_root,
             download=download,
             jobs=jobs,
-            known=there,
+            ahead=ahead,
             tell=lambda one: table.tell(one.item.row, one.item.seed, one.accuracy, one.reason, one.finished),
         )
     _show(finished, published, archive, as_json)

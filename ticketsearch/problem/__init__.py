@@ -4,7 +4,8 @@
 ``trainer`` trains and takes derivatives; both charge by ``pricing`` and record, or replay, a ledger by ``replay``.
 """
 
+from ticketsearch.problem.known import KnownProblem
 from ticketsearch.problem.mask_problem import MaskProblem
 from ticketsearch.problem.scores import Incumbent, Score, Snapshot
 
-__all__ = ["Incumbent", "MaskProblem", "Score", "Snapshot"]
+__all__ = ["Incumbent", "KnownProblem", "MaskProblem", "Score", "Snapshot"]

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from ticketsearch.report.progress import duration
+from ticketsearch.studies.forecast import Ahead
 from ticketsearch.studies.study import Item, Planned
 from ticketsearch.visible import visible
 
@@ -25,8 +27,19 @@ def plan_in_words(items: Sequence[Item]) -> str:
     return f"{line} and {_counted(others, 'baseline')}" if others else line
 
 
+def time_in_words(ahead: Ahead) -> str:
+    """``12 of them finished, the others at most about 25 min``."""
+    left = len(ahead.items) - ahead.finished - ahead.unknown
+    parts = [f"{ahead.finished} of them finished"] if ahead.finished else []
+    if left:
+        parts.append(f"{'the others ' if parts else ''}at most about {duration(ahead.seconds)}")
+    if ahead.unknown:
+        parts.append(f"{ahead.unknown} that will fail or cannot be foreseen")
+    return ", ".join(parts)
+
+
 def plan_in_full(items: Sequence[Item]) -> str:
-    """A line for each row of the table, with its seeds and what its search may spend; and all of it in a line."""
+    """A line for each row of the table, with its seeds and what its search may spend."""
     seeds: dict[tuple[str, str], list[int]] = defaultdict(list)
     for item in items:
         seeds[item.row, item.budget if isinstance(item, Planned) else ""].append(item.seed)
@@ -34,7 +47,7 @@ def plan_in_full(items: Sequence[Item]) -> str:
         f"{visible(row)}: seed{'s' if len(own) > 1 else ''} {_ranges(own)}" + (f", {budget} each" if budget else "")
         for (row, budget), own in seeds.items()
     ]
-    return "\n".join([*lines, plan_in_words(items)])
+    return "\n".join(lines)
 
 
 def _counted(count: int, what: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -21,6 +21,11 @@ from ticketsearch.records.results import already_finished, score_in_words
 if TYPE_CHECKING:
     from ticketsearch.problem import MaskProblem
     from ticketsearch.records.results import Result
+    from ticketsearch.runner.forecast import Forecast
+
+
+AT_ONCE = 5.0
+"""Seconds of work that need no announcement."""
 
 
 class _Bar:
@@ -68,6 +73,19 @@ class ProgressBar(_Bar):
         self._search: TaskID = self._bar.add_task(strategy, total=budget, detail="")
         self._confirm: TaskID | None = None
         self._first: tuple[float, int] | None = None
+
+    def begin(self, forecast: Callable[[], Forecast]) -> None:
+        """Say how long it may take, unless it is over at once."""
+        ahead = forecast()
+        if ahead.seconds < AT_ONCE:
+            return
+        self._bar.console.print(
+            f"ticketsearch: at most about {duration(ahead.seconds)}: {duration(ahead.search)} for a search of up to "
+            f"{ahead.epochs:.4g} ep, {duration(ahead.confirmation)} for its confirmation",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def search(self, problem: MaskProblem) -> None:
         """Show what was spent and found."""

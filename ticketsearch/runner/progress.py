@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 from ticketsearch.problem import MaskProblem
 from ticketsearch.records.results import Result
+from ticketsearch.runner.forecast import Forecast
 
 Tick: TypeAlias = Callable[[str, float], None]
 """Told what is going on and the fraction done."""
@@ -14,6 +15,10 @@ Tick: TypeAlias = Callable[[str, float], None]
 
 class Progress(Protocol):
     """Watches a run."""
+
+    def begin(self, forecast: Callable[[], Forecast]) -> None:
+        """Called before the search; to call ``forecast`` times a few steps of training."""
+        ...
 
     def search(self, problem: MaskProblem) -> None:
         """Called after each recorded batch of trials."""
@@ -30,6 +35,9 @@ class Progress(Protocol):
 
 class Silent:
     """Progress that nobody watches."""
+
+    def begin(self, forecast: Callable[[], Forecast]) -> None:
+        """Does nothing."""
 
     def search(self, problem: MaskProblem) -> None:
         """Does nothing."""

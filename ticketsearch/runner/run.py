@@ -55,6 +55,7 @@ from ticketsearch.records.spec import Spec, keep_spec
 from ticketsearch.records.ticket_file import save_ticket
 from ticketsearch.runner.aligned import check_aligned
 from ticketsearch.runner.curve import confirmed_curve, short_scores
+from ticketsearch.runner.forecast import Extent, forecast
 from ticketsearch.runner.progress import Progress, Silent
 from ticketsearch.runner.references import Shared, confirm_with_references
 from ticketsearch.runner.rounds import measured_rounds
@@ -197,7 +198,11 @@ def run(
         return result
     _tell_overlap(loaded.name, tuple(loaded.overlap.items()))
     with distributed(setup.engine, loaded, executor, ray_address, device, workers) as everywhere:
-        return _Run(spec, searcher, replace(setup, engine=everywhere), folder, progress or Silent()).execute(shared)
+        watcher = progress or Silent()
+        if executor == "local":
+            extent = Extent(orders, checkpoints, wanted)
+            watcher.begin(lambda: forecast(setup, searcher, float(sparsity), limit, extent))
+        return _Run(spec, searcher, replace(setup, engine=everywhere), folder, watcher).execute(shared)
 
 
 @cache

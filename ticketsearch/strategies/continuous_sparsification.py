@@ -24,7 +24,7 @@ from ticketsearch.engine.gates import GATES, Pull, Soft
 from ticketsearch.engine.relaxation import Trainable, relaxed_by
 from ticketsearch.masks import top_n
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import Rate, Steepness, Strength
 
 
@@ -47,6 +47,10 @@ class ContinuousSparsification:
     rate: Rate = 3.0
     pull: Strength = 1.0
     factor: bool = False
+
+    def trainings(self, _problem: KnownProblem) -> float:
+        """One for each round."""
+        return float(self.rounds)
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""

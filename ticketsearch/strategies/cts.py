@@ -28,7 +28,7 @@ from ticketsearch.engine.relaxation import Relaxation, Trainable, relaxed_by
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import top_n
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import Rate
 
 MARGIN, NEWEST = 1.1, 0.01
@@ -51,6 +51,11 @@ class ConcreteTicketSearch:
     length: Annotated[float, Field(gt=0, le=1000)] = 1.0
     loss: Literal["task", "kl"] = "task"
     rewind: int | str = 0
+
+    def trainings(self, problem: KnownProblem) -> float:
+        """``length``, a third more with a teacher, and what leads to the rewind point."""
+        rewind = parse_steps(self.rewind, problem.steps_per_epoch, "rewind")
+        return self.length * (4 / 3 if self.loss == "kl" else 1) + rewind / problem.recipe.steps
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of ``length`` recipes (``kl``: four thirds of it), and the steps to the rewind point."""

@@ -29,7 +29,7 @@ from ticketsearch.errors import InvalidValue
 from ticketsearch.masks import MaskSpace, random_per_layer, top_n
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import Fraction
 
 CHANGES = 20
@@ -64,8 +64,15 @@ class DynamicTraining(ABC):
         """Scores ``(U,)`` of all units; of those that are not kept, the highest are grown."""
 
     @abstractmethod
-    def examples_for(self, problem: MaskProblem) -> int:
+    def examples_for(self, problem: KnownProblem) -> int:
         """Training examples whose gradients :meth:`growth` asks for."""
+
+    def trainings(self, problem: KnownProblem) -> float:
+        """``length``, and the gradients of its changes."""
+        steps = self.length * problem.recipe.steps
+        stride = steps / CHANGES if self.every is None else parse_steps(self.every, problem.steps_per_epoch, "every")
+        growing = self.examples_for(problem) / (max(1, stride) * problem.recipe.batch_size)
+        return self.length * (1 + growing)
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of a sparse network, and what it costs to say what is grown."""
@@ -150,7 +157,7 @@ def _moved_in_blocks(mask: BoolArray, size: Scores, wish: Scores, share: float) 
 class SparseEvolution(DynamicTraining):
     """Move small weights to random places while training (SET)."""
 
-    def examples_for(self, problem: MaskProblem) -> int:
+    def examples_for(self, problem: KnownProblem) -> int:
         """None."""
         return 0
 
@@ -169,7 +176,7 @@ class RigL(DynamicTraining):
 
     examples: Annotated[int, Field(ge=1)] | None = None
 
-    def examples_for(self, problem: MaskProblem) -> int:
+    def examples_for(self, problem: KnownProblem) -> int:
         """A batch, or as many as asked for."""
         return min(self.examples or problem.recipe.batch_size, problem.train_size)
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.criteria import OF_TRAINED, trained_scores
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import Fraction, PruningOptions, best_within
 from ticketsearch.strategies.stability import Stability
 
@@ -70,6 +70,10 @@ class EarlyBird(PruningOptions):
             raise InvalidValue(f"early-bird needs a criterion of the weights as they train, not {self.criterion!r}")
         if self.start == "draw" and (self.mask_1, self.mask_0) != ("rewind", "zero"):
             raise InvalidValue("start=draw goes on from trained weights; mask_1 and mask_0 act on initial ones")
+
+    def trainings(self, _problem: KnownProblem) -> float:
+        """One."""
+        return 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends at most one dense training; if the mask never settles, the last one is the ticket."""

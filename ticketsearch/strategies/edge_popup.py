@@ -20,7 +20,7 @@ from ticketsearch.masks import top_per_layer
 from ticketsearch.masks.actions import kaiming_constants
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import Rate
 
 
@@ -37,6 +37,10 @@ class EdgePopup:
     densities: Literal["uniform", "erk", "smart-ratio"] = "uniform"
     weights: Literal["signed-constant", "init"] = "signed-constant"
     learning_rate: Rate = 0.1
+
+    def trainings(self, _problem: KnownProblem) -> float:
+        """One."""
+        return 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe's length."""

@@ -22,7 +22,7 @@ from pydantic import Field
 from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.errors import InvalidValue
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.eda import gumbel, in_order, score_function, standardised
 from ticketsearch.strategies.options import Rate
 
@@ -44,6 +44,10 @@ class EvolutionHybrid:
     rate: Rate = 1.0
     length: Annotated[float, Field(gt=0, le=1000)] = 4.0
     start: Literal["init", "draw"] = "init"
+
+    def trainings(self, _problem: KnownProblem) -> float:
+        """``length``."""
+        return self.length
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends ``length`` trainings of a sparse network."""

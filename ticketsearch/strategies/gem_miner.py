@@ -25,7 +25,7 @@ from ticketsearch.engine.relaxation import Relaxation, Trainable, relaxed_by
 from ticketsearch.masks import top_n
 from ticketsearch.masks.actions import kaiming_constants
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import Rate
 
 
@@ -46,6 +46,10 @@ class GemMiner:
     decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
     cuts: Annotated[int, Field(ge=1, le=10_000)] = 30
     length: Annotated[float, Field(gt=0, le=1000)] = 1.0
+
+    def trainings(self, _problem: KnownProblem) -> float:
+        """``length``."""
+        return self.length
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of ``length`` recipes."""

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Grasp:
     examples: Annotated[int, Field(ge=1)] = 1000
     temperature: Annotated[float, Field(gt=0)] = 200.0
     balanced: bool = True
+
+    def trainings(self, problem: KnownProblem) -> float:
+        """A Hessian-gradient product's part of one."""
+        return 2 * min(self.examples, problem.train_size) / (problem.recipe.steps * problem.recipe.batch_size)
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one Hessian-gradient product, twice the price of a gradient."""

@@ -20,7 +20,7 @@ from ticketsearch.engine.gates import GATES, TEMPERATURE, Concrete, Pull
 from ticketsearch.engine.relaxation import Trainable, relaxed_by
 from ticketsearch.masks import top_n
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import Rate, Strength
 
 LOW, HIGH = -0.1, 1.1
@@ -39,6 +39,10 @@ class HardConcrete:
     open: Annotated[float, Field(gt=0, lt=1)] = 0.9
     rate: Rate = 30.0
     pull: Strength = 0.1
+
+    def trainings(self, _problem: KnownProblem) -> float:
+        """One."""
+        return 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe."""

@@ -23,7 +23,7 @@ from ticketsearch.masks import MaskSpace, apportion, ranked_within, top_per_laye
 from ticketsearch.masks.criteria import OF_TRAINED, CriterionScores, trained_scores
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.masks.units import Units
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.problem.scores import Snapshot
 from ticketsearch.strategies.options import Fraction, PruningOptions
 from ticketsearch.strategies.stability import Stability
@@ -107,6 +107,12 @@ class IterativeMagnitudePruning(PruningOptions):
         if self.prune_at is not None and not self.lr_restart:
             raise InvalidValue("prune_at ends rounds early; lr_restart=false spans one schedule over whole rounds")
 
+    def trainings(self, problem: KnownProblem) -> float:
+        """A round's length for each round."""
+        rounds = len(self.plan(problem.space, problem.n_kept))
+        steps = problem.recipe.steps if self.round_steps is None else self._length(problem)
+        return rounds * steps / problem.recipe.steps
+
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training for each round."""
         plan = self.plan(problem.space, problem.n_kept)
@@ -172,10 +178,7 @@ class IterativeMagnitudePruning(PruningOptions):
     def _round_steps(self, problem: MaskProblem, rounds: int) -> int:
         if self.round_steps is None:
             return problem.steps_for(max(1, rounds))
-        if match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", str(self.round_steps), re.ASCII):
-            steps = round(problem.recipe.steps * float(match[1]) / 100)
-        else:
-            steps = parse_steps(self.round_steps, problem.steps_per_epoch, "round_steps")
+        steps = self._length(problem)
         need = rounds * steps / problem.steps_per_epoch
         if steps < 1 or need > problem.remaining:
             raise InvalidValue(
@@ -183,6 +186,13 @@ class IterativeMagnitudePruning(PruningOptions):
                 f"the budget is {problem.remaining:.4g}ep"
             )
         return steps
+
+    def _length(self, problem: KnownProblem) -> int:
+        """Steps of a round, as they are set: a share of the recipe, or a number."""
+        if match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", str(self.round_steps), re.ASCII):
+            return round(problem.recipe.steps * float(match[1]) / 100)
+        assert self.round_steps is not None
+        return parse_steps(self.round_steps, problem.steps_per_epoch, "round_steps")
 
     @staticmethod
     def _last_alive(units: Units, mask: BoolArray, now: Weights, before: Weights) -> Weights:

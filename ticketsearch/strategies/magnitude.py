@@ -10,7 +10,7 @@ from typing import Literal
 
 from ticketsearch.masks.criteria import CriterionScores
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import PruningOptions, best_within
 
 
@@ -28,6 +28,10 @@ class Magnitude(PruningOptions):
     """
 
     scope: Literal["global", "layer"] = "global"
+
+    def trainings(self, _problem: KnownProblem) -> float:
+        """One."""
+        return 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe, or what the budget has of it."""

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ticketsearch.masks import ranked_within
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.synflow import kept_after
 
 
@@ -35,6 +35,11 @@ class NtkSap:
     batches: Annotated[int, Field(ge=1, le=10_000)] = 5
     examples: Annotated[int, Field(ge=1)] | None = None
     scale: Annotated[float, Field(gt=0, le=1)] = 0.01
+
+    def trainings(self, problem: KnownProblem) -> float:
+        """The part of one that its passes are."""
+        examples = min(self.examples or problem.recipe.batch_size, problem.train_size)
+        return 2 * self.rounds * self.batches * examples / (problem.recipe.steps * problem.recipe.batch_size)
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends, for each example of each batch, two forward and backward passes."""

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Snip:
     """
 
     examples: Annotated[int, Field(ge=1)] = 4000
+
+    def trainings(self, problem: KnownProblem) -> float:
+        """A gradient's part of one."""
+        return min(self.examples, problem.train_size) / (problem.recipe.steps * problem.recipe.batch_size)
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one gradient."""

@@ -22,7 +22,7 @@ from ticketsearch.masks import MaskSpace, top_per_layer
 from ticketsearch.masks.actions import signed_constants
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.ticket import Ticket, Weights
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 from ticketsearch.strategies.options import Rate, Steepness, Strength
 
 
@@ -46,6 +46,10 @@ class Supermask:
     learning_rate: Rate = 0.02
     steepness: Steepness = 20.0
     pull: Strength = 1.0
+
+    def trainings(self, _problem: KnownProblem) -> float:
+        """One."""
+        return 1.0
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one training of the full recipe's length."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from ticketsearch.arrays import ScoreArray
 from ticketsearch.masks import ranked_within
 from ticketsearch.masks.ticket import Ticket
-from ticketsearch.problem import MaskProblem
+from ticketsearch.problem import KnownProblem, MaskProblem
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class SynFlow:
     """
 
     rounds: Annotated[int, Field(ge=1, le=10_000)] = 300
+
+    def trainings(self, problem: KnownProblem) -> float:
+        """An example for each round."""
+        return self.rounds / (problem.recipe.steps * problem.recipe.batch_size)
 
     def search(self, problem: MaskProblem) -> Ticket:
         """Spends one forward and backward pass of one example in each round."""

@@ -17,11 +17,11 @@ from ticketsearch.errors import InvalidValue, NotARun
 from ticketsearch.records.folder import FAILURES, checked_out, mark
 from ticketsearch.records.record import write_record
 from ticketsearch.records.study_records import Failure, Failures, read_failures
-from ticketsearch.studies.item import Common, Finished, loaded_task
-from ticketsearch.studies.known import Known
+from ticketsearch.studies.forecast import Ahead
+from ticketsearch.studies.item import Common, Finished
+from ticketsearch.studies.known import Known, answers_to
 from ticketsearch.studies.processes import on_this_machine
-from ticketsearch.studies.study import Item, Planned, Study, planned
-from ticketsearch.tasks import Task
+from ticketsearch.studies.study import Planned, Study, planned
 
 
 def compute(
@@ -31,6 +31,7 @@ def compute(
     download: bool = False,
     jobs: int | None = None,
     known: Known | None = None,
+    ahead: Ahead | None = None,
     tell: Callable[[Finished], None] | None = None,
 ) -> list[Finished]:
     """Make the runs that are missing and read back the others.
@@ -42,6 +43,7 @@ def compute(
         jobs: runs at a time, each in a process of its own; results do not depend on it. Default one, with the executor
             ``ray`` one for each CPU, or GPU, of the cluster.
         known: runs made elsewhere, which are not made again.
+        ahead: the study's items and what is known of them, if one has looked already.
         tell: called as each run ends.
 
     Returns:
@@ -53,9 +55,10 @@ def compute(
         ClusterError: there is no Ray cluster, or it does not share ``out``.
     """
     prepare(study, jobs)
-    out, items = Path(study.out), planned(study)
     common = Common(study.out, study.device, study.engine, data_root, download)
-    found = _answered(items, known, common) if known else {}
+    out, items = Path(study.out), planned(study) if ahead is None else ahead.items
+    answers = ahead.answers if ahead else answers_to(items, known, common)
+    found = {index: Finished(items[index], answer) for index, answer in answers.items()}
     for finished in found.values():
         if tell:
             tell(finished)
@@ -96,17 +99,6 @@ def prepare(study: Study, jobs: int | None = None) -> None:
     except OSError as error:
         raise NotARun(f"no folder can be made at --out {out}: {error.strerror}") from error
     read_failures(out)  # a damaged record is named
-
-
-def _answered(items: Sequence[Item], known: Known, common: Common) -> dict[int, Finished]:
-    """Items that need not be computed, by their numbers."""
-    from ticketsearch.tasks import keeping
-
-    def task_of(item: Item) -> Task:
-        return keeping(loaded_task(item, common), item.keep)
-
-    answers = ((index, item, known.answer(item, task_of)) for index, item in enumerate(items))
-    return {index: Finished(item, answer) for index, item, answer in answers if answer is not None}
 
 
 def _keep_failures(out: Path, finished: Sequence[Finished]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from ticketsearch.errors import TicketsearchError
 from ticketsearch.records.results import Result
 from ticketsearch.records.study_records import Baseline
 from ticketsearch.strategies.base import make_strategy, parameters_of
+from ticketsearch.studies.item import Common, loaded_task
 from ticketsearch.studies.study import Item, Planned, PlannedBaseline, Study
 from ticketsearch.tasks import Task
 
@@ -94,3 +95,17 @@ class Known:
         return next(
             (one for one in candidates if (one.task_fingerprint, one.fidelity) == (task.fingerprint, steps)), None
         )
+
+
+def answers_to(items: Sequence[Item], known: Known | None, common: Common) -> dict[int, Result | Baseline]:
+    """What is known already, by the numbers of the items."""
+    from ticketsearch.tasks import keeping
+
+    if known is None:
+        return {}
+
+    def task_of(item: Item) -> Task:
+        return keeping(loaded_task(item, common), item.keep)
+
+    answers = ((index, known.answer(item, task_of)) for index, item in enumerate(items))
+    return {index: answer for index, answer in answers if answer is not None}

@@ -237,6 +237,8 @@ class Planned:
     checkpoints: int
     granularity: str = "weight"
     keep: tuple[str, ...] = ()
+    wished: bool = True
+    """Whether somebody named it: the frontier's points are there for completeness, and only if the budget pays them."""
 
     @property
     def row(self) -> str:
@@ -294,6 +296,7 @@ def planned(study: Study) -> list[Item]:
                     grid.checkpoints,
                     grid.granularity,
                     tuple(grid.keep),
+                    entry not in FRONTIER or entry in grid.strategies,
                 )
                 for entry in grid.entries
             ]
@@ -320,6 +323,7 @@ def planned(study: Study) -> list[Item]:
             if written not in parameters:  # looked up once a strategy, not once a run
                 parameters[written] = _parameters(item)
             values["settings"] = parameters[written]
+            del values["wished"]
         return json.dumps([type(item).__name__, values], sort_keys=True, default=str)
 
     return list({identity(item): item for item in items}.values())
