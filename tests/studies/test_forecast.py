@@ -140,7 +140,7 @@ def test_it_is_said_in_a_line() -> None:
     [
         (
             Forecast(100.0, 20.0, 2000.0),
-            "at most about 2 min: 2 min for a search of up to 2000 ep, 20 s for its confirm",
+            "at most about 2 min: 2 min for a search of up to 2000 ep, 20 s for",
         ),
         (Forecast(1.0, 2.0, 60.0), ""),
     ],
