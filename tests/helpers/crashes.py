@@ -22,6 +22,9 @@ class CrashAt:
         if self.seen >= self.search_calls:
             raise Crash
 
+    def round(self, problem: MaskProblem, trained: Any) -> None:
+        pass
+
     def found(self, result: Any) -> None:
         pass
 

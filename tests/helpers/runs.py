@@ -51,6 +51,9 @@ class Breaking:
         if problem.trials >= self.after:
             self.action()
 
+    def round(self, problem: MaskProblem, trained: Any) -> None:
+        pass
+
     def found(self, result: Any) -> None:
         self.finished = result
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas
     from plotly.graph_objects import Figure
 
+    from ticketsearch.callbacks import Callback
+
 SHOWN = 12
 """Lines of a leaderboard in a notebook."""
 
@@ -161,6 +163,7 @@ def compare(
     out: str | os.PathLike[str] = "runs",
     jobs: int = 1,
     data_root: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[Callback] = (),
     **grid: Any,
 ) -> Results:
     """Run strategies on tasks over paired seeds; what is finished is not repeated. ``ticketsearch compare`` in Python.
@@ -170,6 +173,7 @@ def compare(
         out: folder of run folders.
         jobs: runs at a time, each in a process of its own.
         data_root: folder of data sets.
+        callbacks: told, in this process, of trials, rounds and results; see :class:`ticketsearch.Callback`.
         **grid: keys of a study, as :class:`ticketsearch.studies.study.Grid` has them: ``tasks`` (names, or functions
             that make them), ``sparsities``, ``seeds`` (a range, a list or ``"0-9"``), ``budget`` (epochs, a number or
             ``"60ep"``), ``fidelity``, ``orders``, ``controls``, ``checkpoints``, ``frontier``, ``baselines``,
@@ -177,6 +181,7 @@ def compare(
 
     Raises:
         UsageError: a key or a value is wrong; nothing was computed.
+        CallbackError: a callback raised an exception; the study has finished all the same.
     """
     from ticketsearch.studies.execution import compute, failure_of
     from ticketsearch.studies.study import make_study
@@ -184,7 +189,8 @@ def compare(
     own = {key: grid.pop(key) for key in ("device", "engine") if key in grid}
     values = {"strategies": _listed(strategies), **{key: _plain(key, value) for key, value in grid.items()}}
     study = make_study("compare", {"grids": [values], "out": os.fspath(out)} | own)
-    finished = compute(study, data_root=None if data_root is None else Path(data_root), jobs=jobs)
+    root = None if data_root is None else Path(data_root)
+    finished = compute(study, data_root=root, jobs=jobs, callbacks=callbacks)
     failures = [failure_of(one) for one in finished if one.result is None]
     results = [one.result for one in finished if isinstance(one.result, Result)]
     baselines = [one.result for one in finished if isinstance(one.result, Baseline)]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from ticketsearch.problem import MaskProblem
+from ticketsearch.problem.scores import TrainedRound
 from ticketsearch.records.results import Result
 
 Tick: TypeAlias = Callable[[str, float], None]
@@ -17,6 +18,10 @@ class Progress(Protocol):
 
     def search(self, problem: MaskProblem) -> None:
         """Called after each recorded batch of trials."""
+        ...
+
+    def round(self, problem: MaskProblem, trained: TrainedRound) -> None:
+        """Called with each round that an iterative search reports, also in a replay."""
         ...
 
     def confirm(self, what: str, fraction: float) -> None:
@@ -32,6 +37,9 @@ class Silent:
     """Progress that nobody watches."""
 
     def search(self, problem: MaskProblem) -> None:
+        """Does nothing."""
+
+    def round(self, problem: MaskProblem, trained: TrainedRound) -> None:
         """Does nothing."""
 
     def confirm(self, what: str, fraction: float) -> None:

@@ -11,6 +11,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from ticketsearch.callbacks.audience import Audience
+from ticketsearch.callbacks.base import Callback
 from ticketsearch.cluster import check_executor
 from ticketsearch.cluster.connection import import_ray
 from ticketsearch.errors import InvalidValue, NotARun
@@ -32,6 +34,7 @@ def compute(
     jobs: int | None = None,
     known: Known | None = None,
     tell: Callable[[Finished], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> list[Finished]:
     """Make the runs that are missing and read back the others.
 
@@ -43,6 +46,7 @@ def compute(
             ``ray`` one for each CPU, or GPU, of the cluster.
         known: runs made elsewhere, which are not made again.
         tell: called as each run ends.
+        callbacks: told of what runs do, in this process; on the executor ``local`` only.
 
     Returns:
         One record for each item, in order; failures are kept in the study's folder as well.
@@ -51,7 +55,13 @@ def compute(
         NotARun: ``out`` cannot hold runs.
         CorruptRun: its record of failures is damaged.
         ClusterError: there is no Ray cluster, or it does not share ``out``.
+        CallbackError: a callback raised an exception; the study is finished all the same.
     """
+    audience = Audience(callbacks)
+    if audience and study.executor != "local":
+        raise InvalidValue(
+            f"callbacks are told of runs on this machine; executor {study.executor!r} makes them elsewhere"
+        )
     prepare(study, jobs)
     out, items = Path(study.out), planned(study)
     common = Common(study.out, study.device, study.engine, data_root, download)
@@ -62,17 +72,18 @@ def compute(
     numbers = [index for index in range(len(items)) if index not in found]
     missing = [items[index] for index in numbers]
     if study.executor == "local":
-        coming = on_this_machine(missing, replace(common, jobs=jobs or 1))
+        coming = on_this_machine(missing, replace(common, jobs=jobs or 1), audience)
     else:
         from ticketsearch.studies.on_ray import on_cluster
 
         coming = on_cluster(missing, common, study.ray_address, jobs)
-    with closing(coming):  # whatever comes, workers and processes end here
+    with closing(audience), closing(coming):  # whatever comes, workers and processes end here
         for number, finished in coming:
             found[numbers[number]] = finished
             _keep_failures(out, list(found.values()))
             if tell:
                 tell(finished)
+    audience.check(f"the study has finished; the same call, or load_results({study.out!r}), returns its results")
     return [found[index] for index in range(len(items))]
 
 
