@@ -53,22 +53,24 @@ class Watched:
         self._before = self._told = len(self.ledger)
 
     def search(self, problem: MaskProblem) -> None:
-        """Tells of new trials."""
-        self.inner.search(problem)
+        """Tells of new trials, whatever the other one does then."""
         new = [self.ledger[number] for number in range(self._told, len(self.ledger))]
         self._told = len(self.ledger)
         for trial in new:
             spent = trial.after
             run = replace(self.run, spent=spent.epochs(problem.train_size), best=self._best(problem, spent.thirds))
             self.audience.tell("on_trial", trial, run)
+        self.inner.search(problem)
 
     def round(self, problem: MaskProblem, trained: TrainedRound) -> None:
         """Tells of a round whose training was not on record before."""
-        self.inner.round(problem, trained)
         number, self._rounds = self._rounds, self._rounds + 1
         recorded = problem.trials  # its training is on record now
-        if self._before and recorded <= self._before:
-            return
+        if not self._before or recorded > self._before:
+            self._tell_round(problem, number, trained)
+        self.inner.round(problem, trained)
+
+    def _tell_round(self, problem: MaskProblem, number: int, trained: TrainedRound) -> None:
         kept = int(np.count_nonzero(trained.mask))
         told = Round(
             number,
