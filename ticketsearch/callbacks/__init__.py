@@ -17,13 +17,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ticketsearch.callbacks.base import Callback, Round, Running
+from ticketsearch.records.ledger import Trial
 
 if TYPE_CHECKING:
     from ticketsearch.callbacks.mlflow import MLflow
     from ticketsearch.callbacks.tensorboard import TensorBoard
     from ticketsearch.callbacks.wandb import WeightsAndBiases
 
-__all__ = ["Callback", "MLflow", "Round", "Running", "TensorBoard", "WeightsAndBiases"]
+__all__ = ["Callback", "MLflow", "Round", "Running", "TensorBoard", "Trial", "WeightsAndBiases"]
 
 _HOME = {"MLflow": "mlflow", "TensorBoard": "tensorboard", "WeightsAndBiases": "wandb"}
 
