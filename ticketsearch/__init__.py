@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ticketsearch.callbacks import Callback
     from ticketsearch.compaction import Compaction, compact, follow_masks
     from ticketsearch.errors import BudgetExhausted, TicketsearchError
     from ticketsearch.exporting import Exported, export
@@ -32,6 +33,7 @@ _HOME = {
     "API_VERSION": "plugins",
     "AskTellStrategy": "strategies.asktell",
     "BudgetExhausted": "errors",
+    "Callback": "callbacks",
     "Compaction": "compaction",
     "DataSource": "tasks",
     "Exported": "exporting",
@@ -63,6 +65,7 @@ __all__ = [
     "API_VERSION",
     "AskTellStrategy",
     "BudgetExhausted",
+    "Callback",
     "Compaction",
     "DataSource",
     "Exported",

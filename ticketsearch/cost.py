@@ -208,6 +208,15 @@ class Meter:
         self.spent = self.spent + Cost(wall_s=elapsed, cpu_s=cpu - self._cpu, strategy_s=elapsed if strategy else 0.0)
         self._wall, self._cpu = wall, cpu
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clocks for a block: it is no part of the search."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        try:
+            yield
+        finally:
+            self._wall, self._cpu = time.perf_counter() - wall, time.process_time() - cpu
+
     def book_cpu(self, seconds: float) -> None:
         """Book CPU seconds of other processes."""
         self.spent = self.spent + Cost(cpu_s=seconds)

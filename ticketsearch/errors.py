@@ -13,6 +13,7 @@
     ├── CorruptRun            a run folder contradicts itself or the code that resumes it; exit 1
     ├── StorageError          the disk is full, or a file cannot be written; exit 1
     ├── RunInUse              another process is at work on this run; exit 1
+    ├── CallbackError         a callback raised an exception; the run it watched is kept; exit 1
     ├── ClusterError          a cluster cannot be reached, or its workers are lost too often; exit 1
     └── BudgetExhausted       the search is over; raised into strategies, caught by the host
         ├── SearchStalled     the strategy only asks for what it already knows
@@ -79,6 +80,10 @@ class StorageError(TicketsearchError):
 
 class RunInUse(TicketsearchError):
     """Another process, or another thread, is at work on this run; says who and since when."""
+
+
+class CallbackError(TicketsearchError):
+    """A callback raised an exception; what it watched was computed and written all the same."""
 
 
 class ClusterError(TicketsearchError):

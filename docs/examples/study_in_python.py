@@ -1,4 +1,18 @@
+import sys
+
 import ticketsearch
+
+
+class Best(ticketsearch.Callback):
+    """Says when a mask is the best of its search so far, and what the ticket reached in the end."""
+
+    def on_trial(self, trial, run):
+        if trial.score is not None and trial.score == run.best:
+            print(f"{run.strategy}, seed {run.seed}: {run.best:.2%} after {run.spent:.1f} epochs", file=sys.stderr)
+
+    def on_result(self, result):
+        print(f"{result.strategy}, seed {result.seed}: confirmed {result.test_accuracy:.2%}", file=sys.stderr)
+
 
 results = ticketsearch.compare(
     ["random", {"name": "imp", "rounds": 3, "round_steps": "20%"}],
@@ -10,6 +24,7 @@ results = ticketsearch.compare(
     controls=[],
     baselines=False,
     out="runs/python",
+    callbacks=[Best()],
 )
 print(results)  # in a notebook, the leaderboards
 

@@ -25,6 +25,9 @@ class CrashAt:
     def begin(self, forecast: Any) -> None:
         pass
 
+    def round(self, problem: MaskProblem, trained: Any) -> None:
+        pass
+
     def found(self, result: Any) -> None:
         pass
 

@@ -54,6 +54,9 @@ class Breaking:
     def begin(self, forecast: Any) -> None:
         pass
 
+    def round(self, problem: MaskProblem, trained: Any) -> None:
+        pass
+
     def found(self, result: Any) -> None:
         self.finished = result
 

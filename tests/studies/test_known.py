@@ -13,6 +13,7 @@ from tests.helpers.small_studies import study
 from ticketsearch import Result
 from ticketsearch.leaderboard import load_study
 from ticketsearch.studies.execution import compute
+from ticketsearch.studies.forecast import untimed
 from ticketsearch.studies.known import Known
 
 OTHER: dict[str, dict[str, Any]] = {
@@ -39,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def known(made: Path, out: Path, **changes: Any) -> tuple[list[Any], list[str]]:
     """What a study finds, and the names of the runs that it made."""
     plan, there = study(out, **changes), load_study(made)
-    found = compute(plan, known=Known.of(there.results, there.baselines, plan))
+    found = compute(plan, ahead=untimed(plan, Known.of(there.results, there.baselines, plan)))
     assert not [one.reason for one in found if one.result is None]
     return found, sorted(path.parent.name for path in out.glob("*/result.json"))
 
@@ -73,7 +74,7 @@ def test_another_engine_s_are_made_only_if_it_is_asked_for(made: Path, tmp_path:
     there = load_study(made)
     for engine, expected in (("auto", 0), ("dense", 1)):
         plan = study(tmp_path / engine, strategies=["random"], seeds=[0]).model_copy(update={"engine": engine})
-        compute(plan, known=Known.of(there.results, there.baselines, plan))
+        compute(plan, ahead=untimed(plan, Known.of(there.results, there.baselines, plan)))
         assert len(list((tmp_path / engine).glob("*/result.json"))) == expected
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers import tiny
 from tests.helpers.commands import ROOT, Cli
+from tests.helpers.recorder import Recorder
 from tests.helpers.small_studies import GRID, study
 from ticketsearch import Result, Task
 from ticketsearch.errors import CorruptRun, InvalidValue, NotARun, UsageError
@@ -187,7 +188,11 @@ def test_finished_runs_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_results_do_not_depend_on_the_number_of_jobs(tmp_path: Path) -> None:
-    one, two = (compute(study(tmp_path / str(jobs), baselines=True), jobs=jobs) for jobs in (1, 2))
+    told = [Recorder(), Recorder()]
+    one, two = (
+        compute(study(tmp_path / str(jobs), baselines=True), jobs=jobs, callbacks=[seen])
+        for jobs, seen in enumerate(told, 1)
+    )
 
     def essence(found: Any) -> list[Any]:
         return [
@@ -197,6 +202,9 @@ def test_results_do_not_depend_on_the_number_of_jobs(tmp_path: Path) -> None:
 
     assert essence(one) == essence(two)
     assert len(one) == 6
+    assert told[0].by_run == told[1].by_run
+    assert len(told[0].by_run) == len(told[0].results) == len(told[1].results) == 4
+    assert told[0].processes == told[1].processes == {os.getpid()}
     with pytest.raises(InvalidValue, match="jobs 0"):
         compute(study(tmp_path), jobs=0)
 

@@ -160,7 +160,8 @@ class KnownProblem:
         own = Weights(np.array(snapshot.weights.vector), np.array(snapshot.weights.rest))
         if digest_of(own.vector, own.rest) not in self._session.handed_out:
             raise StrategyError("record_round: these weights are none that problem.train gave in this search")
-        self._session.rounds.append(TrainedRound(self._one_mask(mask), int(snapshot.step), own))
+        one = TrainedRound(self._one_mask(mask), int(snapshot.step), own, float(snapshot.train_loss))
+        self._session.record_round(one)
 
     def believe(self, mask: BoolArray) -> None:
         """Report the mask that the search would return if it ended now; free.

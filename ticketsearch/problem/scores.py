@@ -95,11 +95,13 @@ class TrainedRound:
         mask: of units, ``(U,)``, under which it was trained.
         step: the recipe's step reached.
         weights: vector ``(D,)`` and rest ``(R,)``.
+        train_loss: mean training loss since the snapshot before the last.
     """
 
     mask: BoolArray
     step: int
     weights: Weights
+    train_loss: float
 
 
 @dataclass(frozen=True, eq=False)

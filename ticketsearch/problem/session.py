@@ -34,7 +34,7 @@ PATIENCE = 5
 """How often a strategy may catch TimeLimitReached in code of its own and go on."""
 
 
-def _nobody() -> None:
+def _nobody(*_facts: object) -> None:
     """Nobody watches."""
 
 
@@ -62,6 +62,7 @@ class Session:
         resume: results that the ledger does not hold.
         limit_s: wall seconds the search may take; ``None`` = no limit.
         tell: called after each recorded batch of work.
+        tell_round: called with each round that the strategy reports.
         notes: what the strategy reported with ``note``.
         rounds: what it reported with ``record_round``, in order.
         incumbents: the best mask so far, at the highest fidelity used, last; before it, those that were.
@@ -89,6 +90,7 @@ class Session:
     resume: ResumeStore = field(default_factory=ResumeStore)
     limit_s: float | None = None
     tell: Callable[[], None] = _nobody
+    tell_round: Callable[[TrainedRound], None] = _nobody
     notes: dict[str, Any] = field(default_factory=dict, init=False)
     rounds: list[TrainedRound] = field(default_factory=list, init=False)
     incumbents: list[Incumbent] = field(default_factory=list, init=False)
@@ -144,6 +146,12 @@ class Session:
             return search()
         finally:
             self.busy = True
+
+    def record_round(self, one: TrainedRound) -> None:
+        """Keep a round that the strategy reports, and tell of it."""
+        with self._lock, self.undisturbed():
+            self.rounds.append(one)
+            self.tell_round(one)
 
     def interrupt(self) -> None:
         """Let the batch in progress be finished and recorded, then raise KeyboardInterrupt out of the verb."""

@@ -20,6 +20,7 @@ from ticketsearch.records.results import already_finished, score_in_words
 
 if TYPE_CHECKING:
     from ticketsearch.problem import MaskProblem
+    from ticketsearch.problem.scores import TrainedRound
     from ticketsearch.records.results import Result
     from ticketsearch.runner.forecast import Forecast
 
@@ -98,6 +99,9 @@ class ProgressBar(_Bar):
         speed = f"{rate:.1f} masks/s" if trainings > self._first[1] else ""
         detail = f"{spent:.4g} of {self._budget:g} ep  {score}{speed}"
         self._bar.update(self._search, completed=spent, detail=detail)
+
+    def round(self, problem: MaskProblem, trained: TrainedRound) -> None:
+        """Show nothing: the search goes on."""
 
     def found(self, result: Result) -> None:
         """Say that nothing is computed."""

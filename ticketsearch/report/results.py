@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas
     from plotly.graph_objects import Figure
 
+    from ticketsearch.callbacks import Callback
+
 SHOWN = 12
 """Lines of a leaderboard in a notebook."""
 
@@ -162,6 +164,7 @@ def compare(
     jobs: int = 1,
     data_root: str | os.PathLike[str] | None = None,
     against: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[Callback] = (),
     **grid: Any,
 ) -> Results:
     """Run strategies on tasks over paired seeds; what is finished is not repeated. ``ticketsearch compare`` in Python.
@@ -173,6 +176,7 @@ def compare(
         data_root: folder of data sets.
         against: an archive, a folder, or the name of a published study: tasks, sparsities, seeds, budgets and
             settings are those of its runs, unless ``grid`` says otherwise, and its runs are among the results.
+        callbacks: told, in this process, of trials, rounds and results; see :class:`ticketsearch.Callback`.
         **grid: keys of a study, as :class:`ticketsearch.studies.study.Grid` has them: ``tasks`` (names, or functions
             that make them), ``sparsities``, ``seeds`` (a range, a list or ``"0-9"``), ``budget`` (epochs, a number or
             ``"60ep"``), ``fidelity``, ``orders``, ``controls``, ``checkpoints``, ``frontier``, ``baselines``,
@@ -180,10 +184,12 @@ def compare(
 
     Raises:
         UsageError: a key or a value is wrong; nothing was computed.
+        CallbackError: a callback raised an exception; the study has finished all the same.
     """
     from ticketsearch.report.against import among
     from ticketsearch.studies.against import grids_against
     from ticketsearch.studies.execution import compute, failure_of
+    from ticketsearch.studies.forecast import untimed
     from ticketsearch.studies.known import Known
     from ticketsearch.studies.study import make_study
 
@@ -195,7 +201,8 @@ def compare(
         grids = grids_against(published.results, make_study("compare", {"grids": [values]}).grids[0])
     study = make_study("compare", {"grids": grids, "out": os.fspath(out)} | own)
     known = Known.of(published.results, published.baselines, study) if published else None
-    finished = compute(study, data_root=None if data_root is None else Path(data_root), jobs=jobs, known=known)
+    root = None if data_root is None else Path(data_root)
+    finished = compute(study, data_root=root, jobs=jobs, ahead=untimed(study, known, root), callbacks=callbacks)
     failures = [failure_of(one) for one in finished if one.result is None]
     results = [one.result for one in finished if isinstance(one.result, Result)]
     if published is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from ticketsearch.problem import MaskProblem
+from ticketsearch.problem.scores import TrainedRound
 from ticketsearch.records.results import Result
 from ticketsearch.runner.forecast import Forecast
 
@@ -24,6 +25,10 @@ class Progress(Protocol):
         """Called after each recorded batch of trials."""
         ...
 
+    def round(self, problem: MaskProblem, trained: TrainedRound) -> None:
+        """Called with each round that an iterative search reports, also in a replay."""
+        ...
+
     def confirm(self, what: str, fraction: float) -> None:
         """Called during confirmation with the network being trained and the fraction done."""
         ...
@@ -40,6 +45,9 @@ class Silent:
         """Does nothing."""
 
     def search(self, problem: MaskProblem) -> None:
+        """Does nothing."""
+
+    def round(self, problem: MaskProblem, trained: TrainedRound) -> None:
         """Does nothing."""
 
     def confirm(self, what: str, fraction: float) -> None:

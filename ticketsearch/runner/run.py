@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from ticketsearch import plugins
+from ticketsearch.callbacks.audience import Audience
+from ticketsearch.callbacks.base import Callback
 from ticketsearch.cluster import check_executor, distributed
 from ticketsearch.cost import at_least, parse_epochs, parse_fidelity, parse_seconds
 from ticketsearch.digests import digest_of_json
@@ -61,6 +64,7 @@ from ticketsearch.runner.references import Shared, confirm_with_references
 from ticketsearch.runner.rounds import measured_rounds
 from ticketsearch.runner.search import Searched, search
 from ticketsearch.runner.setup import Setup
+from ticketsearch.runner.watched import watched
 from ticketsearch.strategies.base import Strategy, checked_strategy, make_strategy, parameters_of
 from ticketsearch.tasks import DataSource, Task, keeping, load_task
 
@@ -94,6 +98,7 @@ def run(
     ray_address: str | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Result:
     """Search for a ticket, confirm it, and keep both in a folder; a finished run is read back, not repeated.
 
@@ -132,6 +137,7 @@ def run(
             on this machine, else one of this machine's own.
         fresh: begin anew, even if the run is finished or begun; what is there is moved to ``.replaced`` in ``out``.
         progress: watches.
+        callbacks: told of trials, rounds and the result; see :class:`ticketsearch.Callback`.
 
     Returns:
         The result, as in ``result.json``.
@@ -142,7 +148,9 @@ def run(
         RunInUse: another process is at work on the same run.
         StorageError: the disk is full; what is recorded is not lost.
         ClusterError: no cluster, or no workers; what is recorded is not lost.
+        CallbackError: a callback raised an exception; the run has finished all the same.
     """
+    audience = Audience(callbacks)
     check_executor(executor, ray_address, device)
     limit = parse_epochs(budget)
     _check_whole("seed", seed, 0, 2**63 - 1)
@@ -197,12 +205,15 @@ def run(
             progress.found(result)
         return result
     _tell_overlap(loaded.name, tuple(loaded.overlap.items()))
-    with distributed(setup.engine, loaded, executor, ray_address, device, workers) as everywhere:
-        watcher = progress or Silent()
+    watcher = progress or Silent()
+    with closing(audience), distributed(setup.engine, loaded, executor, ray_address, device, workers) as everywhere:
         if executor == "local":
             extent = Extent(orders, checkpoints, wanted)
             watcher.begin(lambda: forecast(setup, searcher, float(sparsity), limit, extent))
-        return _Run(spec, searcher, replace(setup, engine=everywhere), folder, watcher).execute(shared)
+        spread = replace(setup, engine=everywhere)
+        result = _Run(spec, searcher, spread, folder, watcher, audience).execute(shared)
+    audience.check(f"the run has finished; the same call, or load_results({str(folder)!r}), returns its result")
+    return result
 
 
 @cache
@@ -254,25 +265,32 @@ def _check_budget(task: Task, budget: float, steps: int) -> None:
 class _Run:
     """The steps of one run, in order."""
 
-    def __init__(self, spec: Spec, strategy: Strategy, setup: Setup, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self, spec: Spec, strategy: Strategy, setup: Setup, folder: Path, progress: Progress, audience: Audience
+    ) -> None:
         self._spec, self._strategy, self._setup = spec, strategy, setup
-        self._folder, self._progress = folder, progress
+        self._folder, self._progress, self._audience = folder, progress, audience
 
     def execute(self, shared: Shared | None) -> Result:
         make_run_folder(self._folder)
         with only_writer(self._folder) as check_there:
             remove_leftovers(self._folder)
             resume = ResumeStore(self._folder / RESUME)
-            if not (self._folder / RESULT).is_file():  # it may be there since we looked, by another process
+            missing = not (self._folder / RESULT).is_file()  # it may be there since we looked, by another process
+            if missing:
                 keep_spec(self._folder, self._spec)
                 write_result(self._folder, self._compute(resume, shared, check_there))
             resume.clear()
-        return read_finished(self._folder)
+        result = read_finished(self._folder)
+        if missing:
+            self._audience.tell("on_result", result)
+        return result
 
     def _compute(self, resume: ResumeStore, shared: Shared | None, check_there: Callable[[], None]) -> Result:
         spec, setup, tick = self._spec, self._setup, self._progress.confirm
         with Ledger(self._folder / LEDGER, code_of_package()) as ledger:
-            found = search(setup, spec, self._strategy, ledger, self._progress, resume)
+            progress = watched(self._progress, self._audience, spec, ledger)
+            found = search(setup, spec, self._strategy, ledger, progress, resume)
             trials = list(ledger)
             ledger.check_there()
         confirmed, references = confirm_with_references(

@@ -15,7 +15,7 @@ from ticketsearch.cost import Cost, Meter
 from ticketsearch.errors import BudgetExhausted, StorageError, StrategyError, TicketsearchError, TimeLimitReached
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
-from ticketsearch.problem.scores import Belief, Incumbent
+from ticketsearch.problem.scores import Belief, Incumbent, TrainedRound
 from ticketsearch.problem.session import Session, Stubborn
 from ticketsearch.records.files import FULL
 from ticketsearch.records.ledger import Ledger, Trial
@@ -84,7 +84,7 @@ def search(
     session.limit_s = spec.time_limit_s
     session.resume = resume or ResumeStore()
     problem = problem_type(session)
-    session.tell = lambda: progress.search(problem)
+    _watch(session, problem, progress)
     ticket, stopped = _let_loose(strategy, spec.strategy, session, problem)
     if session.late:  # it was told so, and may have returned what it had
         session.end(f"{TimeLimitReached.__name__}: the search may take {spec.time_limit_s:g} s")
@@ -106,6 +106,20 @@ def search(
     whole = setup.units.ticket(own)
     origin = origin_of(whole, setup.initial, setup.units.weights, session.handed_out)
     return Searched(whole, stopped, session, meter.spent, incumbents, beliefs, origin)
+
+
+def _watch(session: Session, problem: MaskProblem, progress: Progress) -> None:
+    """Have progress told, at nobody's cost."""
+
+    def tell() -> None:
+        with session.meter.paused():
+            progress.search(problem)
+
+    def tell_round(one: TrainedRound) -> None:
+        with session.meter.paused():
+            progress.round(problem, one)
+
+    session.tell, session.tell_round = tell, tell_round
 
 
 def _why_nothing(name: str, trials: list[Trial], stopped: str, rate: float) -> str:

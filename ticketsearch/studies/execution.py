@@ -11,6 +11,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from ticketsearch.callbacks.audience import Audience
+from ticketsearch.callbacks.base import Callback
 from ticketsearch.cluster import check_executor
 from ticketsearch.cluster.connection import import_ray
 from ticketsearch.errors import InvalidValue, NotARun
@@ -19,7 +21,6 @@ from ticketsearch.records.record import write_record
 from ticketsearch.records.study_records import Failure, Failures, read_failures
 from ticketsearch.studies.forecast import Ahead
 from ticketsearch.studies.item import Common, Finished
-from ticketsearch.studies.known import Known, answers_to
 from ticketsearch.studies.processes import on_this_machine
 from ticketsearch.studies.study import Planned, Study, planned
 
@@ -30,9 +31,9 @@ def compute(
     data_root: Path | None = None,
     download: bool = False,
     jobs: int | None = None,
-    known: Known | None = None,
     ahead: Ahead | None = None,
     tell: Callable[[Finished], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> list[Finished]:
     """Make the runs that are missing and read back the others.
 
@@ -42,9 +43,10 @@ def compute(
         download: whether missing ones may be fetched.
         jobs: runs at a time, each in a process of its own; results do not depend on it. Default one, with the executor
             ``ray`` one for each CPU, or GPU, of the cluster.
-        known: runs made elsewhere, which are not made again.
-        ahead: the study's items and what is known of them, if one has looked already.
+        ahead: the study's items and what is known of them from elsewhere: see
+            :func:`ticketsearch.studies.forecast.look_ahead` and :func:`ticketsearch.studies.forecast.untimed`.
         tell: called as each run ends.
+        callbacks: told of what runs do, in this process; on the executor ``local`` only.
 
     Returns:
         One record for each item, in order; failures are kept in the study's folder as well.
@@ -53,29 +55,35 @@ def compute(
         NotARun: ``out`` cannot hold runs.
         CorruptRun: its record of failures is damaged.
         ClusterError: there is no Ray cluster, or it does not share ``out``.
+        CallbackError: a callback raised an exception; the study is finished all the same.
     """
+    audience = Audience(callbacks)
+    if audience and study.executor != "local":
+        raise InvalidValue(
+            f"callbacks are told of runs on this machine; executor {study.executor!r} makes them elsewhere"
+        )
     prepare(study, jobs)
     common = Common(study.out, study.device, study.engine, data_root, download)
     out, items = Path(study.out), planned(study) if ahead is None else ahead.items
-    answers = ahead.answers if ahead else answers_to(items, known, common)
-    found = {index: Finished(items[index], answer) for index, answer in answers.items()}
+    found = {index: Finished(items[index], answer) for index, answer in ahead.answers.items()} if ahead else {}
     for finished in found.values():
         if tell:
             tell(finished)
     numbers = [index for index in range(len(items)) if index not in found]
     missing = [items[index] for index in numbers]
     if study.executor == "local":
-        coming = on_this_machine(missing, replace(common, jobs=jobs or 1))
+        coming = on_this_machine(missing, replace(common, jobs=jobs or 1), audience)
     else:
         from ticketsearch.studies.on_ray import on_cluster
 
         coming = on_cluster(missing, common, study.ray_address, jobs)
-    with closing(coming):  # whatever comes, workers and processes end here
+    with closing(audience), closing(coming):  # whatever comes, workers and processes end here
         for number, finished in coming:
             found[numbers[number]] = finished
             _keep_failures(out, list(found.values()))
             if tell:
                 tell(finished)
+    audience.check(f"the study has finished; the same call, or load_results({study.out!r}), returns its results")
     return [found[index] for index in range(len(items))]
 
 

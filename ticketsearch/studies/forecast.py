@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticketsearch.cost import parse_epochs
@@ -17,7 +18,7 @@ from ticketsearch.records.study_records import Baseline
 from ticketsearch.strategies.base import make_strategy, parameters_of
 from ticketsearch.studies.item import Common, loaded_task
 from ticketsearch.studies.known import Known, answers_to
-from ticketsearch.studies.study import Item, Planned
+from ticketsearch.studies.study import Item, Planned, Study, planned
 
 if TYPE_CHECKING:
     from ticketsearch.runner.forecast import Speed
@@ -73,6 +74,13 @@ def look_ahead(items: Sequence[Item], common: Common, known: Known | None = None
         except TicketsearchError:
             unknown += 1
     return Ahead(kept, list(left_out), answers, finished, seconds / common.jobs, unknown)
+
+
+def untimed(study: Study, known: Known | None, data_root: Path | None = None) -> Ahead:
+    """A study's items, and what is known of them from elsewhere; nothing is left out or timed."""
+    items = planned(study)
+    answers = answers_to(items, known, Common(study.out, study.device, study.engine, data_root, False))
+    return Ahead(items, [], answers, len(answers), 0.0, 0)
 
 
 class _Setups:

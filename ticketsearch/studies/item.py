@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ticketsearch.callbacks.audience import Relay, Tell
 from ticketsearch.cost import parse_epochs, parse_fidelity
 from ticketsearch.errors import TicketsearchError
 from ticketsearch.records.results import Result
@@ -65,10 +66,10 @@ class Common:
         return max(1, cores() // self.jobs)
 
 
-def computed(item: Item, common: Common) -> Finished:
-    """One item; a failure of any kind is a record."""
+def computed(item: Item, common: Common, tell: Tell | None = None) -> Finished:
+    """One item; a failure of any kind is a record. ``tell`` takes what callbacks are told."""
     try:
-        result = _run(item, common) if isinstance(item, Planned) else _baseline(item, common)
+        result = _run(item, common, tell) if isinstance(item, Planned) else _baseline(item, common)
     except TicketsearchError as error:
         return Finished(item, None, " ".join(str(error).split()))
     except Exception as error:  # a fault of ours, or of a library: the other runs are worth having all the same
@@ -76,7 +77,7 @@ def computed(item: Item, common: Common) -> Finished:
     return Finished(item, result)
 
 
-def _run(run: Planned, common: Common) -> Result:
+def _run(run: Planned, common: Common, tell: Tell | None) -> Result:
     from ticketsearch.runner.progress import Silent
     from ticketsearch.runner.run import run as search_and_confirm
 
@@ -99,6 +100,7 @@ def _run(run: Planned, common: Common) -> Result:
         workers=common.workers,
         shared=_shared(common.device),
         progress=Silent(),
+        callbacks=[Relay(tell)] if tell else [],
     )
 
 
