@@ -55,7 +55,7 @@ def test_labels_stay_among_those_that_occur() -> None:
     assert set(LabelNoise(0.5, "flip").of(labels).tolist()) == {3, 7}
 
 
-@pytest.mark.parametrize("name", ["mnist1d-mlp", "mnist-lenet", "moons", "tests.helpers.tiny:task"])
+@pytest.mark.parametrize("name", ["mnist-lenet", "moons", "tests.helpers.tiny:task"])
 def test_every_task_has_it_and_only_training_labels_change(name: str, tmp_path: Path) -> None:
     write_idx(tmp_path, "MNIST")
     source = DataSource(tmp_path)

@@ -85,8 +85,8 @@ class Descent:
         curve: of which.
         trough: where accuracy is lowest before it rises.
         peak: where it is highest after that.
-        fall: from the largest network to the trough.
-        rise: from the trough to the peak.
+        fall: accuracy of the largest network less that of the trough.
+        rise: that of the peak less that of the trough.
     """
 
     curve: str

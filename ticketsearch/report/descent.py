@@ -105,8 +105,8 @@ def _threshold(one: Threshold, tolerance: float) -> str:
 
 
 def _descent(one: Descent) -> str:
-    rise = f"rises by {points(one.rise)} points to {percent(one.peak.test)} % at {_where(one.peak)}"
-    fall = f"falls by {points(one.fall).lstrip('+')} points to {percent(one.trough.test)} % at {_where(one.trough)}"
+    rise = f"rises by {percent(one.rise)} points to {percent(one.peak.test)} % at {_where(one.peak)}"
+    fall = f"falls by {percent(one.fall)} points to {percent(one.trough.test)} % at {_where(one.trough)}"
     if one.told_apart:
         return f"{one.curve}: as networks get smaller, test accuracy {fall}, then {rise}."
     doubt = "one seed tells nothing of chance" if one.rise.half_width is None else "which chance could have done"

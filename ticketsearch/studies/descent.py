@@ -68,6 +68,8 @@ def descend(
         UsageError: the arguments are wrong; nothing was computed.
         CorruptRun: a seed's file is damaged.
     """
+    for name in plan.strategies:
+        make_strategy(name, {})
     setups = _setups(task, plan, device, engine)
     base = next(iter(setups.values()))
     trained_by = [base.engine.name, device, list(map(str, task.keep))]
