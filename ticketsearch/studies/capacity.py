@@ -109,8 +109,9 @@ class Plan:
     def in_words(self, steps: int) -> str:
         """What will be trained, for so many steps each."""
         others = "".join(f", {name}" for name in self.strategies)
+        seeds = "1 seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds, each"
         return (
-            f"{len(self.seeds)} seeds, each with {len(self.factors)} dense networks, and with masks at "
+            f"{seeds} with {len(self.factors)} dense networks, and with masks at "
             f"{len(self.sparsities)} sparsities (imp, random{others}); {steps:,} steps a network"
         )
 
