@@ -176,9 +176,8 @@ def write_picture(path: Path, found: Descents) -> None:
             Curve(name_of(*key), [(place.first.n_weights, place.over(value)) for place in places])
             for key, places in curves_of(found)
         ]
-        head = f"{title(found)}: {name}" if not number else name
-        panels.append(Panel(head, curves, marks if number < 2 else (), scale))
-    write_curves(path, panels, "weights, logarithmic", "ticketsearch descent")
+        panels.append(Panel(name, curves, marks if number < 2 else (), scale))
+    write_curves(path, panels, "weights, logarithmic", title(found))
 
 
 def chapter(outcomes: Sequence[DescentOutcome]) -> Chapter:

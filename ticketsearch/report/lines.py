@@ -55,7 +55,7 @@ class Panel:
 
 
 def write_curves(path: Path, panels: Sequence[Panel], x_title: str, title: str) -> None:
-    """Draw the panels below each other."""
+    """Draw the panels below each other, under a title."""
     ends = [x for panel in panels for curve in panel.curves for x, _ in curve.points]
     low, high = math.log10(min(ends)) - 0.05, math.log10(max(ends)) + 0.05
 
@@ -63,7 +63,7 @@ def write_curves(path: Path, panels: Sequence[Panel], x_title: str, title: str) 
         return LEFT + (math.log10(value) - low) / (high - low) * (RIGHT - LEFT)
 
     ticks = [(x(one), short(one)) for one in log_ticks(10**low, 10**high)]
-    parts, top = [], 10.0
+    parts, top = [_text(10, 24, title, "head")], 34.0
     for panel in panels:
         parts += _panel(panel, top, x, ticks)
         top += HEIGHT + 50
@@ -90,9 +90,9 @@ def _panel(panel: Panel, top: float, x: Callable[[float], float], ticks: Sequenc
         level = y(tick / panel.scale)
         parts.append(f'<path d="M{LEFT},{level:.1f} H{RIGHT}" stroke="#9ca3af" stroke-opacity=".3"/>')
         parts.append(_text(LEFT - 6, level + 4, f"{tick:g}", "dim", "end"))
-    for place, word in panel.marks:
+    for index, (place, word) in enumerate(panel.marks):  # words below each other: places may be near
         parts.append(f'<path d="M{x(place):.1f},{roof:.0f} V{floor:.0f}" stroke="#6b7280" stroke-dasharray="1 3"/>')
-        parts.append(_text(x(place) + 4, roof + 10, word, "dim"))
+        parts.append(_text(x(place) + 4, floor - 6 - 13 * index, word, "dim"))
     for index, curve in enumerate(panel.curves):
         look = LOOKS[index % len(LOOKS)]
         parts += _curve(curve, look, x, y)
