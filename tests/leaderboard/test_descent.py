@@ -72,6 +72,8 @@ def test_thresholds_are_the_smallest_networks_that_fit_all_training_examples() -
 def test_a_descent_is_a_fall_and_the_largest_rise_after_it() -> None:
     found = {one.curve: one for one in analysed(made_up()).descents}
     assert set(found) == {IMP}  # the others only fall
+    better = [point(DENSE, 1000, 0.6), point(IMP, 500, 0.7), point(IMP, 100, 0.5)]
+    assert analysed([outcome(0, better)]).descents == []  # nothing falls before it rises
     imp = found[IMP]
     assert (imp.trough.first.n_weights, imp.peak.first.n_weights) == (500, 100)
     assert imp.fall.mean == pytest.approx(0.1)

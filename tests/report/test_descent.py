@@ -18,7 +18,7 @@ from ticketsearch.leaderboard.studies import write_archive
 from ticketsearch.records.outcomes import write_outcomes
 from ticketsearch.report import descent as report
 from ticketsearch.report.beside import chapter_of
-from ticketsearch.report.charts.descent import measures_of
+from ticketsearch.report.charts.descent import MEASURES
 from ticketsearch.report.html import html_of
 
 WHEN = datetime.datetime(2031, 2, 3, tzinfo=datetime.UTC)
@@ -64,7 +64,7 @@ def test_it_is_a_chapter_of_the_page_with_a_line_in_its_contents(tmp_path: Path)
         assert "test accuracy falls by 10.0" in section
         assert section.count("<tr>") > 2 * len(made_up()[0].points)
     assert page.index('id="reading"') < page.index('id="beside-1"')
-    assert list(chapter.figures[0].plots) == [name for name, _, _ in measures_of()]
+    assert list(chapter.figures[0].plots) == [name for name, _, _ in MEASURES]
 
 
 def test_the_command_measures_keeps_and_reports(cli: Cli, tmp_path: Path) -> None:

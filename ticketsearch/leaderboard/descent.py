@@ -247,10 +247,11 @@ def _paired(one: Place, other: Place) -> Estimate:
 
 
 def _descent(name: str, places: Sequence[Place]) -> Descent | None:
-    """The largest rise of mean accuracy towards smaller networks, if there is any."""
+    """The largest rise of mean accuracy towards smaller networks after a fall, if there is any."""
     means = [one.test.mean for one in places]
-    rises = [(means[j] - means[i], i, j) for i in range(len(means)) for j in range(i + 1, len(means))]
-    rise, i, j = max(rises)
+    fallen = [index for index, mean in enumerate(means) if mean < means[0]]
+    rises = [(means[j] - means[i], i, j) for i in fallen for j in range(i + 1, len(means))]
+    rise, i, j = max(rises, default=(0.0, 0, 0))
     if rise <= 0:
         return None
     return Descent(name, places[i], places[j], _paired(places[0], places[i]), _paired(places[j], places[i]))

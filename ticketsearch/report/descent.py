@@ -13,7 +13,7 @@ from ticketsearch.leaderboard.descent import Descent, Descents, Place, Size, Thr
 from ticketsearch.leaderboard.table import Estimate
 from ticketsearch.report import charts
 from ticketsearch.report.chapter import Chapter
-from ticketsearch.report.charts.descent import curves_of, measures_of
+from ticketsearch.report.charts.descent import MEASURES, curves_of
 from ticketsearch.report.lines import Curve, Panel, write_curves
 from ticketsearch.report.text import escaped, percent
 from ticketsearch.studies.capacity import DENSE, IMP, DescentOutcome
@@ -86,7 +86,10 @@ def points(one: Estimate) -> str:
 def sentences(found: Descents) -> list[str]:
     """What the curves say."""
     lines = [_threshold(one, found.tolerance) for one in found.thresholds]
-    lines += [_descent(one) for one in found.descents]
+    falling = {one.curve: _descent(one) for one in found.descents}
+    lines += [
+        falling.get(one.curve, f"{one.curve}: test accuracy does not fall and rise again.") for one in found.thresholds
+    ]
     lines += [line for place in _tickets(found) if (line := _beside(place))]
     lines += [_size(one, found.margin) for one in found.sizes]
     return lines
@@ -107,10 +110,13 @@ def _threshold(one: Threshold, tolerance: float) -> str:
 def _descent(one: Descent) -> str:
     rise = f"rises by {percent(one.rise)} points to {percent(one.peak.test)} % at {_where(one.peak)}"
     fall = f"falls by {percent(one.fall)} points to {percent(one.trough.test)} % at {_where(one.trough)}"
-    if one.told_apart:
-        return f"{one.curve}: as networks get smaller, test accuracy {fall}, then {rise}."
-    doubt = "one seed tells nothing of chance" if one.rise.half_width is None else "which chance could have done"
-    return f"{one.curve}: as networks get smaller, test accuracy {fall}, then {rise}; {doubt}."
+    if one.rise.half_width is not None and not one.told_apart:
+        return (
+            f"{one.curve}: no second rise of the test accuracy is told apart from chance; the largest is by "
+            f"{percent(one.rise)} points at {_where(one.peak)}."
+        )
+    doubt = "" if one.told_apart else "; one seed tells nothing of chance"
+    return f"{one.curve}: as networks get smaller, test accuracy {fall}, then {rise}{doubt}."
 
 
 def _where(place: Place) -> str:
@@ -171,7 +177,7 @@ def write_picture(path: Path, found: Descents) -> None:
     """Test accuracy, training accuracy and learning distance over kept weights."""
     marks = [(one.reached.first.n_weights, f"{one.curve} fits all") for one in found.thresholds if one.reached]
     panels = []
-    for number, (name, scale, value) in enumerate(measures_of()):
+    for number, (name, scale, value) in enumerate(MEASURES[:3]):
         curves = [
             Curve(name_of(*key), [(place.first.n_weights, place.over(value)) for place in places])
             for key, places in curves_of(found)

@@ -14,15 +14,14 @@ from ticketsearch.studies.capacity import Point
 WHOLE = Style("--c0", "6px,3px", "square-open", 2.5)
 """Dense networks."""
 Measure = tuple[str, float, Callable[[Point], float]]
-
-
-def measures_of() -> list[Measure]:
-    """Name, what it is multiplied with, and the value, of what is drawn."""
-    return [
-        ("test accuracy, %", 100.0, lambda one: one.test_accuracy),
-        ("training accuracy, %", 100.0, lambda one: one.train_accuracy),
-        ("learning distance", 1.0, lambda one: one.distance),
-    ]
+MEASURES: tuple[Measure, ...] = (
+    ("test accuracy, %", 100.0, lambda one: one.test_accuracy),
+    ("training accuracy, %", 100.0, lambda one: one.train_accuracy),
+    ("learning distance", 1.0, lambda one: one.distance),
+    ("test loss", 1.0, lambda one: one.test_loss),
+    ("training loss", 1.0, lambda one: one.train_loss),
+)
+"""Name, what it is multiplied with, and the value, of what is drawn."""
 
 
 def curves_of(found: Descents) -> list[tuple[tuple[str, float], list[Place]]]:
@@ -35,28 +34,28 @@ def over_capacity(found: Descents, names: Mapping[tuple[str, float], str], title
     curves = curves_of(found)
     styles = _styles([key for key, _ in curves])
     plots = {}
-    for name, scale, value in measures_of():
+    for name, scale, value in MEASURES:
         data = [_trace(names[key], styles[key], places, scale, value) for key, places in curves]
         plots[name] = plot(data, {"type": "log", "title": "weights, kept or of a dense network"}, {"title": name})
     rows = [
         [
             names[key],
             f"{place.first.n_weights}",
-            *(f"{scale * place.over(v).mean:.5g}" for _, scale, v in measures_of()),
+            *(f"{scale * place.over(v).mean:.5g}" for _, scale, v in MEASURES),
         ]
         for key, places in curves
         for place in places
     ]
     return Figure(
         title=title,
-        alt="Test accuracy, training accuracy and learning distance over the number of weights: "
+        alt="Test accuracy, training accuracy, learning distance and losses over the number of weights: "
         + "; ".join(
             f"{names[key]} from {100 * p[0].test.mean:.1f} to {100 * p[-1].test.mean:.1f} %" for key, p in curves
         )
         + " test accuracy, from the largest network to the smallest.",
         plots=plots,
         keys=[Key(names[key], styles[key]) for key, _ in curves],
-        table=Table(("curve", "weights", *(name for name, _, _ in measures_of())), rows),
+        table=Table(("curve", "weights", *(name for name, _, _ in MEASURES)), rows),
         task=ALL,
         sparsity=None,
         height=430,
