@@ -135,6 +135,18 @@ def scaled(words: list[str], workspace: Path) -> list[str]:
     if words[0] == "fidelity":
         small = ["--masks", "4", "--steps", "5step", "--confirmations", "2"]
         return [*words, *small] if "--of" in words else [*words, "--task", "tests.helpers.tiny:task", *small]
+    if words[0] == "descent":
+        small = [
+            "--task",
+            "tests.helpers.descents:task",
+            "--sparsities",
+            "0.5,0.8",
+            "--widths",
+            "0.25,1",
+            "--seeds",
+            "0",
+        ]
+        return [*words, *small, "--engine", "dense"]
     if words[0] == "encode":
         return [*words, "--orders", "1"]
     if words[0] == "compare":

@@ -105,6 +105,7 @@ def test_weights_and_biases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setenv("WANDB_SILENT", "true")
     result = run(tmp_path / "runs", WeightsAndBiases("lottery", mode="offline", dir=tmp_path))
+    wandb.teardown()  # its service has written all of it when it ends
     epochs, scores = searched(result)
     [path] = tmp_path.glob("wandb/offline-run-*/*.wandb")
     history: dict[str, list[Any]] = defaultdict(list)
@@ -125,7 +126,6 @@ def test_weights_and_biases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert history["curve/test_accuracy"] == [(one.cost.epochs, one.test_accuracy) for one in result.curve]
     assert {key: summary[key] for key in confirmed(result)} == pytest.approx(confirmed(result))
     assert (config["strategy"], config["sparsity"], config["seed"]) == ("random", 0.9, 0)
-    wandb.teardown()
 
 
 STORES = ["file", pytest.param("sqlite", marks=pytest.mark.slow)]

@@ -83,7 +83,7 @@ def test_options_that_cannot_be_are_refused_by_name(options: Any, error: type[Ex
 
 
 def test_a_task_without_options_and_one_with_unspeakable_ones_say_so() -> None:
-    with pytest.raises(UnknownName, match="it has none"):
+    with pytest.raises(UnknownName, match="known: label_noise, label_noise_kind"):
         load_task("tests.helpers.tiny:task", options={"size": 3})
     with pytest.raises(PluginError, match="options must be JSON values"):
         load_task(f"{HERE}:unspeakable")
@@ -207,6 +207,8 @@ def test_task_options_are_shown_without_loading_data(cli: Cli) -> None:
         "doc": "of the recipe, all of them.",
     }
     assert [option["name"] for option in described["options"]] == ["steps", "rate", "kind", "widths"]
-    assert "none" in cli("tasks", "show", "mnist1d-mlp").out.splitlines()[-1]
+    own, _, common = cli("tasks", "show", "mnist1d-mlp").out.partition("Options of every task")
+    assert own.split()[-1] == "none"
+    assert "label_noise = 0.0  (float)" in common
     assert cli("tasks", "show", "nothing").code == 2
     assert "image-folder" in cli("tasks").out

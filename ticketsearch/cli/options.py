@@ -50,6 +50,17 @@ def parse_names(text: str) -> list[str]:
     return names
 
 
+def parse_numbers(text: str, option: str) -> list[float]:
+    """``0.5,0.9``, each once."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InvalidValue(f"{option} {text!r} is not a list of numbers, like 0.5,0.9") from error
+    if len(set(numbers)) < len(numbers):
+        raise InvalidValue(f"{option} {text!r} names a number twice")
+    return numbers
+
+
 def print_rich(renderable: RenderableType) -> None:
     """On stdout, wide where that is not a terminal."""
     from rich.console import Console

@@ -35,6 +35,13 @@ def report(
     archive: Annotated[
         Path | None, typer.Option(help="Also write all results as one compact file, to be reported from.")
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --html: a chapter about what another command measured, its archive or folder; repeatable.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show the leaderboard of finished runs, grouped by task and sparsity, and the verdicts on searches."""
@@ -47,6 +54,8 @@ def report(
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
+    if beside and not html:
+        raise InvalidValue("--beside adds chapters to a page; say where with --html")
     check_outputs(path for path in (archive, svg, csv, html) if path)
     study = merged([load_study(place) for place in runs or [Path("runs")]])
     if task is not None or sparsity is not None:
@@ -68,9 +77,11 @@ def report(
     if html:
         from datetime import datetime
 
+        from ticketsearch.report.beside import chapter_of
         from ticketsearch.report.html import write_html
 
-        write_html(html, study, sections, datetime.now().astimezone())
+        chapters = [chapter_of(place) for place in beside or []]
+        write_html(html, study, sections, datetime.now().astimezone(), chapters)
     for path in (archive, svg, csv, html):
         if path:
             print(f"ticketsearch: wrote {visible(str(path))}", file=sys.stderr)

@@ -25,6 +25,7 @@ from ticketsearch.leaderboard.verdict import RULE
 from ticketsearch.records.files import write_atomically
 from ticketsearch.records.results import Result
 from ticketsearch.report import charts, raw, tables
+from ticketsearch.report.chapter import Chapter
 from ticketsearch.report.charts import Figure, Key
 from ticketsearch.report.charts.style import DASHES, SEARCHES
 from ticketsearch.report.masks import Overlaps, overlaps_of
@@ -37,7 +38,13 @@ RUNS_INSIDE = 1500
 """More runs are not put into the page as well: it is to stay below seven megabytes."""
 
 
-def write_html(path: Path, study: LoadedStudy, sections: Sequence[Section], written: datetime.datetime) -> None:
+def write_html(
+    path: Path,
+    study: LoadedStudy,
+    sections: Sequence[Section],
+    written: datetime.datetime,
+    beside: Sequence[Chapter] = (),
+) -> None:
     """Write a study's report.
 
     Args:
@@ -45,17 +52,22 @@ def write_html(path: Path, study: LoadedStudy, sections: Sequence[Section], writ
         study: runs, baselines and failures.
         sections: its analysis.
         written: the time the page says it was written at; all else is a function of the study.
+        beside: chapters about what other commands measured, at the end.
     """
-    write_atomically(path, html_of(study, sections, written).encode())
+    write_atomically(path, html_of(study, sections, written, beside).encode())
 
 
-def html_of(study: LoadedStudy, sections: Sequence[Section], written: datetime.datetime) -> str:
+def html_of(
+    study: LoadedStudy, sections: Sequence[Section], written: datetime.datetime, beside: Sequence[Chapter] = ()
+) -> str:
     """The page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     runs = {result.run: result for result in study.results}
     overlaps = {(one.task, one.sparsity): overlaps_of(one, runs) for one in sections}
     chapters = _chapters(sections, runs, overlaps)
+    own = {f"beside-{place}": chapter for place, chapter in enumerate(beside, start=1)}
+    chapters += [{"name": name, "figures": [vars(f).copy() for f in one.figures]} for name, one in own.items()]
     for number, figure in enumerate(figure for chapter in chapters for figure in chapter["figures"]):
         figure["number"] = number
     environment = Environment(
@@ -88,6 +100,7 @@ def html_of(study: LoadedStudy, sections: Sequence[Section], written: datetime.d
         provenance=tables.provenance(study),
         reproduce=tables.reproduce(sections, runs),
         chapters=chapters,
+        beside=own,
         mask_problems=[line for one in overlaps.values() for line in one.problems],
         data=_packed([figure["plots"] for chapter in chapters for figure in chapter["figures"]]),
         island=_island(sections, study, overlaps),

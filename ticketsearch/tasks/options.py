@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -42,13 +42,16 @@ def types_of(factory: Callable[..., object]) -> dict[str, Any]:
     return {name: hints.get(name, Any) for name in options_of(factory)}
 
 
-def complete_options(task: str, factory: Callable[..., object], given: Mapping[str, Any]) -> dict[str, Any]:
+def complete_options(
+    task: str, factory: Callable[..., object], given: Mapping[str, Any], also: Sequence[str] = ()
+) -> dict[str, Any]:
     """Every option of a task with its value: what was given, read as its type, and defaults.
 
     Args:
         task: its name, for messages.
         factory: what makes it.
         given: option -> value; strings are read as the option's type.
+        also: names that are read elsewhere, for messages.
 
     Raises:
         UnknownName: no such option.
@@ -58,7 +61,7 @@ def complete_options(task: str, factory: Callable[..., object], given: Mapping[s
     known, types = options_of(factory), types_of(factory)
     for key in given:
         if key not in known:
-            raise UnknownName(f"option of task {task!r}", key, known or ["(it has none)"])
+            raise UnknownName(f"option of task {task!r}", key, [*known, *also] or ["(it has none)"])
     values: dict[str, Any] = {}
     for name, parameter in known.items():
         if name not in given:

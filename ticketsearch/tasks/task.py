@@ -26,7 +26,8 @@ from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals
 from ticketsearch.tasks.augmentation import Augmentation
 from ticketsearch.tasks.layout import Layout, layout_of
-from ticketsearch.tasks.options import as_json, complete_options, wants_source
+from ticketsearch.tasks.noise import NAMES, LabelNoise, apart
+from ticketsearch.tasks.options import as_json, complete_options, options_of, wants_source
 from ticketsearch.tasks.probe import probe, probe_augmentation, without_addresses
 from ticketsearch.tasks.reading import is_data, read_data
 
@@ -281,7 +282,8 @@ def load_task(
     Args:
         task: its name, or what makes it.
         source: where data sets lie; for functions with a positional parameter.
-        options: values of the function's keyword parameters; ``ticketsearch tasks show NAME`` lists them.
+        options: values of the function's keyword parameters, which ``ticketsearch tasks show NAME`` lists; and those of
+            :class:`~ticketsearch.tasks.noise.LabelNoise`, which every task has.
 
     Raises:
         UnknownName: no such task, or it has no such option.
@@ -289,7 +291,9 @@ def load_task(
         PluginError: it cannot be imported, or does not return a Task.
     """
     factory, name = (task_factory(task), task) if isinstance(task, str) else (task, place_of(task))
-    values = complete_options(name, factory, options or {})
+    noise_options, own = apart(options or {}, options_of(factory))
+    noise = LabelNoise(**complete_options(name, LabelNoise, noise_options))
+    values = complete_options(name, factory, own, also=NAMES)
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results
             made = factory(source or DataSource(), **values) if wants_source(factory) else factory(**values)
@@ -300,9 +304,12 @@ def load_task(
     if not isinstance(made, Task):
         raise PluginError(f"task {name!r} returned {type(made).__name__}; it must return a ticketsearch.Task")
     origin = name if name not in _registered() and ":" in name else None
-    if not values and origin is None:
+    if noise.label_noise:
+        made = replace(made, train=Split(made.train.inputs, noise.of(made.train.labels)))
+    said = values | noise.options
+    if not said and origin is None:
         return made
-    return replace(made, options=as_json(name, values) if values else made.options, origin=origin)
+    return replace(made, options=as_json(name, said) if said else made.options, origin=origin)
 
 
 def place_of(factory: Callable[..., object]) -> str:

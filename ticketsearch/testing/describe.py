@@ -6,12 +6,14 @@ import inspect
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any, get_type_hints
 
 from ticketsearch import plugins
 from ticketsearch.errors import TicketsearchError
 from ticketsearch.strategies.encoding import encoding_class
+from ticketsearch.tasks.noise import LabelNoise
 from ticketsearch.tasks.options import documented, options_of, types_of
 from ticketsearch.tasks.task import task_factory
 from ticketsearch.testing.subject import Subject
@@ -97,9 +99,23 @@ def describe_task(name: str) -> dict[str, Any]:
         UnknownName, PluginError: there is none of that name, or it cannot be imported.
     """
     factory = task_factory(name)
-    summary, words = documented(factory)
-    types = types_of(factory)
-    options = [
+    own = options_of(factory)
+    module = sys.modules[factory.__module__]
+    return {
+        "name": name,
+        "value": f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__name__)}",
+        "file": getattr(module, "__file__", None),
+        "summary": documented(factory)[0],
+        "about": inspect.cleandoc(module.__doc__ or ""),
+        "options": _parameters(factory),
+        "options_of_every_task": [one for one in _parameters(LabelNoise) if one["name"] not in own],
+    }
+
+
+def _parameters(factory: Callable[..., object]) -> list[dict[str, Any]]:
+    """Of what makes a task, or of what every task has."""
+    words, types = documented(factory)[1], types_of(factory)
+    return [
         {
             "name": option,
             "type": _type_name(types[option]),
@@ -109,15 +125,6 @@ def describe_task(name: str) -> dict[str, Any]:
         }
         for option, parameter in options_of(factory).items()
     ]
-    module = sys.modules[factory.__module__]
-    return {
-        "name": name,
-        "value": f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__name__)}",
-        "file": getattr(module, "__file__", None),
-        "summary": summary,
-        "about": inspect.cleandoc(module.__doc__ or ""),
-        "options": options,
-    }
 
 
 def task_as_text(described: dict[str, Any]) -> str:
@@ -125,11 +132,17 @@ def task_as_text(described: dict[str, Any]) -> str:
     lines = [f"{described['name']}  ({described['value']})", "", described["summary"], ""]
     if described["about"]:
         lines += ["About and source", *_indented(described["about"]), ""]
-    lines += ["Options, --task-set NAME=VALUE"]
-    for option in described["options"]:
+    lines += ["Options, --task-set NAME=VALUE", *_written(described["options"])]
+    lines += ["", "Options of every task", *_written(described["options_of_every_task"])]
+    return "\n".join(lines)
+
+
+def _written(options: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for option in options:
         default = "(required)" if option["required"] else f"= {option['default']}"
         lines += [f"  {option['name']} {default}  ({option['type']})", *_indented(option["doc"], 6)]
-    return "\n".join(lines if described["options"] else [*lines, "  none"])
+    return lines or ["  none"]
 
 
 def _options(cls: Any, words: dict[str, str]) -> list[dict[str, Any]]:

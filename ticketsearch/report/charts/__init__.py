@@ -2,6 +2,7 @@
 
 from ticketsearch.report.charts.accuracy import against_sparsity, anytime, seeds
 from ticketsearch.report.charts.cost import breakdown
+from ticketsearch.report.charts.descent import over_capacity
 from ticketsearch.report.charts.fidelity import scatter, tau_over_steps
 from ticketsearch.report.charts.figure import Figure, Key, Table
 from ticketsearch.report.charts.masks import densities, overlap
@@ -17,6 +18,7 @@ __all__ = [
     "anytime",
     "breakdown",
     "densities",
+    "over_capacity",
     "overlap",
     "ratios",
     "running_times",
