@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ticketsearch.leaderboard.overlap import overlaps
-from ticketsearch.masks.overlap import normalised
 from ticketsearch.masks import MaskSpace
+from ticketsearch.masks.overlap import normalised
 
 SPACE = MaskSpace.from_shapes({"a": (4,), "b": (2, 2)})
 

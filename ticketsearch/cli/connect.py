@@ -32,10 +32,11 @@ def connect(
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
-    """Measure barriers on the lines between trained networks: two data orders, ticket and dense, rounds, two tickets."""
+    """Measure barriers between trained networks: two data orders, ticket and dense, rounds, two tickets."""
     from rich.console import Console
 
     from ticketsearch.report import connect as report
+    from ticketsearch.report.barriers import sections_of
     from ticketsearch.report.progress import StepBar
     from ticketsearch.studies.connect import Plan, prepared
     from ticketsearch.tasks import DataSource
@@ -47,7 +48,7 @@ def connect(
     print(f"ticketsearch: {visible(ready.words())}; outcomes go to {visible(str(out))}", file=sys.stderr)
     with StepBar(Console(stderr=True, markup=False, emoji=False)) as bar:
         outcomes = ready.measured(out, bar.update)
-    sections = report.sections_of(outcomes, margin)
+    sections = sections_of(outcomes, margin)
     if html:
         report.write_picture(html, sections, outcomes)
     if as_json:
