@@ -205,6 +205,8 @@ def test_a_permuted_copy_gets_its_overlap_and_its_place_back(runs: Runs) -> None
     assert np.array_equal(there.weights.vector, trained.vector)
     line = Lines(setup, POINTS, lambda *_: None).line("tickets", there, there)
     assert line.test.error == [line.test.error[0]] * POINTS
+    profile, _ = measured(setup, Weights(*(part[None] for part in vars(one.saved.trained).values())))
+    assert profile.loss[0] == pytest.approx(line.test.loss[0], rel=1e-5)  # biases went with their neurons
     alive = [np.ptp(outputs, axis=1) > 0 for outputs in _outputs(task, one.saved.trained)]
     for place, found_place, living in zip(places, places_of(setup, one.saved.trained, trained), alive, strict=True):
         assert np.array_equal(place[living[place]], found_place[living[place]])
