@@ -98,7 +98,7 @@ def markdown(sections: Sequence[Section]) -> str:
     for section in sections:
         if section.rows:
             parts += [f"### {escaped(section.title)}", _lines(COLUMNS, [_cells(row) for row in section.rows], texts=3)]
-            parts += [f"* {escaped(word)}" for word in section.words]
+            parts += ["\n".join(f"* {escaped(word)}" for word in section.words)] if section.words else []
     if any(section.rows for section in sections):
         parts.append(NOTE)
     masks = [section for section in sections if section.overlap is not None]
