@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ticketsearch.leaderboard.overlap import normalised, overlaps
+from ticketsearch.leaderboard.overlap import overlaps
 from ticketsearch.masks import MaskSpace
+from ticketsearch.masks.overlap import normalised
 
 SPACE = MaskSpace.from_shapes({"a": (4,), "b": (2, 2)})
 

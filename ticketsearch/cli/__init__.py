@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ticketsearch.cli import compare, descent, experiments, export, plugins, report, run, runs, strong, verify
+from ticketsearch.cli import compare, connect, descent, experiments, export, plugins, report, run, runs, strong, verify
 from ticketsearch.errors import TicketsearchError
 from ticketsearch.visible import visible
 
@@ -59,6 +59,7 @@ app.command(short_help="Write the network of a run to a file, for use elsewhere.
 app.command(short_help="Find what makes a ticket one: criteria, start weights.")(experiments.ablate)
 app.command(short_help="Measure what a short score can know, before a search.")(experiments.fidelity)
 app.command(short_help="Measure what of a ticket an encoding can express.")(experiments.encode)
+app.command(short_help="Measure barriers between trained networks.")(connect.connect)
 app.command(short_help="Find parts of random networks that need no training.")(strong.strong)
 app.command(short_help="Test loss over capacity: widths, sparsities, double descent.")(descent.descent)
 plugins.add_to(app)

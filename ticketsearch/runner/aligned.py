@@ -9,6 +9,7 @@ method), and the mask is permuted accordingly, its inputs as the layer before.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from ticketsearch.masks import MaskSpace
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.runner.confirm import data_order
 from ticketsearch.runner.setup import Setup
-from ticketsearch.tasks.layout import unflatten
+from ticketsearch.tasks.layout import Layout, write_weights
 from ticketsearch.tasks.modules import PRUNABLE
 
 Values = TypeVar("Values", BoolArray, FloatArray)
@@ -77,11 +78,8 @@ def permutable(network: nn.Module, space: MaskSpace) -> bool:
 
 def activations(setup: Setup, weights: Weights, inputs: Tensor) -> list[npt.NDArray[np.float64]]:
     """Outputs of each layer but the last, ``(neurons, examples)``; of a convolution also all places, flattened."""
-    network, layout = setup.task.build(seed=0).eval(), setup.task.layout
-    shapes = {layer.name: layer.shape for layer in layout.space.layers} | layout.rest_shapes
-    row = torch.from_numpy(np.concatenate([weights.vector, weights.rest])[None])
-    state = {name: part[0] for name, part in unflatten(row, shapes).items()}
-    network.load_state_dict(state, strict=False)
+    network = setup.task.build(seed=0).eval()
+    write_weights(network, setup.task.layout, weights)
     found: list[npt.NDArray[np.float64]] = []
 
     def keep(_module: nn.Module, _inputs: Any, outputs: Tensor) -> None:
@@ -108,6 +106,20 @@ def matched(theirs: npt.NDArray[np.float64], ours: npt.NDArray[np.float64]) -> I
     place: IntArray = np.empty(len(ours), dtype=np.int64)
     place[rows] = columns
     return place
+
+
+def moved(weights: Weights, layout: Layout, places: list[IntArray]) -> Weights:
+    """The same function: a plain chain's weights, biases included, its neurons moved as by :func:`permuted`."""
+    by_bias = {
+        f"{one.name.removesuffix('weight')}bias": where for one, where in zip(layout.space.layers, places, strict=False)
+    }
+    parts, offset = [], 0
+    for name, shape in layout.rest_shapes.items():
+        own = weights.rest[offset : offset + prod(shape)]
+        offset += own.size
+        parts.append(own[by_bias[name]] if name in by_bias else own)
+    rest = np.concatenate(parts) if parts else weights.rest
+    return Weights(permuted(weights.vector, layout.space, places), rest)
 
 
 def permuted(mask: Values, space: MaskSpace, places: list[IntArray]) -> Values:

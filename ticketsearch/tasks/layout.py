@@ -248,6 +248,13 @@ def read_weights(network: nn.Module, layout: Layout) -> Weights:
     return Weights(flat([layer.name for layer in layout.space.layers]), flat(list(layout.rest_shapes)))
 
 
+def write_weights(network: nn.Module, layout: Layout, weights: Weights) -> None:
+    """Copy vectors ``(D,)`` and ``(R,)`` into a module's parameters and float buffers: what is read, put back."""
+    shapes = {layer.name: layer.shape for layer in layout.space.layers} | layout.rest_shapes
+    row = torch.from_numpy(np.concatenate([weights.vector, weights.rest])[None])
+    network.load_state_dict({name: part[0] for name, part in unflatten(row, shapes).items()}, strict=False)
+
+
 def unflatten(vector: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """``(P, N) -> name -> (P, *shape)``, views in order."""
     parts, offset = {}, 0
