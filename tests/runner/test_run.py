@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -450,6 +452,28 @@ def test_a_strategy_that_raises_is_named_with_the_place_and_the_run_can_go_on(tm
         run(tmp_path, Stumbling())
     [folder] = [path for path in tmp_path.iterdir() if path.is_dir()]
     assert [trial.kind for trial in trials_of(folder)] == ["evaluate"]
+
+
+@dataclass(frozen=True)
+class Misled:
+    """Makes a fault within a library, or within a verb."""
+
+    what: str
+
+    def search(self, problem: MaskProblem) -> None:
+        masks = np.ones((1, problem.space.size), dtype=bool)
+        if self.what == "library":
+            np.concatenate([masks, masks[0]])  # the line to be named
+        problem.evaluate(masks)  # the line to be named
+
+
+@pytest.mark.parametrize(("what", "says"), [("library", "ValueError"), ("verb", "keeps 246 of 246")])
+def test_the_line_that_is_named_is_the_strategy_s_own(what: str, says: str, tmp_path: Path) -> None:
+    source, first = inspect.getsourcelines(Misled)
+    lines = [first + number for number, line in enumerate(source) if "to be named" in line]
+    expected = lines[0] if what == "library" else lines[1]
+    with pytest.raises(StrategyError, match=rf"'Misled'.* at {re.escape(__file__)}:{expected}: .*{says}"):
+        run(tmp_path, Misled(what))
 
 
 def test_a_budget_too_small_leaves_no_folder_behind(tmp_path: Path) -> None:

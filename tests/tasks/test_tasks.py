@@ -259,7 +259,7 @@ def test_a_user_s_module_is_found_where_the_command_runs(tmp_path: Path, monkeyp
         ("tests.helpers.tiny:", InvalidValue, "not of the form"),
         (":task", InvalidValue, "not of the form"),
         ("a-b:c", InvalidValue, "not of the form"),
-        ("tests.helpers.tiny:broken", PluginError, "failed to build: ValueError: no luck today"),
+        ("tests.helpers.tiny:broken", PluginError, "failed to build at .*tiny.py:[0-9]+: ValueError: no luck today"),
         ("tests.helpers.tiny:not_a_task", PluginError, "returned int; it must return a ticketsearch.Task"),
     ],
 )
@@ -272,7 +272,7 @@ def test_tasks_that_cannot_be_loaded_are_named(name: str, error: type[Exception]
 def test_a_user_s_module_that_breaks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     (tmp_path / "breaks.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(PluginError, match="task 'breaks:x' failed to import"):
+    with pytest.raises(PluginError, match=r"task 'breaks:x' failed to import at .*breaks\.py:1: "):
         load_task("breaks:x")
 
 

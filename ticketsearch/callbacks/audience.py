@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from ticketsearch.blame import at
 from ticketsearch.callbacks.base import Callback, Round, Running
 from ticketsearch.errors import CallbackError, InvalidValue
 from ticketsearch.records.ledger import Trial
@@ -102,11 +102,8 @@ def _name(thing: object) -> str:
 
 def _blame(callback: Callback, hook: str, error: Exception) -> str:
     """Which callback failed, how and where."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
     try:
         words = " ".join(str(error).split())
     except Exception:  # its author's own
         words = "(its message cannot be told)"
-    return (
-        f"callback {_name(callback)} failed in {hook} at {last.filename}:{last.lineno}: {type(error).__name__}: {words}"
-    )
+    return f"callback {_name(callback)} failed in {hook}{at(error)}: {type(error).__name__}: {words}"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 
+from ticketsearch.blame import at
 from ticketsearch.errors import InvalidValue, PluginError, UnknownName
 
 
@@ -41,9 +42,11 @@ def import_place(kind: str, place: str) -> Callable[..., object]:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise UnknownName("module", module_name, [], f"(looked in {here} and the installed packages)") from error
-        raise PluginError(f"{kind} {place!r} failed to import: {error}") from error
+        raise PluginError(f"{kind} {place!r} failed to import{at(error, place)}: {error}") from error
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{kind} {place!r} failed to import: {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"{kind} {place!r} failed to import{at(error, place)}: {type(error).__name__}: {error}"
+        ) from error
     finally:
         sys.path.remove(here)
     found: Callable[..., object] | None = getattr(module, attribute, None)

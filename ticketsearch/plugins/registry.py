@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from ticketsearch.blame import at
 from ticketsearch.errors import PluginError, UnknownName
 from ticketsearch.system import alarm
 
@@ -44,8 +45,8 @@ class Plugin:
             raise
         except BaseException as error:
             raise PluginError(
-                f"{self.name!r} ({self.value}) of {self.distribution} {self.version} failed to import: "
-                f"{type(error).__name__}: {error}"
+                f"{self.name!r} ({self.value}) of {self.distribution} {self.version} failed to import"
+                f"{at(error, self.value)}: {type(error).__name__}: {error}"
             ) from error
 
     @property

@@ -11,6 +11,7 @@ from itertools import chain
 
 import numpy as np
 
+from ticketsearch.blame import OURS, at
 from ticketsearch.cost import Cost, Meter
 from ticketsearch.errors import BudgetExhausted, StorageError, StrategyError, TicketsearchError, TimeLimitReached
 from ticketsearch.masks.ticket import Ticket, Weights
@@ -163,12 +164,12 @@ def _let_loose(strategy: Strategy, name: str, session: Session, problem: MaskPro
         except BaseException as error:
             session.interrupt()  # trainings it leaves unfinished are no trials: a resumed run makes them anew
             if isinstance(error, StrategyError) and repr(name) not in str(error):
-                raise StrategyError(f"strategy {name!r}: {error}") from error
+                raise StrategyError(f"strategy {name!r}{_where(error, strategy)}: {error}") from error
             if isinstance(error, TicketsearchError) or not isinstance(error, Exception | SystemExit):
                 raise
             if isinstance(error, OSError) and error.errno in FULL:
                 raise StorageError(f"{error.strerror}; make room and run the same command again") from error
-            raise StrategyError(_blame(error, name)) from error
+            raise StrategyError(_blame(error, name, strategy)) from error
         finally:
             session.close()
         if session.interrupted:  # after the last verb
@@ -177,16 +178,23 @@ def _let_loose(strategy: Strategy, name: str, session: Session, problem: MaskPro
     return ticket, stopped
 
 
-def _blame(error: BaseException, name: str) -> str:
-    """Which strategy failed, how and where."""
+def _where(error: BaseException, strategy: Strategy) -> str:
+    """`` at file:line`` of a strategy that is not ours."""
+    module = type(strategy).__module__
+    return "" if module.partition(".")[0] == OURS else at(error, module)
+
+
+def _blame(error: BaseException, name: str, strategy: Strategy) -> str:
+    """Which strategy failed, how and where: its own line, if it is somebody's, or else the innermost."""
     last = traceback.extract_tb(error.__traceback__)[-1]
+    where = _where(error, strategy) or f" at {last.filename}:{last.lineno}"
     try:
         words = str(error)
     except Exception:  # its author's own
         words = "(its message cannot be told)"
     if isinstance(error, ValueError) and "read-only" in words:
         words += "; what a problem hands out cannot be changed: copy it first, as in mask.copy()"
-    return f"strategy {name!r} failed at {last.filename}:{last.lineno}: {type(error).__name__}: {words}"
+    return f"strategy {name!r} failed{where}: {type(error).__name__}: {words}"
 
 
 def _checked(ticket: object, spec: Spec, setup: Setup) -> Ticket:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ticketsearch import plugins
 from ticketsearch.applying import unwrapped
+from ticketsearch.blame import at
 from ticketsearch.digests import Digest, digest_of, digest_of_bytes
 from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError
 from ticketsearch.plugins.by_place import import_place
@@ -300,7 +301,7 @@ def load_task(
     except TicketsearchError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"task {name!r} failed to build: {type(error).__name__}: {error}") from error
+        raise PluginError(f"task {name!r} failed to build{at(error)}: {type(error).__name__}: {error}") from error
     if not isinstance(made, Task):
         raise PluginError(f"task {name!r} returned {type(made).__name__}; it must return a ticketsearch.Task")
     origin = name if name not in _registered() and ":" in name else None

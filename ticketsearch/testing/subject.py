@@ -16,6 +16,7 @@ import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.arrays import BoolArray
+from ticketsearch.blame import place_of
 from ticketsearch.digests import digest_of
 from ticketsearch.errors import BudgetExhausted, InvalidValue, PluginError, StrategyError, TicketsearchError
 from ticketsearch.masks import digest
@@ -104,14 +105,9 @@ class Outcome:
 
 def describe(error: BaseException) -> str:
     """An exception in one line, with the author's own line that it came from."""
-    place = ""
-    trace = error.__traceback__
-    while trace is not None:
-        module = str(trace.tb_frame.f_globals.get("__name__", ""))
-        if module.partition(".")[0] != "ticketsearch":
-            place = f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return f"search raised {type(error).__name__}: {' '.join(str(error).split())}{place}"
+    place = place_of(error)
+    where = f" ({Path(place).name})" if place else ""
+    return f"search raised {type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
 @contextlib.contextmanager
