@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import Cli
+from tests.helpers.commands import Cli, python
 
 HINTS = {
     "run --strategy ga --device gpu": "GPUs are called cuda",
@@ -18,6 +18,8 @@ HINTS = {
     "tasks list": "'ticketsearch tasks' alone lists them",
     "run --strategy ga --task ./my_tasks.py": "write my_tasks:name, in the folder that my_tasks.py lies in",
     "run --strategy ga --task some/where/my_tasks.py:two_moons": "write my_tasks:two_moons",
+    "run --strategy ga --task mnist-lenet --data-root ./nowhere": "--data-root nowhere is no folder",
+    "compare --strategies ga --data-root ./nowhere": "--data-root nowhere is no folder",
     "compare imp,ga": "for strategies, write --strategies imp,ga",
 }
 
@@ -74,3 +76,22 @@ def test_a_report_into_a_folder_that_is_not_there(kind: str, cli: Cli, tmp_path:
     assert refused.code == 2
     assert f"there is no folder {tmp_path / 'nowhere'}" in refused.err
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_wrong_folder_of_data_is_named_before_pytorch_is_imported(tmp_path: Path) -> None:
+    code = "import sys; from ticketsearch.cli import app\ntry: app(standalone_mode=False)\n"
+    code += "finally: print('torch' in sys.modules)"
+    done = python("-c", code, "run", "--strategy", "ga", "--data-root", str(tmp_path / "nowhere"))
+    assert done.stdout.strip() == "False"
+    assert "is no folder" in done.stderr
+
+
+def test_a_folder_that_is_to_be_made_need_not_be_there(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--download`` makes it, before the option of the folder and after it."""
+    monkeypatch.chdir(tmp_path)
+    for words in (["--download", "--data-root"], ["--data-root"]):
+        own = [*words, str(tmp_path / "new"), *(["--download"] if len(words) == 1 else [])]
+        made = cli("run", "--strategy", "magnitude", "--task", "tests.helpers.tiny:task", "--orders", "1", *own)
+        assert made.code == 0, made.err

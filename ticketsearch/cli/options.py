@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ticketsearch.errors import InvalidValue
+from ticketsearch.errors import InvalidValue, MissingData
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,8 +37,20 @@ Executor = Annotated[str, typer.Option(help="local, or ray: the workers of a Ray
 RayAddress = Annotated[
     str | None, typer.Option(help="Of the cluster, host:port or auto; default the one found, or one of its own.")
 ]
-DataRoot = Annotated[Path | None, typer.Option(help="Folder of data sets; default TICKETSEARCH_DATA or the cache.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")]
+
+
+def _there(context: typer.Context, root: Path | None) -> Path | None:
+    """A folder of data sets that is there, or is to be made; a wrong one is named before PyTorch is imported."""
+    if root is not None and not root.is_dir() and not context.params.get("download"):
+        raise MissingData(f"--data-root {root} is no folder; name the one that holds the data sets, or add --download")
+    return root
+
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(callback=_there, help="Folder of data sets; default TICKETSEARCH_DATA or the cache."),
+]
+Download = Annotated[bool, typer.Option("--download", is_eager=True, help="Fetch missing data sets.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
 
 
