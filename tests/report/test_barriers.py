@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ticketsearch.records.outcomes import write_outcomes
 from ticketsearch.report import connect
 from ticketsearch.report.barriers import Count, sections_of
+from ticketsearch.report.beside import chapter_of
 from ticketsearch.studies.barrier import Comparison, ConnectOutcome, Line, Overlap, Profile
 
 
@@ -102,3 +106,29 @@ def test_overlaps_have_a_table_of_their_own() -> None:
     text = connect.markdown([section])
     assert text.startswith("### Masks")
     assert "| 2 | 0.000 ± 0.000 | 0.300 ± 1.271 | 0.100 ± 0.000 |" in text  # t of one degree of freedom: 12.706
+
+
+def test_an_archive_of_them_is_a_chapter_of_the_report(tmp_path: Path) -> None:
+    """Two data orders from steps 0 and 10 on two seeds: points are means of 4 and 2, and of 1 and 1."""
+    outcomes = [
+        outcome(
+            [
+                line("orders", 0, [0.2, 0.2 + high, 0.2], [0.1, 0.1, 0.1]),
+                line("orders", 10, [0.2, 0.21, 0.2], [0.1] * 3),
+            ],
+            seed,
+        )
+        for seed, high in enumerate((0.04, 0.02))
+    ]
+    write_outcomes(tmp_path / "connect.json.gz", outcomes)
+    chapter = chapter_of(tmp_path / "connect.json.gz")
+    assert chapter.title == "Between trained networks, tiny"
+    assert len(chapter.table.rows) == 2
+    [figure] = chapter.figures
+    [test, train] = figure.plots["data orders"]["data"]
+    assert (test["x"], test["y"]) == ([0.0, 10.0], [3.0, 1.0])
+    assert train["y"] == [0.0, 0.0]
+    [dotted] = figure.plots["data orders"]["layout"]["shapes"]
+    assert dotted["y0"] == 2.0
+    write_outcomes(tmp_path / "masks.json.gz", [outcome([])])
+    assert chapter_of(tmp_path / "masks.json.gz").figures == []

@@ -26,6 +26,9 @@ def connect(
         float, typer.Option(help="Accuracy that a network may lack and still match the dense one.", min=0, max=1)
     ] = 0.01,
     out: Annotated[Path, typer.Option(help="Folder of outcomes; a run is not measured twice.")] = Path("connect"),
+    archive: Annotated[
+        Path | None, typer.Option(help="Also write all outcomes as one compact file, for report --beside.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write a picture, as a page.")] = None,
     task: Annotated[str | None, typer.Option(help="Where the runs' task is, if its name does not say.")] = None,
     data_root: DataRoot = None,
@@ -35,6 +38,8 @@ def connect(
     """Measure barriers between trained networks: two data orders, ticket and dense, rounds, two tickets."""
     from rich.console import Console
 
+    from ticketsearch.records.folder import check_outputs
+    from ticketsearch.records.outcomes import write_outcomes
     from ticketsearch.report import connect as report
     from ticketsearch.report.barriers import sections_of
     from ticketsearch.report.progress import StepBar
@@ -43,12 +48,15 @@ def connect(
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
+    check_outputs(path for path in (archive, html) if path)
     plan = Plan(None if compare is None else parse_names(compare), parse_names(from_steps), points)
     ready = prepared(runs, plan, task=task, source=DataSource(data_root))
     print(f"ticketsearch: {visible(ready.words())}; outcomes go to {visible(str(out))}", file=sys.stderr)
     with StepBar(Console(stderr=True, markup=False, emoji=False)) as bar:
         outcomes = ready.measured(out, bar.update)
     sections = sections_of(outcomes, margin)
+    if archive:
+        write_outcomes(archive, outcomes)
     if html:
         report.write_picture(html, sections, outcomes)
     if as_json:

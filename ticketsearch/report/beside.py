@@ -25,7 +25,14 @@ def _descent() -> Reader:
     return DescentOutcome, chapter
 
 
-READERS: dict[str, Callable[[], Reader]] = {"descent": _descent}
+def _connect() -> Reader:
+    from ticketsearch.report.connect import chapter
+    from ticketsearch.studies.barrier import ConnectOutcome
+
+    return ConnectOutcome, chapter
+
+
+READERS: dict[str, Callable[[], Reader]] = {"connect": _connect, "descent": _descent}
 """Kind of outcome -> its record, and what makes a chapter of such records; imported when it is asked for."""
 
 

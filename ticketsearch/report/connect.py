@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ticketsearch.records.files import write_atomically
-from ticketsearch.report.barriers import SPLITS, Row, Section, networks_of
+from ticketsearch.report import charts
+from ticketsearch.report.barriers import SPLITS, Row, Section, networks_of, sections_of
+from ticketsearch.report.chapter import Chapter
 from ticketsearch.report.text import escaped, percent
 from ticketsearch.studies.barrier import STABLE, ConnectOutcome
 
@@ -174,6 +176,21 @@ def _along(drawn: Any, place: dict[str, int], outcomes: Sequence[ConnectOutcome]
         drawn.add_scatter(x=share, y=means, name=name, **place)
     drawn.update_xaxes(title="share of the second network", **place)
     drawn.update_yaxes(title="test error, %", **place)
+
+
+def chapter(outcomes: Sequence[ConnectOutcome]) -> Chapter:
+    """For the HTML report."""
+    sections = sections_of(outcomes)
+    tasks = ", ".join(dict.fromkeys(one.task for one in outcomes))
+    title = f"Between trained networks, {tasks}"
+    drawn = charts.barriers(sections, title)
+    rows = [[section.title, *_cells(row)] for section in sections for row in section.rows]
+    return Chapter(
+        title=title,
+        lines=[*(f"{one.title}. {' '.join(one.words)}" for one in sections if one.words), NOTE],
+        table=charts.Table(("of", *COLUMNS), rows),
+        figures=[] if drawn is None else [drawn],
+    )
 
 
 def write_picture(path: Path, sections: Sequence[Section], outcomes: Sequence[ConnectOutcome]) -> None:

@@ -94,6 +94,7 @@ class ConnectOutcome(StrictRecord):
     ``strategies`` and ``seeds`` have one value, or two, first and second. ``tickets`` are digests of the ticket files.
     """
 
+    kind: Literal["connect"] = "connect"
     task: str
     task_fingerprint: str
     strategies: list[str]

@@ -1,6 +1,7 @@
 """Figures of the HTML report, as plain Plotly figures: what is drawn, in words, in numbers, in light and in dark."""
 
 from ticketsearch.report.charts.accuracy import against_sparsity, anytime, seeds
+from ticketsearch.report.charts.barriers import barriers
 from ticketsearch.report.charts.cost import breakdown
 from ticketsearch.report.charts.descent import over_capacity
 from ticketsearch.report.charts.fidelity import scatter, tau_over_steps
@@ -16,6 +17,7 @@ __all__ = [
     "Table",
     "against_sparsity",
     "anytime",
+    "barriers",
     "breakdown",
     "densities",
     "over_capacity",
