@@ -27,9 +27,11 @@ from ticketsearch.records.ledger import Kind
 from ticketsearch.records.resume import Saved, keyed
 from ticketsearch.seeds import stream
 
+COMMON = "common"
+"""Name of the stream that calls share which see the same examples."""
 Running = Callable[[tuple[int, ...]], Iterator[Relaxed]]
 """From the steps to stop at to the training that does."""
-Values = TypeVar("Values", FloatArray, ScoreArray)
+Values = TypeVar("Values", FloatArray, ScoreArray, BoolArray)
 
 
 class Trainer:
@@ -49,14 +51,15 @@ class Trainer:
         *,
         held: FloatArray | None,
         relaxation: Relaxation | None,
+        common: bool = False,
     ) -> Generator[Snapshot]:
         """Train one network with snapshots at ``stops``, steps of the recipe; each call draws its own data order.
 
-        The mask is of units, ``(U,)``.
+        The mask is of units, ``(U,)``. ``common``: all such calls have one data order.
         """
         session, number = self._session, self._trainings
         self._trainings += 1
-        rng = stream(session.seed, "train", number)
+        rng = stream(session.seed, "train", COMMON if common else number)
         steps = max(stops, default=first_step) - first_step
         order = batch_indices(session.meter.train_size, recipe.batch_size, steps, rng)
         units = session.units
@@ -97,10 +100,15 @@ class Trainer:
         examples: int,
         price: int,
         compute: Callable[[Weights, np.random.Generator], Values],
+        *,
+        forward: bool = False,
+        common: bool = False,
+        of: str | FloatArray = "",
     ) -> Values:
-        """Charge ``price`` trainings of so many examples, compute under a mask of units ``(U,)``, record.
+        """Charge ``price`` passes of so many examples, compute under a mask of units ``(U,)``, record.
 
-        What is computed draws from the stream that it is given: of each call its own.
+        What is computed draws from the stream that it is given: of each call its own, or one that all calls of the kind
+        have in ``common``. ``forward`` passes are a third of the others; ``of`` is what else decides the answer.
         """
         session, number = self._session, self._derivatives
         masked = session.units.ticket(Ticket(mask, start)).started(start)
@@ -108,11 +116,13 @@ class Trainer:
         assert point is not None  # started
         keep = session.resume and examples >= session.recipe.batch_size  # fewer cost no more than their file
         with session.verb():
-            rng = stream(session.seed, "gradients", number)
+            rng = stream(session.seed, "gradients", *((kind, COMMON) if common else (number,)))
             self._derivatives += 1
-            name, identity = f"{kind}-{number}", digest_of(mask, start.vector, start.rest, examples) if keep else ""
+            name = f"{kind}-{number}"
+            identity = digest_of(mask, start.vector, start.rest, examples, of) if keep else ""
             before = session.meter.spent
-            session.meter.charge(session.pricing.gradients(mask, price * examples))
+            prices = session.pricing.forward if forward else session.pricing.gradients
+            session.meter.charge(prices(mask, price * examples))
             if keep and (kept := session.resume.load(name, identity)):
                 result: Values = kept.arrays["result"]
             else:

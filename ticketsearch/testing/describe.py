@@ -23,6 +23,11 @@ EXPLAINED = {
     "hessian_gradient": "Hessian-gradient products: twice that price",
     "synaptic_flow": "SynFlow scores: the price of one training example",
     "ntk_sensitivity": "NTK-SAP scores: the price of two training passes for each made-up example",
+    "hessian_product": "Hessian-vector products: twice the price of a gradient",
+    "tangent_kernel": "tangent kernels: a training pass through all examples for each of them",
+    "activation_patterns": "activation patterns: a forward pass for each example",
+    "ntk_change": "NTK-SAP's norm: two forward passes for each made-up example",
+    "predict": "scores of masks by a predictor: a forward pass of one example, beside what it calls",
 }
 
 
