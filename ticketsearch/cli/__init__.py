@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ticketsearch.cli import experiments, export, plugins, report, run, runs, strong, verify
+from ticketsearch.cli import experiments, export, plugins, predict, report, run, runs, strong, verify
 from ticketsearch.errors import TicketsearchError
 from ticketsearch.visible import visible
 
@@ -60,6 +60,7 @@ app.command(short_help="Find what makes a ticket one: criteria, start weights.")
 app.command(short_help="Measure what a short score can know, before a search.")(experiments.fidelity)
 app.command(short_help="Measure what of a ticket an encoding can express.")(experiments.encode)
 app.command(short_help="Find parts of random networks that need no training.")(strong.strong)
+app.command(short_help="Measure how well predictors tell tickets untrained.")(predict.predict)
 plugins.add_to(app)
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from ticketsearch import plugins
 from ticketsearch.errors import TicketsearchError
+from ticketsearch.predictors.named import predictor_class
 from ticketsearch.strategies.encoding import encoding_class
 from ticketsearch.tasks.options import documented, options_of, types_of
 from ticketsearch.tasks.task import task_factory
@@ -71,7 +72,20 @@ def describe_encoding(name: str) -> dict[str, Any]:
     Raises:
         UnknownName, PluginError: there is none of that name, or it is no encoding.
     """
-    cls = encoding_class(name)
+    return _described(name, encoding_class(name))
+
+
+def describe_predictor(name: str) -> dict[str, Any]:
+    """Everything that ``predictors show`` prints, as JSON values.
+
+    Raises:
+        UnknownName, PluginError: there is none of that name, or it is no predictor.
+    """
+    cls: Any = predictor_class(name)
+    return {**_described(name, cls), "sign": int(cls.sign), "spends": inspect.getdoc(cls.predict) or ""}
+
+
+def _described(name: str, cls: type) -> dict[str, Any]:
     summary, words = _attributes(cls)
     module = sys.modules[cls.__module__]
     return {
@@ -82,6 +96,13 @@ def describe_encoding(name: str) -> dict[str, Any]:
         "about": inspect.cleandoc(module.__doc__ or ""),
         "options": _options(cls, words),
     }
+
+
+def predictor_as_text(described: dict[str, Any]) -> str:
+    """For a terminal."""
+    lines = [encoding_as_text(described).replace("--set 'encoding=", "--predictor '"), ""]
+    lines += [f"Better is {'higher' if described['sign'] > 0 else 'lower'}. {described['spends']}"]
+    return "\n".join(lines)
 
 
 def encoding_as_text(described: dict[str, Any]) -> str:
