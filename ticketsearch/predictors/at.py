@@ -52,7 +52,6 @@ class AtPoint:
         """Where a network under a mask ``(U,)`` stands; trains it, if it is asked for steps."""
         kept, start, initial = problem.units.expand(mask), None, problem.initial_weights()
         if self.steps:
-            [snapshot] = problem.train(mask, recipe=problem.recipe.lasting(self.steps), common=True)
-            start = snapshot.weights
+            start = problem.train_alike(mask, self.steps).weights
         vector = (start or initial).vector * kept
         return Point(mask, kept, start, vector)

@@ -11,7 +11,7 @@ from ticketsearch.masks.ticket import Weights
 from ticketsearch.problem.drawing import one_of_each_in_turn
 from ticketsearch.problem.known import KnownProblem
 from ticketsearch.problem.session import Session
-from ticketsearch.problem.trainer import Trainer
+from ticketsearch.problem.trainer import Asked, Trainer
 
 
 class DerivedProblem(KnownProblem):
@@ -45,7 +45,7 @@ class DerivedProblem(KnownProblem):
             return self._session.engine.gradients(weights, self._drawn(count, balanced, rng))
 
         own, begin = self._one_mask(mask), self._start(start)
-        return self._trainer.derivative("gradients", own, begin, count, 1, compute, common=common)
+        return self._trainer.derivative(Asked("gradients", count, 1, common=common), own, begin, compute)
 
     def hessian_gradient(
         self,
@@ -67,7 +67,7 @@ class DerivedProblem(KnownProblem):
             return self._session.engine.hessian_gradient(weights, self._drawn(count, balanced, rng), temperature)
 
         own, begin = self._one_mask(mask), self._start(start)
-        return self._trainer.derivative("hessian_gradient", own, begin, count, 2, compute, common=common)
+        return self._trainer.derivative(Asked("hessian_gradient", count, 2, common=common), own, begin, compute)
 
     def synaptic_flow(self, mask: BoolArray | None, *, start: Weights | None = None) -> ScoreArray:
         """SynFlow's scores of all weights, ``(D,)``: no data, the price of one training example."""
@@ -75,7 +75,8 @@ class DerivedProblem(KnownProblem):
         def compute(weights: Weights, _rng: np.random.Generator) -> ScoreArray:
             return self._session.engine.synaptic_flow(weights)
 
-        return self._trainer.derivative("synaptic_flow", self._one_mask(mask), self._start(start), 1, 1, compute)
+        own, begin = self._one_mask(mask), self._start(start)
+        return self._trainer.derivative(Asked("synaptic_flow", 1, 1), own, begin, compute)
 
     def ntk_sensitivity(self, mask: BoolArray | None, examples: int, *, scale: float = 0.01) -> ScoreArray:
         """NTK-SAP's scores of all weights, ``(D,)``: no data, but two forward and backward passes of each example.
@@ -94,7 +95,7 @@ class DerivedProblem(KnownProblem):
         def compute(_weights: Weights, rng: np.random.Generator) -> ScoreArray:
             return self._session.engine.ntk_sensitivity(bits, int(rng.integers(2**62)), count, scale)
 
-        return self._trainer.derivative("ntk_sensitivity", own, self._session.initial, count, 2, compute)
+        return self._trainer.derivative(Asked("ntk_sensitivity", count, 2), own, self._session.initial, compute)
 
     def hessian_product(
         self, mask: BoolArray | None, direction: FloatArray, examples: int, *, start: Weights | None = None
@@ -120,7 +121,8 @@ class DerivedProblem(KnownProblem):
             return self._session.engine.hessian_product(weights, self._drawn(count, False, rng), direction)
 
         own, begin = self._one_mask(mask), self._start(start)
-        return self._trainer.derivative("hessian_product", own, begin, count, 2, compute, common=True, of=direction)
+        asked = Asked("hessian_product", count, 2, common=True, of=direction)
+        return self._trainer.derivative(asked, own, begin, compute)
 
     def tangent_kernel(self, mask: BoolArray | None, examples: int, *, start: Weights | None = None) -> ScoreArray:
         """Neural tangent kernel of the summed outputs, ``(N, N)``, by the weights and biases that are trained.
@@ -134,7 +136,8 @@ class DerivedProblem(KnownProblem):
         def compute(weights: Weights, rng: np.random.Generator) -> ScoreArray:
             return self._session.engine.tangent_kernel(weights, kept, self._drawn(count, False, rng))
 
-        return self._trainer.derivative("tangent_kernel", own, begin, count * count, 1, compute, common=True)
+        asked = Asked("tangent_kernel", count * count, 1, common=True)
+        return self._trainer.derivative(asked, own, begin, compute)
 
     def activation_patterns(self, mask: BoolArray | None, examples: int, *, start: Weights | None = None) -> BoolArray:
         """Which rectifiers (ReLU and its like) are at work on which examples, ``(N, A)``: a forward pass of each.
@@ -150,7 +153,8 @@ class DerivedProblem(KnownProblem):
             return self._session.engine.activation_patterns(weights, self._drawn(count, False, rng))
 
         own, begin = self._one_mask(mask), self._start(start)
-        return self._trainer.derivative("activation_patterns", own, begin, count, 1, compute, forward=True, common=True)
+        asked = Asked("activation_patterns", count, 1, forward=True, common=True)
+        return self._trainer.derivative(asked, own, begin, compute)
 
     def ntk_change(
         self, mask: BoolArray | None, examples: int, *, scale: float = 0.01, start: Weights | None = None
@@ -166,10 +170,8 @@ class DerivedProblem(KnownProblem):
         def compute(weights: Weights, rng: np.random.Generator) -> ScoreArray:
             return self._session.engine.ntk_change(weights, bits, int(rng.integers(2**62)), count, scale)
 
-        found = self._trainer.derivative(
-            "ntk_change", own, begin, count, 2, compute, forward=True, common=True, of=repr(scale)
-        )
-        return float(found[0])
+        asked = Asked("ntk_change", count, 2, forward=True, common=True, of=repr(scale))
+        return float(self._trainer.derivative(asked, own, begin, compute)[0])
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -124,7 +124,6 @@ class MaskProblem(DerivedProblem):
         every: int | str | None = None,
         at: Sequence[int] = (),
         held: FloatArray | None = None,
-        common: bool = False,
     ) -> Generator[Snapshot]:
         """Train one masked network; a generator: ``break`` and the rest is neither run nor paid.
 
@@ -142,10 +141,9 @@ class MaskProblem(DerivedProblem):
             at: steps to take snapshots at; without ``every``, the training ends with the last of them. Else its last
                 step gives one.
             held: what pruned weights are held at, ``(D,)``; default zero. See :mod:`ticketsearch.masks.actions`.
-            common: the same data order in every such call, so that masks are compared on it.
 
         Yields:
-            Snapshots. Each call draws its own data order, unless it is ``common``.
+            Snapshots. Each call draws its own data order.
 
         Raises:
             BudgetExhausted: when the next stretch is not affordable.
@@ -162,7 +160,26 @@ class MaskProblem(DerivedProblem):
                 raise StrategyError(f"train: held values of shape {held.shape}; needed: ({self.space.size},)")
         stops = self._stops(recipe, first_step, every, at)
         kept, begin = self._one_mask(mask), self._start(start)
-        return self._trainer.train(kept, begin, recipe, first_step, stops, held=held, relaxation=None, common=common)
+        return self._trainer.train(kept, begin, recipe, first_step, stops, held=held, relaxation=None)
+
+    def train_alike(self, mask: BoolArray | None, steps: int) -> Snapshot:
+        """Train one masked network from the initial weights for a few steps, on the data order of all such calls.
+
+        So networks can be compared as they stand after some steps. The recipe is the task's, shortened to them.
+
+        Args:
+            mask: ``(size,)``, any number of kept units; ``None`` = the dense network.
+            steps: at least one.
+
+        Raises:
+            BudgetExhausted: it is not affordable.
+            StrategyError: the network diverged, or arguments do not fit.
+        """
+        steps = self._steps(steps)
+        if not steps:
+            raise StrategyError("train_alike: 0 steps train nothing; give at least 1")
+        recipe = self._trainable(self.recipe.lasting(steps))
+        return self._trainer.train_alike(self._one_mask(mask), self._start(None), recipe)
 
     def train_relaxed(
         self,
