@@ -17,7 +17,7 @@ import numpy as np
 
 from ticketsearch.arrays import BoolArray, ScoreArray
 from ticketsearch.leaderboard.fidelity import tau_value
-from ticketsearch.leaderboard.reliability import ceiling, components
+from ticketsearch.leaderboard.reliability import Components, ceiling, components
 from ticketsearch.leaderboard.statistics import MARGIN, Summary, t_interval
 from ticketsearch.records.study_records import PredictOutcome
 
@@ -58,7 +58,7 @@ class Prediction:
         dense: of the dense network.
         margin: below the dense network that still matches it.
         matching: share of the candidates that match it.
-        ceiling: the highest tau that any predictor could have, mean over seeds; ``None`` of single confirmations.
+        ceiling: the highest tau that any predictor could have; ``None`` of single confirmations.
         qualities: the null first, the others best first.
     """
 
@@ -181,6 +181,10 @@ def _summary(values: Sequence[float | None]) -> Summary | None:
 
 
 def _ceiling(outcomes: Sequence[PredictOutcome]) -> float | None:
+    """From variances that are means over seeds: of a few candidates alone they are uncertain, and a root is biased."""
     tables = [one.truth.test_accuracies for one in outcomes if min(map(len, one.truth.test_accuracies)) > 1]
-    found = [ceiling(components(table).reliability) for table in tables]
-    return float(np.mean(found)) if found else None
+    found = [components(table) for table in tables]
+    if not found:
+        return None
+    mask, order = (float(np.mean([getattr(one, name) for one in found])) for name in ("mask", "order"))
+    return ceiling(Components(mask, order, min(one.orders for one in found)).reliability)

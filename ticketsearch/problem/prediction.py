@@ -45,4 +45,4 @@ def predicted_score(predictor: Predictor, value: float) -> Score:
     """A value as a score, higher is better; what is no number is a failure."""
     if not np.isfinite(value):
         return Score.of(None, None, f"predictor {predictor!r} gave {value}")
-    return Score.of(predictor.sign * value, 0.0)
+    return Score.of(predictor.sign * value + 0.0, 0.0)  # not -0.0, which SQLite does not keep
