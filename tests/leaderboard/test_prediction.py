@@ -75,7 +75,11 @@ def of(names: Sequence[str], prediction: Prediction) -> list[tuple[float, float,
 
 @pytest.mark.parametrize("noise", [0.5, 1.0, 2.0])
 def test_the_answer_has_a_tau_at_the_ceiling_and_chance_has_none(noise: float) -> None:
-    predictors = {"answer": (1, answer), "backwards": (-1, answer), "random": (1, chance)}
+    predictors: dict[str, tuple[int, Values]] = {
+        "answer": (1, answer),
+        "backwards": (-1, answer),
+        "random": (1, chance),
+    }
     [found] = predictions_of(outcomes(predictors, noise=noise))
     (low, _, high), (_, backwards, _), (below, _, above) = of(("answer", "backwards", "random"), found)
     assert found.ceiling is not None
