@@ -15,9 +15,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -25,6 +26,9 @@ import ticketsearch
 from tests.helpers.commands import ROOT, Cli, python
 from tests.helpers.images import write_folder, write_idx
 from tests.helpers.packages import install
+from tests.helpers.tiny import make_problem, masks_of
+from ticketsearch.plugins import require_predictor
+from ticketsearch.problem.prediction import Predictor, values_of_predictor
 from ticketsearch.studies.study import read_study
 from ticketsearch.testing import check_encoding, check_strategy
 
@@ -119,6 +123,14 @@ def installed(words: list[str], workspace: Path, monkeypatch: pytest.MonkeyPatch
         install(workspace / words[-1], monkeypatch)
 
 
+def tickets(workspace: Path) -> Path:
+    """A folder of three runs."""
+    for strategy in ("random", "magnitude", "synflow"):
+        options: dict[str, Any] = {"budget": "20ep", "orders": 2, "checkpoints": 0, "out": workspace / "tickets"}
+        ticketsearch.run(strategy, "tests.helpers.tiny:task", **options)
+    return workspace / "tickets"
+
+
 def scaled(words: list[str], workspace: Path) -> list[str]:
     """The same command with a budget of seconds, on a small task; a later option takes the place of an earlier one."""
     [run] = [path for path in (workspace / "runs").iterdir() if path.name.startswith("tiny-magnitude")]
@@ -147,6 +159,10 @@ def scaled(words: list[str], workspace: Path) -> list[str]:
             "0",
         ]
         return [*words, *small, "--engine", "dense"]
+    if words[0] == "predict":
+        words = [str(tickets(workspace)) if before == "--runs" else word for before, word in pairwise(["", *words])]
+        small = ["--task", "tests.helpers.tiny:task", "--count", "3", "--confirmations", "2", "--seeds", "0"]
+        return [*words, *small, "--predictor", "synflow"]
     if words[0] == "encode":
         return [*words, "--orders", "1"]
     if words[0] == "compare":
@@ -186,6 +202,11 @@ def test_python(name: str, workspace: Path) -> None:
     own = [one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__]
     for encoding in (one for one in own if is_dataclass(one) and hasattr(one, "build")):
         check_encoding(encoding).require()
+    for predictor in (one for one in own if is_dataclass(one) and hasattr(one, "predict")):
+        require_predictor(predictor, name)
+        problem = make_problem()
+        values = values_of_predictor(cast("Predictor", predictor()), problem, masks_of(problem, 3))
+        assert len(set(values.tolist())) == 3
     for strategy in (one for one in own if is_dataclass(one) and hasattr(one, "search")):
         report = check_strategy(strategy)
         report.require()

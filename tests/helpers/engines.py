@@ -12,6 +12,9 @@ from ticketsearch.arrays import BoolArray, IntArray
 from ticketsearch.engine import Engine, Job, batch_indices
 from ticketsearch.tasks.layout import read_weights
 
+SHAPES = ((12, 8), (10, 12), (3, 10))
+"""Of the tiny perceptron's layers."""
+
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
@@ -96,3 +99,14 @@ def backward(network: nn.Module, split: Split, chosen: IntArray, recipe: Recipe 
             loss = loss + recipe.l1 * parameter.abs().sum()
             loss = loss + recipe.hoyer * parameter.abs().sum() ** 2 / parameter.square().sum()
     loss.backward()  # type: ignore[no-untyped-call]
+
+
+def written_out(vector: Tensor, rest: Tensor, inputs: Tensor) -> Tensor:
+    """The tiny perceptron as products and sums, from flat vectors: ``(B, 8) -> (B, 3)``."""
+    position, offset = 0, 0
+    for index, (outputs, width) in enumerate(SHAPES):
+        matrix = vector[position : position + outputs * width].reshape(outputs, width)
+        inputs = inputs @ matrix.T + rest[offset : offset + outputs]
+        inputs = inputs if index == 2 else inputs.clamp(min=0)
+        position, offset = position + outputs * width, offset + outputs
+    return inputs

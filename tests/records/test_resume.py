@@ -109,7 +109,7 @@ def test_trained_vectors_of_a_relaxation_and_gradients_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The strategies that use them, killed after their last trial, compute nothing anew."""
-    from ticketsearch.engine.dense.autograd import Derivatives
+    from ticketsearch.engine.dense.derivatives import Derivatives
 
     for strategy in ("supermask", "snip", "grasp"):
         whole = run(tmp_path / "whole", strategy, budget="20ep")

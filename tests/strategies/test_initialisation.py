@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own convention
 
 from tests.helpers import tiny
+from tests.helpers.engines import SHAPES, written_out
 from ticketsearch import MaskProblem, Ticket, Weights
 from ticketsearch.arrays import FloatArray, IntArray
 from ticketsearch.engine import Engine
@@ -24,7 +25,6 @@ from ticketsearch.strategies.synflow import SynFlow
 from ticketsearch.tasks.layout import read_weights
 from ticketsearch.tasks.networks import mlp
 
-SHAPES = ((12, 8), (10, 12), (3, 10))
 INDICES = np.arange(40, dtype=np.int64)
 
 
@@ -35,17 +35,6 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def weights_of(engine: Engine) -> Weights:
     return read_weights(tiny.make_task().build(3), engine.layout)
-
-
-def written_out(vector: Tensor, rest: Tensor, inputs: Tensor) -> Tensor:
-    """The tiny perceptron as products and sums, from flat vectors: ``(B, 8) -> (B, 3)``."""
-    position, offset = 0, 0
-    for index, (outputs, width) in enumerate(SHAPES):
-        matrix = vector[position : position + outputs * width].reshape(outputs, width)
-        inputs = inputs @ matrix.T + rest[offset : offset + outputs]
-        inputs = inputs if index == 2 else inputs.clamp(min=0)
-        position, offset = position + outputs * width, offset + outputs
-    return inputs
 
 
 def loss_of(weights: Weights, temperature: float = 1.0) -> Callable[[Tensor], Tensor]:

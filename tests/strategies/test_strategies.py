@@ -164,7 +164,7 @@ def test_parameters_are_those_given(case: str) -> None:
         ),
         ("optuna", {"encoding": "swap"}, InvalidValue, "one parameter per weight.*layer-density"),
         ("cma-es", {"start": "unifrm"}, UnknownName, "unknown start 'unifrm'; did you mean 'uniform'"),
-        ("ga", {"score": "los"}, InvalidValue, "score = 'los'"),
+        ("ga", {"score": "los"}, UnknownName, "unknown score 'los'; did you mean 'loss'"),
         ("ga", {"orders": "new"}, InvalidValue, "orders = 'new'"),
         ("ga", {"repeats": 0}, InvalidValue, "repeats = 0"),
         ("optuna", {"sampler": "random"}, InvalidValue, "sampler = 'random'"),

@@ -11,7 +11,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ticketsearch.cli import compare, connect, descent, experiments, export, plugins, report, run, runs, strong, verify
+from ticketsearch.cli import (
+    compare,
+    connect,
+    descent,
+    experiments,
+    export,
+    plugins,
+    predict,
+    report,
+    run,
+    runs,
+    strong,
+    verify,
+)
 from ticketsearch.errors import TicketsearchError
 from ticketsearch.visible import visible
 
@@ -62,6 +75,7 @@ app.command(short_help="Measure what of a ticket an encoding can express.")(expe
 app.command(short_help="Measure barriers between trained networks.")(connect.connect)
 app.command(short_help="Find parts of random networks that need no training.")(strong.strong)
 app.command(short_help="Test loss over capacity: widths, sparsities, double descent.")(descent.descent)
+app.command(short_help="Measure how well predictors tell tickets untrained.")(predict.predict)
 plugins.add_to(app)
 
 

@@ -23,6 +23,7 @@ Folder = Annotated[Path, typer.Option(help="Where the package's folder, ticketse
 strategies = typer.Typer(help="List the strategies installed here; or check them, or show one.")
 tasks = typer.Typer(help="List the tasks installed here; or show one.")
 encodings = typer.Typer(help="List the encodings of masks installed here; or show one.")
+predictors = typer.Typer(help="List the predictors of tickets installed here; or show one.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,6 +37,9 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(tasks, name="tasks", invoke_without_command=True, short_help="List or show installed tasks.")
     app.add_typer(
         encodings, name="encodings", invoke_without_command=True, short_help="List or show installed encodings."
+    )
+    app.add_typer(
+        predictors, name="predictors", invoke_without_command=True, short_help="List or show installed predictors."
     )
     app.command(short_help="Hold a strategy, task or encoding to its contract.")(check)
     app.command("new-strategy", short_help="Write a package with a strategy that works.")(new_strategy)
@@ -117,6 +121,30 @@ def show_encoding(
         print_json(described)
     else:
         print(visible(encoding_as_text(described), keep="\n"))
+
+
+@predictors.callback()
+def list_predictors(context: typer.Context, as_json: Json = False) -> None:
+    """List the predictors of tickets installed here, and which distribution each comes from; imports none of them."""
+    if context.invoked_subcommand is None:
+        from ticketsearch.plugins import PREDICTORS
+        from ticketsearch.plugins.status import statuses
+
+        _show(statuses(PREDICTORS), False, as_json)
+
+
+@predictors.command("show")
+def show_predictor(
+    name: Annotated[str, typer.Argument(help="Name of a predictor, or package.module:Class.")], as_json: Json = False
+) -> None:
+    """Print what a predictor is, its source, which way is better, and its options."""
+    from ticketsearch.testing.describe import describe_predictor, predictor_as_text
+
+    described = describe_predictor(name)
+    if as_json:
+        print_json(described)
+    else:
+        print(visible(predictor_as_text(described), keep="\n"))
 
 
 def check(name: Name, settings: Settings = None, timeout: Timeout = 20.0, as_json: Json = False) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from ticketsearch.arrays import BoolArray, ByteArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.cluster.connection import connected, environment, slots
 from ticketsearch.cluster.fleet import Fleet, GivenUp
-from ticketsearch.engine.base import Engine, Job, Measures, Relaxed
+from ticketsearch.engine.base import Engine, Job, Kept, Measures, Relaxed
 from ticketsearch.engine.choice import make_engine
 from ticketsearch.engine.relaxation import Relaxation
 from ticketsearch.errors import ClusterError, InvalidValue
@@ -216,6 +216,22 @@ class RayEngine:
     def ntk_sensitivity(self, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
         """Implements :meth:`ticketsearch.engine.Engine.ntk_sensitivity`."""
         return self._local.ntk_sensitivity(mask, seed, examples, scale)
+
+    def hessian_product(self, weights: Weights, indices: IntArray, direction: FloatArray) -> FloatArray:
+        """Implements :meth:`ticketsearch.engine.Engine.hessian_product`."""
+        return self._local.hessian_product(weights, indices, direction)
+
+    def tangent_kernel(self, weights: Weights, kept: Kept, indices: IntArray) -> ScoreArray:
+        """Implements :meth:`ticketsearch.engine.Engine.tangent_kernel`."""
+        return self._local.tangent_kernel(weights, kept, indices)
+
+    def activation_patterns(self, weights: Weights, indices: IntArray) -> BoolArray:
+        """Implements :meth:`ticketsearch.engine.Engine.activation_patterns`."""
+        return self._local.activation_patterns(weights, indices)
+
+    def ntk_change(self, weights: Weights, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        """Implements :meth:`ticketsearch.engine.Engine.ntk_change`."""
+        return self._local.ntk_change(weights, mask, seed, examples, scale)
 
     def _shared(self, job: Job, split: Split) -> tuple[int, list[Any]]:
         """The part that all masks have in common, in the object store: put there once for the same objects."""

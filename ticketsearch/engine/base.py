@@ -107,6 +107,19 @@ Relaxed: TypeAlias = tuple[Weights, ScoreArray, dict[str, FloatArray]]
 """Weights ``(1, D)``, ``(1, R)``, mean training loss ``(1,)``, and the trained vectors ``(D,)`` by name."""
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What of a network is trained, as far as its mask says.
+
+    Attributes:
+        mask: of the weights, ``(D,)``.
+        rest: of the rest, ``(R,)``; False = belongs to a pruned channel.
+    """
+
+    mask: BoolArray
+    rest: BoolArray
+
+
 class Engine(Protocol):
     """Trains and measures. Results for a mask do not depend on the other masks of a job, nor on ``threads``.
 
@@ -170,11 +183,27 @@ class Engine(Protocol):
         ...
 
     def synaptic_flow(self, weights: Weights) -> ScoreArray:
-        """SynFlow's scores, ``(D,)``; see :meth:`ticketsearch.engine.dense.autograd.Derivatives.synaptic_flow`."""
+        """SynFlow's scores, ``(D,)``; see :meth:`ticketsearch.engine.dense.derivatives.Derivatives.synaptic_flow`."""
         ...
 
     def ntk_sensitivity(self, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
         """NTK-SAP's scores under a mask, ``(D,)``; see :mod:`ticketsearch.strategies.ntk_sap`."""
+        ...
+
+    def hessian_product(self, weights: Weights, indices: IntArray, direction: FloatArray) -> FloatArray:
+        """Hessian of the loss of :meth:`gradients` times a direction, ``(D,)``."""
+        ...
+
+    def tangent_kernel(self, weights: Weights, kept: Kept, indices: IntArray) -> ScoreArray:
+        """Kernel ``(N, N)`` of the summed outputs; see :mod:`ticketsearch.engine.dense.probes`."""
+        ...
+
+    def activation_patterns(self, weights: Weights, indices: IntArray) -> BoolArray:
+        """Which of A rectifiers are at work on each of the examples, ``(N, A)``."""
+        ...
+
+    def ntk_change(self, weights: Weights, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        """NTK-SAP's norm at given weights, ``(1,)``."""
         ...
 
 

@@ -312,8 +312,8 @@ class _Builder:
 
 
 def _kind(run: Result) -> Kind:
-    if run.calls.get("evaluate"):
-        return "search" if run.calls.keys() == {"evaluate"} else "hybrid"
+    if run.calls.get("evaluate") or run.calls.get("predict"):
+        return "search" if run.calls.keys() <= {"evaluate", "predict"} else "hybrid"
     return "imp" if run.strategy == "imp" else "other"
 
 

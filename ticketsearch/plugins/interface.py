@@ -1,4 +1,4 @@
-"""What the host asks of the class of a strategy or an encoding, and which version of the interface it was written for.
+"""What the host asks of a plug-in's class, and which version of the interface it was written for.
 
 The version is one integer. It is raised when a strategy that worked would no longer work; a new verb or a new optional
 argument does not raise it. A class states its own as ``ticketsearch_api: ClassVar[int] = 1``; one that states none is
@@ -38,19 +38,29 @@ def encoding_fault(found: Any) -> Fault | None:
     return _fault(found, "build")
 
 
-def _fault(found: Any, method: str) -> Fault | None:
-    """What is wrong with an object that should be a dataclass of settings with ``method(problem)``."""
+def predictor_fault(found: Any) -> Fault | None:
+    """What is wrong with an object registered as a predictor; ``None`` if nothing."""
+    fault = _fault(found, "predict", "problem", "masks")
+    if fault is None and (isinstance(sign := getattr(found, "sign", None), bool) or sign not in (1, -1)):
+        return Fault("invalid", f"its sign is {sign!r}; say sign: ClassVar[int] = 1 if higher is better, else -1")
+    return fault
+
+
+def _fault(found: Any, method: str, *arguments: str) -> Fault | None:
+    """What is wrong with an object that should be a dataclass of settings with ``method(problem)``, or others."""
+    arguments = arguments or ("problem",)
+    call = f"{method}({', '.join(arguments)})"
     if not (isinstance(found, type) and is_dataclass(found) and callable(getattr(found, method, None))):
-        return Fault("invalid", f"{found!r} is not a dataclass with a {method}(problem) method")
+        return Fault("invalid", f"{found!r} is not a dataclass with a {call} method")
     fault = version_fault(getattr(found, ATTRIBUTE, API_VERSION))
     if fault:
         return fault
     function: Any = getattr(found, method)
     try:
         signature = inspect.signature(function)
-        signature.bind(None, None)
+        signature.bind(None, *arguments)
     except TypeError:
-        return Fault("invalid", f"its {method}{signature} cannot be called as {method}(problem)")
+        return Fault("invalid", f"its {method}{signature} cannot be called as {call}")
     except ValueError:  # no signature to be had
         pass
     needed = [f.name for f in fields(found) if f.init and f.default is MISSING and f.default_factory is MISSING]
@@ -88,4 +98,14 @@ def require_encoding(found: Any, who: str) -> None:
         PluginError: naming ``who`` and the fault.
     """
     if fault := encoding_fault(found):
+        raise PluginError(f"{who} is {fault.state}: {fault.reason}")
+
+
+def require_predictor(found: Any, who: str) -> None:
+    """Refuse what is no predictor.
+
+    Raises:
+        PluginError: naming ``who`` and the fault.
+    """
+    if fault := predictor_fault(found):
         raise PluginError(f"{who} is {fault.state}: {fault.reason}")

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from ticketsearch.plugins.interface import Fault, encoding_fault, strategy_fault
+from ticketsearch.plugins.interface import Fault, encoding_fault, predictor_fault, strategy_fault
 from ticketsearch.plugins.patience import run_limited
 
 TIMEOUT_S = 20.0
@@ -47,7 +47,7 @@ def probe(module: str, attribute: str, kind: str, timeout_s: float = TIMEOUT_S) 
     Args:
         module: its module.
         attribute: its name in it.
-        kind: ``strategy``, ``encoding``, ``task``, or ``either``: any of these.
+        kind: ``strategy``, ``encoding``, ``predictor``, ``task``, or ``either``: any of these.
         timeout_s: seconds of a processor that the import may take.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -96,6 +96,8 @@ def _look(module: str, attribute: str, kind: str) -> Fault:
         kind = "encoding" if is_encoding_like(found) else "strategy" if is_strategy_like(found) else "task"
     if kind == "strategy":
         return strategy_fault(found if isinstance(found, type) else type(found)) or Fault("ok", "")
+    if kind == "predictor":
+        return predictor_fault(found if isinstance(found, type) else type(found)) or Fault("ok", "")
     if kind == "encoding":
         return encoding_fault(found if isinstance(found, type) else type(found)) or Fault("ok", "")
     return Fault("ok", "") if callable(found) else Fault("invalid", f"{found!r} is not a function that makes a Task")

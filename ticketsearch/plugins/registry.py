@@ -16,7 +16,8 @@ from ticketsearch.system import alarm
 STRATEGIES = "ticketsearch.strategies"
 TASKS = "ticketsearch.tasks"
 ENCODINGS = "ticketsearch.encodings"
-KIND = {STRATEGIES: "strategy", TASKS: "task", ENCODINGS: "encoding"}
+PREDICTORS = "ticketsearch.predictors"
+KIND = {STRATEGIES: "strategy", TASKS: "task", ENCODINGS: "encoding", PREDICTORS: "predictor"}
 OWN = "ticketsearch"
 """The distribution whose plug-ins are the host's own."""
 IMPORT_LIMIT_S = 60.0

@@ -62,7 +62,7 @@ class Evaluator:
         keys = [(digest(mask), steps, score, call, repeats) for mask in population]
         new = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
         rows = sorted(new.values())
-        self._count_call(0 if rows else len(keys))
+        self.count_call(0 if rows else len(keys))
         affordable = int(min(len(rows), self.affordable(steps, repeats)))
         rows, left = rows[:affordable], rows[affordable:]
         networks = self._heirs(population, rows, tried) if weights == "inherited" else {}
@@ -145,7 +145,7 @@ class Evaluator:
     def looked_on(self, first: int, trainings: ShortTrainings) -> None:
         """Called before trainings, the first of which is the trial of number ``first``; for those who look on."""
 
-    def _count_call(self, known: int) -> None:
+    def count_call(self, known: int) -> None:
         """Count calls that asked only for known masks, and how many; a call with a new one begins anew."""
         self._free_calls, self._free_masks = (self._free_calls + 1, self._free_masks + known) if known else (0, 0)
         if self._free_calls > FREE_CALLS and self._free_masks > FREE_MASKS:

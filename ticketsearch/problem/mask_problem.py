@@ -13,19 +13,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
+from ticketsearch.arrays import BoolArray, FloatArray
 from ticketsearch.cost import parse_steps
 from ticketsearch.engine.relaxation import Relaxation
 from ticketsearch.errors import InvalidValue, StrategyError
+from ticketsearch.masks import digest
 from ticketsearch.masks.ticket import Weights
-from ticketsearch.problem.drawing import one_of_each_in_turn
+from ticketsearch.problem.derived import DerivedProblem
 from ticketsearch.problem.evaluator import Evaluator
-from ticketsearch.problem.known import KnownProblem
+from ticketsearch.problem.prediction import Predictor, predicted_score, values_of_predictor
 from ticketsearch.problem.scores import (
     BASIN,
     ORDERS,
     ORIGINS,
     SCORES,
+    Incumbent,
     Orders,
     Origin,
     Score,
@@ -33,11 +35,10 @@ from ticketsearch.problem.scores import (
     Snapshot,
 )
 from ticketsearch.problem.session import Session
-from ticketsearch.problem.trainer import Trainer
 from ticketsearch.recipe import Recipe
 
 
-class MaskProblem(KnownProblem):
+class MaskProblem(DerivedProblem):
     """What a strategy searches on. Made by the host, one for each run.
 
     All that it hands out is a copy or cannot be changed: a strategy can bend nothing of the host's.
@@ -47,7 +48,8 @@ class MaskProblem(KnownProblem):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._evaluator, self._trainer = self.evaluator_type(session), Trainer(session)
+        self._evaluator = self.evaluator_type(session)
+        self._predicted: dict[tuple[str, str], Score] = {}
 
     def evaluation_cost(self, fidelity: int | None = None) -> float:
         """Epochs one evaluation costs."""
@@ -160,6 +162,25 @@ class MaskProblem(KnownProblem):
         kept, begin = self._one_mask(mask), self._start(start)
         return self._trainer.train(kept, begin, recipe, first_step, stops, held=held, relaxation=None)
 
+    def train_alike(self, mask: BoolArray | None, steps: int) -> Snapshot:
+        """Train one masked network from the initial weights for a few steps, on the data order of all such calls.
+
+        So networks can be compared as they stand after some steps. The recipe is the task's, shortened to them.
+
+        Args:
+            mask: ``(size,)``, any number of kept units; ``None`` = the dense network.
+            steps: at least one.
+
+        Raises:
+            BudgetExhausted: it is not affordable.
+            StrategyError: the network diverged, or arguments do not fit.
+        """
+        steps = self._steps(steps)
+        if not steps:
+            raise StrategyError("train_alike: 0 steps train nothing; give at least 1")
+        recipe = self._trainable(self.recipe.lasting(steps))
+        return self._trainer.train_alike(self._one_mask(mask), self._start(None), recipe)
+
     def train_relaxed(
         self,
         relaxation: Relaxation,
@@ -216,70 +237,27 @@ class MaskProblem(KnownProblem):
         """
         return self._trainer.validate(self._one_mask(mask), self._start(weights))
 
-    def gradients(
-        self, mask: BoolArray | None, examples: int, *, start: Weights | None = None, balanced: bool = False
-    ) -> FloatArray:
-        """Loss gradient ``(D,)`` with respect to every prunable weight, pruned ones included.
+    def predict(self, masks: BoolArray | Sequence[BoolArray], predictor: Predictor) -> list[Score]:
+        """Score masks by a predictor of :mod:`ticketsearch.predictors`, or one of your own.
+
+        Each mask by itself, so that no score depends on another mask. What the predictor calls is paid for and
+        recorded; so is one forward pass of an example for each mask. A mask that was predicted before is answered from
+        memory, free.
 
         Args:
-            mask: ``(size,)``, where the weights are zero; ``None`` = nowhere.
-            examples: how many training examples, drawn without replacement; each call draws its own.
-            start: the weights; default the initial ones.
-            balanced: as many of each class, as far as their number and the training split allow.
+            masks: as for :meth:`evaluate`.
+            predictor: an instance.
+
+        Returns:
+            P scores, in order, higher is better: the predictor's values times its sign. What is no number is a failure.
+
+        Raises:
+            BudgetExhausted: not all of the masks are affordable; those before are recorded.
+            SearchStalled: a thousand masks in a row were known.
+            StrategyError: wrong masks, or the predictor gives something else than one number.
         """
-        count = self._examples(examples)
-
-        def compute(weights: Weights, rng: np.random.Generator) -> FloatArray:
-            return self._session.engine.gradients(weights, self._drawn(count, balanced, rng))
-
-        return self._trainer.derivative("gradients", self._one_mask(mask), self._start(start), count, 1, compute)
-
-    def hessian_gradient(
-        self,
-        mask: BoolArray | None,
-        examples: int,
-        *,
-        temperature: float = 200.0,
-        start: Weights | None = None,
-        balanced: bool = False,
-    ) -> FloatArray:
-        """Hessian times gradient of the loss, ``(D,)``, the logits divided by ``temperature``; twice the price.
-
-        The arguments are those of :meth:`gradients`.
-        """
-        count = self._examples(examples)
-
-        def compute(weights: Weights, rng: np.random.Generator) -> FloatArray:
-            return self._session.engine.hessian_gradient(weights, self._drawn(count, balanced, rng), temperature)
-
-        return self._trainer.derivative("hessian_gradient", self._one_mask(mask), self._start(start), count, 2, compute)
-
-    def synaptic_flow(self, mask: BoolArray | None, *, start: Weights | None = None) -> ScoreArray:
-        """SynFlow's scores of all weights, ``(D,)``: no data, the price of one training example."""
-
-        def compute(weights: Weights, _rng: np.random.Generator) -> ScoreArray:
-            return self._session.engine.synaptic_flow(weights)
-
-        return self._trainer.derivative("synaptic_flow", self._one_mask(mask), self._start(start), 1, 1, compute)
-
-    def ntk_sensitivity(self, mask: BoolArray | None, examples: int, *, scale: float = 0.01) -> ScoreArray:
-        """NTK-SAP's scores of all weights, ``(D,)``: no data, but two forward and backward passes of each example.
-
-        ``|d/dm sum |f(x, w * m) - f(x, (w + scale z) * m)|^2|``: weights w drawn anew in each call, as the network
-        draws its initial ones, inputs x and perturbation z standard normal.
-
-        Args:
-            mask: ``(size,)``; ``None`` = the dense network.
-            examples: inputs made up.
-            scale: of the perturbation.
-        """
-        own = self._one_mask(mask)
-        bits, count = self.units.expand(own), self._examples(examples)
-
-        def compute(_weights: Weights, rng: np.random.Generator) -> ScoreArray:
-            return self._session.engine.ntk_sensitivity(bits, int(rng.integers(2**62)), count, scale)
-
-        return self._trainer.derivative("ntk_sensitivity", own, self._session.initial, count, 2, compute)
+        population = self._population(masks)
+        return [self._prediction(mask, predictor) for mask in population]
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -290,6 +268,27 @@ class MaskProblem(KnownProblem):
         if self._evaluator.goal is None and len(self._population(masks)):
             [*_, last] = self.train()
             self._evaluator.goal = last.weights.vector - self._session.initial.vector
+
+    def _prediction(self, mask: BoolArray, predictor: Predictor) -> Score:
+        """Of one mask ``(U,)``: remembered, or computed, charged and recorded."""
+        session, key = self._session, (digest(mask), f"{type(predictor).__module__} {predictor!r}")
+        self._evaluator.count_call(int(key in self._predicted))
+        if key not in self._predicted:
+            before = len(session.incumbents)
+            try:
+                [value] = values_of_predictor(predictor, self, mask[None])
+            finally:
+                del session.incumbents[before:]  # what it evaluated on its way is another score
+            with session.verb():
+                paid = session.meter.spent
+                session.meter.charge(session.pricing.forward(session.units.expand(mask), 1))
+                score = self._predicted[key] = predicted_score(predictor, float(value))
+                session.record(("predict", key[0], 1), paid, score)
+                best = session.incumbents[-1] if session.incumbents else None
+                if not score.failed and (best is None or score > best.score):
+                    spent = session.meter.spent
+                    session.incumbents.append(Incumbent(mask.copy(), score, 1, spent, (score.value,)))
+        return self._predicted[key]
 
     def _steps(self, fidelity: int | None) -> int:
         steps = self.fidelity if fidelity is None else fidelity
@@ -315,27 +314,3 @@ class MaskProblem(KnownProblem):
                 raise StrategyError(f"train: every={every!r} is less than one step")
             wanted |= set(range(first_step + stride, recipe.steps + 1, stride))
         return sorted(step for step in wanted if first_step < step <= recipe.steps)
-
-    def _start(self, start: Weights | None) -> Weights:
-        """Start weights that fit, by default the initial ones."""
-        if start is None:
-            return self._session.initial
-        if not isinstance(start, Weights):
-            raise StrategyError(f"start weights of type {type(start).__name__}; needed: ticketsearch.Weights")
-        start = Weights(*(np.array(part, dtype=np.float32) for part in (start.vector, start.rest)))
-        shapes = start.vector.shape, start.rest.shape
-        needed = self._session.initial.vector.shape, self._session.initial.rest.shape
-        if shapes != needed:
-            raise StrategyError(f"start weights have shapes {shapes}; needed: {needed}")
-        return start
-
-    def _drawn(self, count: int, balanced: bool, rng: np.random.Generator) -> IntArray:
-        """So many training examples, without replacement."""
-        if not balanced:
-            return rng.choice(self.train_size, count, replace=False).astype(np.int64)
-        return one_of_each_in_turn(self._session.labels, rng)[:count]
-
-    def _examples(self, examples: int) -> int:
-        if not 1 <= examples <= self.train_size:
-            raise StrategyError(f"{examples} examples of {self.train_size}: give 1 to {self.train_size}")
-        return examples

@@ -7,7 +7,7 @@ resumed run takes it from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -27,9 +27,32 @@ from ticketsearch.records.ledger import Kind
 from ticketsearch.records.resume import Saved, keyed
 from ticketsearch.seeds import stream
 
+COMMON = "common"
+"""Name of the stream that calls share which see the same examples."""
 Running = Callable[[tuple[int, ...]], Iterator[Relaxed]]
 """From the steps to stop at to the training that does."""
-Values = TypeVar("Values", FloatArray, ScoreArray)
+Values = TypeVar("Values", FloatArray, ScoreArray, BoolArray)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Something to be computed of a network at one point.
+
+    Attributes:
+        kind: what.
+        examples: passed.
+        price: passes of each.
+        forward: whether they are forward passes, a third of the others.
+        common: whether all calls of the kind draw the same; else each draws its own.
+        of: what else decides the answer.
+    """
+
+    kind: Kind
+    examples: int
+    price: int
+    forward: bool = False
+    common: bool = False
+    of: str | FloatArray = ""
 
 
 class Trainer:
@@ -73,6 +96,21 @@ class Trainer:
         taught = relaxation is not None and relaxation.teacher is not None
         return self._training(job, ticks, run, _Shelf(session, number, job, ticks, relaxation), taught=taught)
 
+    def train_alike(self, mask: BoolArray, start: Weights, recipe: Recipe) -> Snapshot:
+        """Train one network under a mask of units ``(U,)`` by a recipe, on the data order of all such calls."""
+        session, number, units = self._session, self._trainings, self._session.units
+        self._trainings += 1
+        rng = stream(session.seed, "train", COMMON)
+        order = batch_indices(session.meter.train_size, recipe.batch_size, recipe.steps, rng)
+        job = Job(units.expand(mask[None]), start, recipe, order, rest_mask=units.rest_mask(mask[None]))
+
+        def run(ticks: tuple[int, ...]) -> Iterator[Relaxed]:
+            yield from ((*state, {}) for state in session.engine.train(job, ticks))
+
+        stops = [recipe.steps]
+        [snapshot] = self._training(job, stops, run, _Shelf(session, number, job, stops, None), taught=False)
+        return snapshot
+
     def validate(self, mask: BoolArray, start: Weights) -> Score:
         """Measure a network under a mask of units ``(U,)`` on the validation split."""
         session = self._session
@@ -91,28 +129,28 @@ class Trainer:
 
     def derivative(
         self,
-        kind: Kind,
+        asked: Asked,
         mask: BoolArray,
         start: Weights,
-        examples: int,
-        price: int,
         compute: Callable[[Weights, np.random.Generator], Values],
     ) -> Values:
-        """Charge ``price`` trainings of so many examples, compute under a mask of units ``(U,)``, record.
+        """Charge what is asked, compute it under a mask of units ``(U,)``, record.
 
-        What is computed draws from the stream that it is given: of each call its own.
+        What is computed draws from the stream that it is given.
         """
-        session, number = self._session, self._derivatives
+        session, number, examples = self._session, self._derivatives, asked.examples
         masked = session.units.ticket(Ticket(mask, start)).started(start)
         mask, point = masked.mask, masked.weights
         assert point is not None  # started
         keep = session.resume and examples >= session.recipe.batch_size  # fewer cost no more than their file
         with session.verb():
-            rng = stream(session.seed, "gradients", number)
+            rng = stream(session.seed, "gradients", *((asked.kind, COMMON) if asked.common else (number,)))
             self._derivatives += 1
-            name, identity = f"{kind}-{number}", digest_of(mask, start.vector, start.rest, examples) if keep else ""
+            name = f"{asked.kind}-{number}"
+            identity = digest_of(mask, start.vector, start.rest, examples, asked.of) if keep else ""
             before = session.meter.spent
-            session.meter.charge(session.pricing.gradients(mask, price * examples))
+            prices = session.pricing.forward if asked.forward else session.pricing.gradients
+            session.meter.charge(prices(mask, asked.price * examples))
             if keep and (kept := session.resume.load(name, identity)):
                 result: Values = kept.arrays["result"]
             else:
@@ -120,7 +158,7 @@ class Trainer:
                     result = compute(point, rng)
                 if keep:
                     session.resume.save(name, identity, {"result": result})
-            session.record((kind, digest(mask), examples), before)
+            session.record((asked.kind, digest(mask), examples), before)
             return result
 
     def _training(

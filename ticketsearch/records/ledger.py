@@ -57,7 +57,18 @@ _SLACK, _LONGEST_LOG = 2**20, 2**30
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 Kind: TypeAlias = Literal[
-    "evaluate", "train", "validate", "gradients", "hessian_gradient", "synaptic_flow", "ntk_sensitivity"
+    "evaluate",
+    "train",
+    "validate",
+    "gradients",
+    "hessian_gradient",
+    "synaptic_flow",
+    "ntk_sensitivity",
+    "hessian_product",
+    "tangent_kernel",
+    "activation_patterns",
+    "ntk_change",
+    "predict",
 ]
 Question: TypeAlias = tuple[Kind, str, int]
 """What was asked, as opposed to what came out: kind, mask digest, fidelity."""
@@ -69,12 +80,11 @@ class Trial:
 
     Attributes:
         number: position in the run, from 0.
-        kind: the verb: ``evaluate``, ``train``, ``validate``, ``gradients``, ``hessian_gradient``, ``synaptic_flow`` or
-            ``ntk_sensitivity``.
+        kind: the verb.
         mask: digest of the mask.
-        fidelity: optimiser steps (of ``evaluate``, ``train``) or examples (of the derivatives).
+        fidelity: optimiser steps (of ``evaluate``, ``train``) or examples (of the others).
         state: ``complete`` or ``failed``.
-        score: validation accuracy; ``None`` where none was measured or the trial failed.
+        score: validation accuracy, or what a predictor says; ``None`` where none was measured or the trial failed.
         loss: validation or training loss; ``None`` if not finite.
         reason: why it failed; empty otherwise.
         before: cost of the run before this trial.

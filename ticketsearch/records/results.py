@@ -220,7 +220,9 @@ class Result(StrictRecord):
 
 
 def score_in_words(score: float) -> str:
-    """A search's own score: an accuracy, or minus a loss."""
+    """A search's own score: an accuracy, or minus a loss; above 1, a predictor's."""
+    if score > 1:
+        return f"{score:.4g}"
     return f"{100 * score:.2f} %" if score >= 0 else f"a loss of {-score:.4g}"
 
 

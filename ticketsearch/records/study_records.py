@@ -60,6 +60,43 @@ class RankingRecord(StrictRecord):
     test_accuracies: list[list[float]]
 
 
+class TruthRecord(StrictRecord):
+    """Candidates trained in full: a row of test accuracies for each, a column for each data order; and the dense one.
+
+    ``names`` are those of the candidates, ``dense_accuracies`` the dense network's on as many orders.
+    """
+
+    names: list[str]
+    test_accuracies: list[list[float]]
+    dense_accuracies: list[float]
+
+
+class PredictedRecord(StrictRecord):
+    """What one predictor says of all candidates: its values as they are, and epochs spent on each.
+
+    ``sign`` is 1 if higher values are to mean better masks, else -1.
+    """
+
+    predictor: str
+    sign: int
+    values: list[float]
+    epochs: float
+
+
+class PredictOutcome(StrictRecord):
+    """Predictors beside the truth, for one seed; see :mod:`ticketsearch.studies.predict`."""
+
+    task: str
+    task_fingerprint: str
+    seed: int
+    population: str
+    counts: str
+    sparsity: float
+    granularity: str
+    truth: TruthRecord
+    predicted: list[PredictedRecord]
+
+
 class Failure(StrictRecord):
     """A planned run that gave no result, and why."""
 

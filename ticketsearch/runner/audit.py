@@ -24,8 +24,17 @@ from ticketsearch.records.results import Result
 
 COUNTED = ("train_examples", "forward_examples", "dense_flops", "sparse_flops", "trainings")
 """Of a cost: what is counted, not timed."""
-DERIVATIVES = {"gradients": 1, "hessian_gradient": 2, "synaptic_flow": 1, "ntk_sensitivity": 2}
+DERIVATIVES = {
+    "gradients": 1,
+    "hessian_gradient": 2,
+    "synaptic_flow": 1,
+    "ntk_sensitivity": 2,
+    "hessian_product": 2,
+    "tangent_kernel": 1,
+}
 """Trainings of an example that one of its derivatives costs."""
+FORWARD = {"activation_patterns": 1, "ntk_change": 2, "predict": 1}
+"""Forward passes of an example that others cost."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,8 @@ class Prices:
             charged = asked == (trial.fidelity * self.batch_size, self.validation_size, int(trial.fidelity > 0))
         elif trial.kind == "validate":
             charged = asked == (0, self.validation_size, 0)
+        elif trial.kind in FORWARD:
+            charged = asked == (0, FORWARD[trial.kind] * trial.fidelity, 0)
         else:
             charged = asked == (DERIVATIVES[trial.kind] * trial.fidelity, 0, 0)
         if not charged:
@@ -128,7 +139,7 @@ def faults_of_incumbents(incumbents: Sequence[Incumbent], trials: Sequence[Trial
     scored = {
         (trial.mask, trial.fidelity, trial.score)
         for trial in trials
-        if trial.kind == "evaluate" and trial.state == "complete"
+        if trial.kind in ("evaluate", "predict") and trial.state == "complete"
     }
     for one in incumbents:
         name = digest(np.asarray(one.mask))

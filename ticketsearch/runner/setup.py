@@ -53,6 +53,10 @@ class Setup:
         """The same for another seed."""
         return replace(self, seed=seed, initial=self.drawn(seed))
 
+    def with_initial(self, initial: Weights) -> Setup:
+        """The same with other initial weights."""
+        return replace(self, initial=initial)
+
     def drawn(self, seed: int) -> Weights:
         """Initial weights of another seed."""
         return read_weights(self.task.build(seed), self.engine.layout)

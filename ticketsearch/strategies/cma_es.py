@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from ticketsearch.problem import MaskProblem
-from ticketsearch.problem.scores import Orders, ScoreName
+from ticketsearch.problem.scores import Orders
 from ticketsearch.strategies.encoding import vector_encoding
 from ticketsearch.strategies.options import EncodingOptions
 
@@ -36,7 +36,7 @@ class CmaEs(EncodingOptions):
         separable: adapt the diagonal of the covariance only; default from 200 numbers on.
     """
 
-    score: ScoreName = "loss"
+    score: str = "loss"
     orders: Orders = "fresh"
     population: Annotated[int, Field(ge=4, le=100_000)] = 24
     sigma: Annotated[float, Field(gt=0, le=100)] = 1.0

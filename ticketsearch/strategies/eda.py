@@ -52,6 +52,7 @@ class DistributionSearch(EvaluationOptions):
     rate: Rate = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.start is not None:
             check_start(self.start)
 

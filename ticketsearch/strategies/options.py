@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from ticketsearch.arrays import BoolArray, FloatArray
-from ticketsearch.errors import InvalidValue
+from ticketsearch.errors import InvalidValue, UnknownName
 from ticketsearch.masks import top_per_layer
 from ticketsearch.masks.actions import act, check_actions
 from ticketsearch.masks.criteria import check_criterion
 from ticketsearch.masks.densities import layer_counts
 from ticketsearch.masks.encodings import Encoding
 from ticketsearch.masks.ticket import Ticket, Weights
+from ticketsearch.plugins import PREDICTORS, available
+from ticketsearch.predictors import Predictor, predictor_named
 from ticketsearch.problem import MaskProblem, Score
-from ticketsearch.problem.scores import Orders, Origin, ScoreName
+from ticketsearch.problem.scores import SCORES, Orders, Origin, ScoreName
 from ticketsearch.recipe import Recipe
 from ticketsearch.strategies.encoding import check_start, encoding_settings, make_encoding
 
@@ -92,7 +94,9 @@ class EvaluationOptions:
         score: ``accuracy`` or ``loss`` on the validation split; or of the training losses themselves the mean of all
             steps (``train-loss``), of the last tenth (``train-loss-last``), or weighted exponentially
             (``train-loss-ema``). The training is the same, and so is its price. Or ``basin``: how far it goes where a
-            training of the dense network goes, which is paid for once: a hybrid.
+            training of the dense network goes, which is paid for once: a hybrid. Or a predictor, see ``ticketsearch
+            predictors``: ``snip``, ``gradient-norm(steps=100)``; it pays for what it asks, and a fidelity, orders,
+            repeats and inherited weights do not apply.
         orders: ``common``: one data order for all masks of a run; ``fresh``: a new one in each call, so that no mask is
             favoured by one order for good.
         repeats: trainings of each mask, on as many data orders; their mean is the score.
@@ -102,19 +106,63 @@ class EvaluationOptions:
             starts from the initial weights and is confirmed from there.
     """
 
-    score: ScoreName = "accuracy"
+    score: str = "accuracy"
     orders: Orders = "common"
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     weights: Origin = "initial"
 
+    def __post_init__(self) -> None:
+        if self.predictor is not None and (self.repeats != 1 or self.weights != "initial"):
+            raise InvalidValue(
+                f"score {self.score!r} is a predictor, computed once from the initial weights; repeats={self.repeats} "
+                f"and weights={self.weights} do not apply"
+            )
+
+    @property
+    def predictor(self) -> Predictor | None:
+        """The predictor that masks are scored by; ``None`` if short trainings score them.
+
+        Raises:
+            UnknownName: neither a score nor a predictor has that name.
+            InvalidValue, PluginError: as in :func:`ticketsearch.predictors.predictor_named`.
+        """
+        if self.score in SCORES:
+            return None
+        try:
+            return predictor_named(self.score)
+        except UnknownName as error:
+            if error.name != self.score:  # a setting of it
+                raise
+            known = [plugin.name for plugin in available(PREDICTORS)]
+            raise UnknownName("score", self.score, [*SCORES, *known]) from error
+
+    @property
+    def parts(self) -> list[type]:
+        """Classes that decide what it finds, besides its own."""
+        return [] if self.predictor is None else [type(self.predictor)]
+
     def drawn(self, problem: MaskProblem, count: int, fidelity: int | None = None) -> int:
-        """``count`` masks, or as many as the budget still pays for and one more."""
+        """``count`` masks, or as many as the budget still pays for and one more; of predictors nobody knows that."""
+        if self.predictor is not None:
+            return count
         return problem.worth_drawing(count, fidelity, self.repeats)
 
     def scores(self, problem: MaskProblem, masks: Sequence[BoolArray], fidelity: int | None = None) -> list[Score]:
         """The masks' scores, in order."""
+        if (predictor := self.predictor) is not None:
+            if fidelity is not None:
+                raise InvalidValue(
+                    f"score {self.score!r} is a predictor, and this strategy scores masks by trainings of several "
+                    f"lengths; give it one of {', '.join(SCORES)}"
+                )
+            return problem.predict(masks, predictor)
         return problem.evaluate(
-            masks, fidelity, score=self.score, orders=self.orders, repeats=self.repeats, weights=self.weights
+            masks,
+            fidelity,
+            score=cast("ScoreName", self.score),
+            orders=self.orders,
+            repeats=self.repeats,
+            weights=self.weights,
         )
 
 
@@ -133,6 +181,7 @@ class EncodingOptions(EvaluationOptions):
     start: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         encoding_settings(self.encoding)
         if self.start is not None:
             check_start(self.start)
@@ -140,7 +189,7 @@ class EncodingOptions(EvaluationOptions):
     @property
     def parts(self) -> list[type]:
         """Classes that decide what it finds, besides its own."""
-        return [type(encoding_settings(self.encoding))]
+        return [*super().parts, type(encoding_settings(self.encoding))]
 
     def make_encoding(self, problem: MaskProblem) -> Encoding:
         """The encoding asked for, on this problem; trains the dense network if its criteria need that."""

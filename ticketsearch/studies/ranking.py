@@ -55,7 +55,8 @@ def measure_ranking(
     path = out / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', task.name)[:100]}-seed{setup.seed}-{identity}.json"
     if os.path.lexists(path):
         return read_record(RankingRecord, path)
-    confirmed = _confirmed(setup, masks, confirmations, tick)
+    tickets = [setup.units.ticket(Ticket(mask)) for mask in masks]
+    confirmed = confirmed_accuracies(setup, tickets, confirmations, tick)
     scores: dict[int, dict[str, list[list[float]]]] = {}
     for place, length in enumerate(steps):
         scores[length] = {name: table.tolist() for name, table in _short(setup, masks, length, orders).items()}
@@ -76,10 +77,9 @@ def measure_ranking(
     return record
 
 
-def _confirmed(setup: Setup, masks: BoolArray, count: int, tick: Tick) -> ScoreArray:
-    """Test accuracies of full trainings, ``(P, count)``."""
+def confirmed_accuracies(setup: Setup, tickets: Sequence[Ticket], count: int, tick: Tick) -> ScoreArray:
+    """Test accuracies of full trainings of P tickets of one start step, all on the same data orders, ``(P, count)``."""
     task, accuracies = setup.task, []
-    tickets = [setup.units.ticket(Ticket(mask)) for mask in masks]
     for index in range(count):
         job = population(tickets, setup.initial, task.recipe, data_order(task, setup.seed, index))
         trained = [weights for weights, _ in setup.engine.train(job, (job.steps,))][-1]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ticketsearch.arrays import BoolArray, FloatArray, IntArray, ScoreArray
 from ticketsearch.cost import Meter
-from ticketsearch.engine import Job, Measures, Relaxed
+from ticketsearch.engine import Job, Kept, Measures, Relaxed
 from ticketsearch.masks import MaskSpace
 from ticketsearch.masks.ticket import Weights
 from ticketsearch.masks.units import ChannelTies, Units, block_units, channel_units, parse_granularity, weight_units
@@ -180,6 +180,31 @@ class ClosedFormEngine:
         self.thirds += 6 * examples
         rng = np.random.default_rng(seed)
         return np.abs(2 * scale**2 * rng.standard_normal(mask.size) * (rng.standard_normal(mask.size) @ mask))
+
+    def hessian_product(self, weights: Weights, indices: IntArray, direction: FloatArray) -> FloatArray:  # noqa: ARG002
+        """Of the quadratic: twice the importances, scaled."""
+        self.thirds += 6 * len(indices)
+        product: FloatArray = (self._importance * direction / self._scale).astype(np.float32)
+        return product
+
+    def tangent_kernel(self, weights: Weights, kept: Kept, indices: IntArray) -> ScoreArray:  # noqa: ARG002
+        """Of an output that is the sum of the weights, times the example's number."""
+        self.thirds += 3 * len(indices) ** 2
+        numbers = np.arange(1.0, len(indices) + 1)
+        return np.outer(numbers, numbers) * np.count_nonzero(kept.mask) + np.eye(len(indices))
+
+    def activation_patterns(self, weights: Weights, indices: IntArray) -> BoolArray:
+        """A unit for each weight, at work if it is above the example's share of the largest."""
+        self.thirds += len(indices)
+        shares = np.linspace(0, 1, len(indices), endpoint=False)[:, None] * np.abs(weights.vector).max()
+        patterns: BoolArray = weights.vector[None] > shares
+        return patterns
+
+    def ntk_change(self, weights: Weights, mask: BoolArray, seed: int, examples: int, scale: float) -> ScoreArray:
+        """The change of an output that is the sum of all weights."""
+        self.thirds += 2 * examples
+        noise = np.random.default_rng(seed).standard_normal(weights.vector.size)
+        return np.array([(scale * noise @ mask) ** 2])
 
     def value(self, mask: BoolArray) -> float:
         """What a mask is worth after the full recipe: minus the loss. Not counted."""

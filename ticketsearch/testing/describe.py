@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from ticketsearch import plugins
 from ticketsearch.errors import TicketsearchError
+from ticketsearch.predictors.named import predictor_class
 from ticketsearch.strategies.encoding import encoding_class
 from ticketsearch.tasks.noise import LabelNoise
 from ticketsearch.tasks.options import documented, options_of, types_of
@@ -25,6 +26,11 @@ EXPLAINED = {
     "hessian_gradient": "Hessian-gradient products: twice that price",
     "synaptic_flow": "SynFlow scores: the price of one training example",
     "ntk_sensitivity": "NTK-SAP scores: the price of two training passes for each made-up example",
+    "hessian_product": "Hessian-vector products: twice the price of a gradient",
+    "tangent_kernel": "tangent kernels: a training pass through all examples for each of them",
+    "activation_patterns": "activation patterns: a forward pass for each example",
+    "ntk_change": "NTK-SAP's norm: two forward passes for each made-up example",
+    "predict": "scores of masks by a predictor: a forward pass of one example, beside what it calls",
 }
 
 
@@ -68,7 +74,20 @@ def describe_encoding(name: str) -> dict[str, Any]:
     Raises:
         UnknownName, PluginError: there is none of that name, or it is no encoding.
     """
-    cls = encoding_class(name)
+    return _described(name, encoding_class(name))
+
+
+def describe_predictor(name: str) -> dict[str, Any]:
+    """Everything that ``predictors show`` prints, as JSON values.
+
+    Raises:
+        UnknownName, PluginError: there is none of that name, or it is no predictor.
+    """
+    cls: Any = predictor_class(name)
+    return {**_described(name, cls), "sign": int(cls.sign), "spends": inspect.getdoc(cls.predict) or ""}
+
+
+def _described(name: str, cls: type) -> dict[str, Any]:
     summary, words = _attributes(cls)
     module = sys.modules[cls.__module__]
     return {
@@ -79,6 +98,13 @@ def describe_encoding(name: str) -> dict[str, Any]:
         "about": inspect.cleandoc(module.__doc__ or ""),
         "options": _options(cls, words),
     }
+
+
+def predictor_as_text(described: dict[str, Any]) -> str:
+    """For a terminal."""
+    lines = [encoding_as_text(described).replace("--set 'encoding=", "--predictor '"), ""]
+    lines += [f"Better is {'higher' if described['sign'] > 0 else 'lower'}. {described['spends']}"]
+    return "\n".join(lines)
 
 
 def encoding_as_text(described: dict[str, Any]) -> str:

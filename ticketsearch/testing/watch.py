@@ -26,7 +26,8 @@ from ticketsearch.engine.sparse.perceptron import SparseEngine
 from ticketsearch.problem import MaskProblem
 
 _JOBS = ("train", "train_relaxed", "evaluate")
-_DERIVATIVES = ("gradients", "hessian_gradient")
+_DERIVATIVES = ("gradients", "hessian_gradient", "hessian_product")
+_PROBES = ("synaptic_flow", "ntk_sensitivity", "tangent_kernel", "activation_patterns", "ntk_change")
 
 
 class Watch:
@@ -86,7 +87,7 @@ class Watch:
                 wrapped = self._counted("backward passes", getattr(torch.autograd, name))
                 stack.enter_context(mock.patch.object(torch.autograd, name, wrapped))
             for engine in (DenseEngine, SparseEngine, SparseConvEngine, MixedEngine):
-                for name in (*_JOBS, *_DERIVATIVES, "measure", "synaptic_flow", "ntk_sensitivity"):
+                for name in (*_JOBS, *_DERIVATIVES, *_PROBES, "measure"):
                     stack.enter_context(mock.patch.object(engine, name, self._engine_method(getattr(engine, name))))
             stack.enter_context(_Products(self))
             yield
@@ -135,6 +136,22 @@ class Watch:
                 with watch.paused():
                     return super().ntk_sensitivity(*args, **kwargs)
 
+            def hessian_product(self, *args: Any, **kwargs: Any) -> Any:
+                with watch.paused():
+                    return super().hessian_product(*args, **kwargs)
+
+            def tangent_kernel(self, *args: Any, **kwargs: Any) -> Any:
+                with watch.paused():
+                    return super().tangent_kernel(*args, **kwargs)
+
+            def activation_patterns(self, *args: Any, **kwargs: Any) -> Any:
+                with watch.paused():
+                    return super().activation_patterns(*args, **kwargs)
+
+            def ntk_change(self, *args: Any, **kwargs: Any) -> Any:
+                with watch.paused():
+                    return super().ntk_change(*args, **kwargs)
+
             def train(self, *args: Any, **kwargs: Any) -> Any:
                 return watch.paused_while(super().train(*args, **kwargs))
 
@@ -161,6 +178,12 @@ def _engine_flops(name: str, engine: Any, args: Sequence[Any]) -> int:
         passes = 3 * len(args[1])
     elif name == "ntk_sensitivity" and len(args) > 2:
         passes = 6 * int(args[2])
+    elif name == "ntk_change" and len(args) > 3:
+        passes = 2 * int(args[3])
+    elif name == "tangent_kernel" and len(args) > 2:
+        passes = 3 * len(args[2]) ** 2
+    elif name == "activation_patterns" and len(args) > 1:
+        passes = len(args[1])
     elif name == "measure" and len(args) > 1:
         passes = len(args[0].vector) * len(args[1].labels)
     return passes * int(engine.layout.space.flops_per_example())
