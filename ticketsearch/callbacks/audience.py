@@ -7,9 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from ticketsearch.blame import at
 from ticketsearch.callbacks.base import Callback, Round, Running
-from ticketsearch.errors import CallbackError, InvalidValue
+from ticketsearch.errors import CallbackError, InvalidValue, at
 from ticketsearch.records.ledger import Trial
 from ticketsearch.records.results import Result
 

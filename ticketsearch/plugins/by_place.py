@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 
-from ticketsearch.blame import at
-from ticketsearch.errors import InvalidValue, PluginError, UnknownName
+from ticketsearch.errors import InvalidValue, PluginError, UnknownName, at
 
 
 def import_place(kind: str, place: str) -> Callable[..., object]:

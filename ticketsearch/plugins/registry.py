@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from ticketsearch.blame import at
-from ticketsearch.errors import PluginError, UnknownName
+from ticketsearch.errors import PluginError, UnknownName, at
 from ticketsearch.system import alarm
 
 STRATEGIES = "ticketsearch.strategies"

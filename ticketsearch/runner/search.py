@@ -11,9 +11,16 @@ from itertools import chain
 
 import numpy as np
 
-from ticketsearch.blame import OURS, at
 from ticketsearch.cost import Cost, Meter
-from ticketsearch.errors import BudgetExhausted, StorageError, StrategyError, TicketsearchError, TimeLimitReached
+from ticketsearch.errors import (
+    OURS,
+    BudgetExhausted,
+    StorageError,
+    StrategyError,
+    TicketsearchError,
+    TimeLimitReached,
+    at,
+)
 from ticketsearch.masks.ticket import Ticket, Weights
 from ticketsearch.problem import MaskProblem
 from ticketsearch.problem.scores import Belief, Incumbent, TrainedRound

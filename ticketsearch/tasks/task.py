@@ -19,9 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ticketsearch import plugins
 from ticketsearch.applying import unwrapped
-from ticketsearch.blame import at
 from ticketsearch.digests import Digest, digest_of, digest_of_bytes
-from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError
+from ticketsearch.errors import InvalidValue, PluginError, TicketsearchError, at
 from ticketsearch.plugins.by_place import import_place
 from ticketsearch.recipe import Recipe
 from ticketsearch.seeds import derive, fenced_globals

@@ -16,9 +16,8 @@ import numpy as np
 
 from ticketsearch import plugins
 from ticketsearch.arrays import BoolArray
-from ticketsearch.blame import place_of
 from ticketsearch.digests import digest_of
-from ticketsearch.errors import BudgetExhausted, InvalidValue, PluginError, StrategyError, TicketsearchError
+from ticketsearch.errors import BudgetExhausted, InvalidValue, PluginError, StrategyError, TicketsearchError, place_of
 from ticketsearch.masks import digest
 from ticketsearch.masks.ticket import Ticket
 from ticketsearch.problem import MaskProblem
