@@ -10,12 +10,11 @@ The first makes the runs whose tickets are predicted. Both go on where they stop
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import sys
 from pathlib import Path
 
 from ticketsearch.leaderboard.prediction import predictions_of
+from ticketsearch.records.outcomes import write_outcomes
 from ticketsearch.records.study_records import PredictOutcome
 from ticketsearch.report.predict import markdown
 from ticketsearch.studies.predict import POPULATIONS, Plan, predict, predict_runs
@@ -47,8 +46,7 @@ def main() -> None:
             plan = Plan(population=population, sparsity=sparsity, predictors=PREDICTORS, seeds=seeds)
             outcomes += predict(task, plan, out=chosen.out, tick=say)
     outcomes += predict_runs(chosen.runs, PREDICTORS, out=chosen.out, seeds=seeds, tick=say)
-    raw = json.dumps([one.model_dump(mode="json") for one in outcomes])
-    (RESULTS / "predict.json.gz").write_bytes(gzip.compress(raw.encode(), mtime=0))
+    write_outcomes(RESULTS / "predict.json.gz", outcomes)
     (RESULTS / "predict.md").write_text(markdown(predictions_of(outcomes)) + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from scipy import stats
 
 from ticketsearch.arrays import ScoreArray
 from ticketsearch.leaderboard.prediction import Prediction, area, predictions_of
+from ticketsearch.records.outcomes import write_outcomes
 from ticketsearch.records.study_records import PredictedRecord, PredictOutcome, TruthRecord
+from ticketsearch.report.beside import chapter_of
 
 SEEDS, CANDIDATES, ORDERS = 20, 60, 3
 Values = Callable[[ScoreArray, np.random.Generator], ScoreArray]
@@ -141,3 +144,17 @@ def test_ties_count_half() -> None:
 def test_values_of_any_scale_are_ranked() -> None:
     [found] = predictions_of(outcomes({"tiny": (1, lambda true, _: 1e-20 * true), "answer": (1, answer)}))
     assert len({tuple(one) for one in of(("tiny", "answer"), found)}) == 1
+
+
+def test_an_archive_of_them_is_a_chapter_of_the_report(tmp_path: Path) -> None:
+    write_outcomes(tmp_path / "predict.json.gz", outcomes({"answer": (1, answer), "constant": (1, constant)}, seeds=4))
+    chapter = chapter_of(tmp_path / "predict.json.gz")
+    assert chapter.title == "Predictors of tickets, simulated"
+    assert [row[1] for row in chapter.table.rows] == ["answer", "constant"]
+    [figure] = chapter.figures
+    [trace] = figure.plots["tau"]["data"]
+    [prediction] = predictions_of(outcomes({"answer": (1, answer)}, seeds=4))
+    assert prediction.qualities[0].tau is not None
+    assert trace["x"] == [pytest.approx(prediction.qualities[0].tau.value, abs=1e-4)]  # a constant has none
+    ceiling, zero = (one["x0"] for one in figure.plots["tau"]["layout"]["shapes"])
+    assert (ceiling, zero) == (prediction.ceiling, 0.0)

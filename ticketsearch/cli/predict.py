@@ -50,6 +50,9 @@ def predict(
     seeds: Annotated[str | None, typer.Option(help="0-9, or 0,1,7. [default: 0-9; of runs, all]")] = None,
     margin: Annotated[float, typer.Option(help="Of accuracy below the dense network that matches it.", min=0)] = 0.003,
     out: Annotated[Path, typer.Option(help="Folder of outcomes; a seed is not computed twice.")] = Path("predictions"),
+    archive: Annotated[
+        Path | None, typer.Option(help="Also write all outcomes as one compact file, for report --beside.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write a picture, as a page.")] = None,
     device: Device = "cpu",
     engine: Engine = "auto",
@@ -62,6 +65,8 @@ def predict(
     from rich.console import Console
 
     from ticketsearch.leaderboard.prediction import predictions_of
+    from ticketsearch.records.folder import check_outputs
+    from ticketsearch.records.outcomes import write_outcomes
     from ticketsearch.report import predict as report
     from ticketsearch.report.progress import StepBar
     from ticketsearch.seeds import parse_seeds
@@ -71,6 +76,7 @@ def predict(
 
     if as_json and as_markdown:
         raise InvalidValue("--json and --markdown exclude each other")
+    check_outputs(path for path in (archive, html) if path)
     names, chosen = tuple(predictor or ()), None if seeds is None else parse_seeds(seeds)
     source, console = DataSource(data_root, download), Console(stderr=True, markup=False, emoji=False)
     with StepBar(console) as bar:
@@ -99,6 +105,8 @@ def predict(
             )
             outcomes = predicted(loaded, plan, out=out, device=device, engine=engine, tick=bar.update)
     found = predictions_of(outcomes, margin)
+    if archive:
+        write_outcomes(archive, outcomes)
     if html:
         report.write_picture(html, found)
     if as_json:

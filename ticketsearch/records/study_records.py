@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -86,6 +86,7 @@ class PredictedRecord(StrictRecord):
 class PredictOutcome(StrictRecord):
     """Predictors beside the truth, for one seed; see :mod:`ticketsearch.studies.predict`."""
 
+    kind: Literal["predict"] = "predict"
     task: str
     task_fingerprint: str
     seed: int

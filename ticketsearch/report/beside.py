@@ -32,7 +32,14 @@ def _connect() -> Reader:
     return ConnectOutcome, chapter
 
 
-READERS: dict[str, Callable[[], Reader]] = {"connect": _connect, "descent": _descent}
+def _predict() -> Reader:
+    from ticketsearch.records.study_records import PredictOutcome
+    from ticketsearch.report.predict import chapter
+
+    return PredictOutcome, chapter
+
+
+READERS: dict[str, Callable[[], Reader]] = {"connect": _connect, "descent": _descent, "predict": _predict}
 """Kind of outcome -> its record, and what makes a chapter of such records; imported when it is asked for."""
 
 

@@ -10,9 +10,12 @@ from rich.console import Group as Renderables
 from rich.table import Table
 from rich.text import Text
 
-from ticketsearch.leaderboard.prediction import Prediction
+from ticketsearch.leaderboard.prediction import Prediction, predictions_of
 from ticketsearch.leaderboard.statistics import Summary
 from ticketsearch.records.files import write_atomically
+from ticketsearch.records.study_records import PredictOutcome
+from ticketsearch.report import charts
+from ticketsearch.report.chapter import Chapter
 from ticketsearch.report.text import escaped
 from ticketsearch.report.verdicts import summary
 
@@ -118,6 +121,21 @@ def figure(predictions: Sequence[Prediction]) -> Any:
         template="plotly_white",
     )
     return drawn
+
+
+def chapter(outcomes: Sequence[PredictOutcome]) -> Chapter:
+    """For the HTML report."""
+    predictions = predictions_of(outcomes)
+    names = list(map(title, predictions))
+    tasks = ", ".join(dict.fromkeys(one.task for one in predictions))
+    heading = f"Predictors of tickets, {tasks}"
+    rows = [[name, *row] for name, each in zip(names, predictions, strict=True) for row in rows_of(each)]
+    return Chapter(
+        title=heading,
+        lines=[*(f"{name}. {words(each)}" for name, each in zip(names, predictions, strict=True)), NOTE],
+        table=charts.Table(("population", *COLUMNS), rows),
+        figures=[charts.predictors(predictions, names, heading)],
+    )
 
 
 def write_picture(path: Path, predictions: Sequence[Prediction]) -> None:
