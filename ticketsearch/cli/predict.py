@@ -70,7 +70,7 @@ def predict(
     from ticketsearch.report import predict as report
     from ticketsearch.report.progress import StepBar
     from ticketsearch.seeds import parse_seeds
-    from ticketsearch.studies.predict import POPULATIONS, Plan, predict_runs
+    from ticketsearch.studies.predict import POPULATIONS, Plan, named_predictors, predict_runs
     from ticketsearch.studies.predict import predict as predicted
     from ticketsearch.tasks import DataSource, load_task
 
@@ -78,6 +78,7 @@ def predict(
         raise InvalidValue("--json and --markdown exclude each other")
     check_outputs(path for path in (archive, html) if path)
     names, chosen = tuple(predictor or ()), None if seeds is None else parse_seeds(seeds)
+    named_predictors(names)  # before anything is loaded or said
     source, console = DataSource(data_root, download), Console(stderr=True, markup=False, emoji=False)
     with StepBar(console) as bar:
         if runs is not None:
