@@ -41,6 +41,8 @@ SMALL = {
     "fashion-conv2": "tests.helpers.images:conv2",
     "mnist1d_residual:mnist1d_residual": "tests.helpers.tiny:task",
     "prune_at=1000step": "prune_at=5step",
+    "rounds=3": "rounds=1",
+    "examples=1000": "examples=200",
 }
 """Tasks in place of larger ones, and steps within their trainings."""
 
@@ -144,6 +146,10 @@ def scaled(words: list[str], workspace: Path) -> list[str]:
             words += ["--task-set", "steps=2", "--budget", "2ep"]
         cuts = ["--orders", "1", "--checkpoints", "0", *([] if "--budget" in words else ["--budget", "20ep"])]
         return [*words, *cuts, *([] if "--task" in words else ["--task", "tests.helpers.tiny:task"])]
+    if words[0] == "strong":
+        return [*words, "--seeds", "0", "--generations", "3"]
+    if words[0] == "verify" and "--sample" in words:
+        return [*words, "--sample", "1"]
     if words[0] == "fidelity":
         small = ["--masks", "4", "--steps", "5step", "--confirmations", "2"]
         return [*words, *small] if "--of" in words else [*words, "--task", "tests.helpers.tiny:task", *small]

@@ -117,11 +117,11 @@ def measure_speed(setup: Setup, sparsity: float) -> Speed:
     rng = stream(setup.seed, "forecast")
     kept = problem.n_kept
 
-    def evaluated(steps: int) -> None:
-        masks: BoolArray = problem.space.random(kept, rng, MASKS)
-        problem.evaluate(masks, steps)
+    def evaluated(masks: int, steps: int) -> None:
+        population: BoolArray = problem.space.random(kept, rng, masks)
+        problem.evaluate(population, steps)
 
-    def trained(steps: int) -> None:
+    def trained(_masks: int, steps: int) -> None:
         list(problem.train(at=(steps,)))
 
     longest = problem.recipe.steps
@@ -166,14 +166,18 @@ def _unlimited(setup: Setup, sparsity: float) -> MaskProblem:
     return MaskProblem(setup.session(sparsity, setup.task.fidelity, Meter(size), Ledger()))
 
 
-def _timed(problem: MaskProblem, work: Callable[[int], None], longest: int) -> float:
-    """Seconds a third of an example, by twice as many steps each time until there are enough of them."""
-    work(1)
-    steps = 1
+def _timed(problem: MaskProblem, work: Callable[[int, int], None], longest: int) -> float:
+    """Seconds a third of an example: of one mask's step, then of several masks, then of ever more steps, until enough.
+
+    A network whose step takes long is timed by two of them.
+    """
+    work(1, 1)
+    masks, steps = 1, 1
     while True:
         before, begun = problem.spent.thirds, time.perf_counter()
-        work(steps)
+        work(masks, steps)
         seconds = time.perf_counter() - begun
         if seconds >= ENOUGH or steps >= longest:
             return seconds / (problem.spent.thirds - before)
-        steps = min(longest, 2 * steps)
+        steps = min(longest, 2 * steps) if masks == MASKS else steps
+        masks = MASKS
