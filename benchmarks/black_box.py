@@ -2,9 +2,8 @@
 
     python -m benchmarks.black_box benchmarks/results/black-box.json.gz --out benchmarks/results/black-box.md
 
-SGD is IMP's whole frontier: of all its settings, the least cost at which the mean accuracy over seeds reaches a value,
-interpolated in the logarithm of the cost. A search's cost over the frontier's at the search's own accuracy is the
-multiple; at each of its checkpoints, in each currency. Intervals: seeds resampled, in pairs, for both sides.
+What a multiple is, and its interval: :mod:`ticketsearch.leaderboard.multiples`. Here it is taken at each of a search's
+checkpoints, in each currency.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import argparse
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from ticketsearch.leaderboard.multiples import multiple
 from ticketsearch.leaderboard.studies import load_study
 from ticketsearch.records.results import CostRecord, Result
 
@@ -27,24 +26,6 @@ CURRENCIES: dict[str, Callable[[CostRecord], float]] = {
     "epochs": lambda cost: cost.epochs,
 }
 SEARCHES = ("cma-es", "ga", "sa", "eda", "hyperband", "optuna", "random")
-DRAWS, SEED = 2000, 0
-Points = Sequence[tuple[float, float]]
-"""(cost, accuracy), the cheapest first."""
-
-
-def frontier_cost(points: Points, accuracy: float) -> float:
-    """Cost at which the best of cheaper or equal points reaches an accuracy; infinite if none does."""
-    best: list[tuple[float, float]] = []
-    for cost, value in sorted(points):
-        if not best or value > best[-1][1]:
-            best.append((cost, value))
-    if accuracy <= best[0][1]:
-        return best[0][0]  # an upper bound: no cheaper setting was run
-    for (cheap, low), (dear, high) in pairwise(best):
-        if low < accuracy <= high:
-            share = (accuracy - low) / (high - low)
-            return math.exp(math.log(cheap) + share * (math.log(dear) - math.log(cheap)))
-    return math.inf
 
 
 def label(result: Result) -> str:
@@ -107,56 +88,41 @@ def _means(runs: Mapping[str, Mapping[int, Result]]) -> list[str]:
 def _multiples(name: str, runs: Mapping[str, Mapping[int, Result]]) -> list[str]:
     """For each checkpoint of a search, its accuracy and the multiple of the frontier's cost, in each currency."""
     searches = runs[name]
-    imps = {key: own for key, own in runs.items() if key.startswith("imp") and len(own) == len(searches)}
+    imps = [own for key, own in runs.items() if key.startswith("imp") and own.keys() >= searches.keys()]
     if not imps:
         return []  # IMP was run on fewer seeds: no frontier to compare with
-    seeds = sorted(set(searches).intersection(*imps.values()))
+    seeds = sorted(searches)
     heads = [f"{name} at", "test accuracy %", *(f"times IMP's {currency}" for currency in CURRENCIES)]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---:|" * len(heads)]
     flops = CURRENCIES["GFLOP of kept weights"]
     last = float(np.mean([flops(searches[seed].cost) for seed in seeds]))
     for back in range(6, -1, -1):
         spent = last / 2**back
-        table = np.array([at_cost(searches[seed], spent, flops) for seed in seeds])
-        if not np.isfinite(table).all():
+        own = [searches[seed] for seed in seeds]
+        accuracies = [at_cost(one, spent, flops) if back else one.test_accuracy for one in own]
+        if not np.isfinite(accuracies).all():
             continue
-        cells = [_multiple(searches, imps, seeds, table, back, currency) for currency in CURRENCIES.values()]
-        lines.append(f"| {spent:.0f} GFLOP | {100 * table.mean():.1f} | {' | '.join(cells)} |")
+        cells = [
+            _multiple(
+                [currency(one.cost) / 2**back for one in own],
+                accuracies,
+                [([currency(imp[s].cost) for s in seeds], [imp[s].test_accuracy for s in seeds]) for imp in imps],
+            )
+            for currency in CURRENCIES.values()
+        ]
+        lines.append(f"| {spent:.0f} GFLOP | {100 * np.mean(accuracies):.1f} | {' | '.join(cells)} |")
     return lines
 
 
 def _multiple(
-    searches: Mapping[int, Result],
-    imps: Mapping[str, Mapping[int, Result]],
-    seeds: Sequence[int],
-    accuracies: np.ndarray,
-    back: int,
-    currency: Callable[[CostRecord], float],
+    costs: Sequence[float], accuracies: Sequence[float], settings: Sequence[tuple[Sequence[float], Sequence[float]]]
 ) -> str:
     """The multiple at one checkpoint, and its 95 % interval."""
-    costs = np.array([currency(searches[seed].cost) for seed in seeds]) / 2**back
-    points = {
-        key: (
-            np.array([currency(own[seed].cost) for seed in seeds]),
-            np.array([own[seed].test_accuracy for seed in seeds]),
-        )
-        for key, own in imps.items()
-    }
-
-    def value(rows: np.ndarray) -> float:
-        frontier = [(float(cost[rows].mean()), float(accuracy[rows].mean())) for cost, accuracy in points.values()]
-        reached = frontier_cost(frontier, float(accuracies[rows].mean()))
-        return (
-            float(costs[rows].mean()) / reached if math.isfinite(reached) else 0.0
-        )  # above all of IMP: no cost matches
-
-    draw = np.random.Generator(np.random.PCG64(SEED))
-    values = [value(draw.integers(len(seeds), size=len(seeds))) for _ in range(DRAWS)]
-    low, high = np.quantile(values, [0.025, 0.975])
-    cheapest = min(points.values(), key=lambda point: float(point[0].mean()))
-    if float(accuracies.mean()) <= float(cheapest[1].mean()):  # IMP reaches it for less than its cheapest setting costs
-        return f"at least {value(np.arange(len(seeds))):.2g}"
-    return f"{value(np.arange(len(seeds))):.2g} [{low:.2g}, {high:.2g}]"
+    found = multiple(costs, accuracies, settings)
+    if found.standing == "below":  # IMP reaches it for less than its cheapest setting costs
+        return f"at least {found.value:.2g}"
+    ends = "" if found.low is None or found.high is None else f" [{found.low:.2g}, {found.high:.2g}]"
+    return f"{found.value:.2g}{ends}"
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ticketsearch.errors import InvalidValue
+from ticketsearch.leaderboard.multiples import Multiple, multiple
 from ticketsearch.leaderboard.reliability import ceiling, components
 from ticketsearch.leaderboard.running_time import (
     FRACTIONS,
@@ -35,6 +36,7 @@ from ticketsearch.leaderboard.trajectories import (
     mean_tau,
     rank_correlation,
     scored_checkpoints,
+    spent_in,
     train_size,
 )
 from ticketsearch.leaderboard.verdict import CURRENCIES, Claim, Comparison, Control, Verdict, compare, judge
@@ -138,7 +140,12 @@ class _Builder:
             kind=self.kinds[name],
             row=self.rows[name],
             accuracies=self.accuracies[name],
-            curve=mean_curve(list(self.curves[EPOCHS][name].values()), train_size(runs[0])),
+            validation=self.validation[name],
+            curves={
+                currency: mean_curve(list(curves[name].values()), train_size(runs[0]) if currency == EPOCHS else 1.0)
+                for currency, curves in self.curves.items()
+            },
+            multiples=self._multiples(name) if search else {},
             to_imp=to_imp,
             to_random=to_random,
             rank=rank,
@@ -193,6 +200,22 @@ class _Builder:
             )  # of equals the cheaper: the frontier is ordered by cost
             found.append(ratio_of_running_times(curves[name], curves[best], target))
         return found
+
+    def _multiples(self, name: str) -> dict[str, Multiple]:
+        """Over IMP's cost, of the settings that ran on all of its seeds, by currency."""
+        own = self.runs[name]
+        imps = [
+            self.runs[one] for one, kind in self.kinds.items() if kind == "imp" and own.keys() <= self.runs[one].keys()
+        ]
+        if not imps:
+            return {}
+
+        def both(runs: Mapping[int, Result], currency: str) -> tuple[list[float], list[float]]:
+            return [spent_in(runs[s].cost, currency) for s in own], [runs[s].test_accuracy for s in own]
+
+        return {
+            currency: multiple(*both(own, currency), [both(imp, currency) for imp in imps]) for currency in CURRENCIES
+        }
 
     def _solved(self, name: str) -> list[tuple[float, float]]:
         """Empirical distribution of the cost to targets."""

@@ -9,7 +9,7 @@ So it makes no difference in which order studies are put together, or in how man
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,10 @@ def merged(studies: Sequence[LoadedStudy]) -> LoadedStudy:
     if len(studies) == 1:
         return studies[0]
     results, conflicts = _merged_results(one for study in studies for one in study.results)
-    failures = [one for one in _distinct(studies, "failures") if not any(_makes_good(one, run) for run in results)]
+    finished: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+    for run in results:
+        finished[_asked(run, run.budget)].append(run)
+    failures = [one for one in _distinct(studies, "failures") if not _made_good(one, finished)]
     told = [*(line for study in studies for line in study.problems), *conflicts]
     return LoadedStudy(
         results,
@@ -60,7 +63,7 @@ def _merged_results(results: Iterable[Result]) -> tuple[list[Result], list[str]]
         by_name[name_of(result)][outcome_of(result)].append(result)
     kept, conflicts = [], []
     for name, outcomes in sorted(by_name.items()):
-        firsts = [min(same, key=_first) for _, same in sorted(outcomes.items())]
+        firsts = [_first(same) for _, same in sorted(outcomes.items())]
         if len(firsts) > 1:
             accuracies = " and ".join(f"{100 * one.test_accuracy:.2f} %" for one in firsts)
             conflicts.append(
@@ -75,9 +78,13 @@ def _merged_results(results: Iterable[Result]) -> tuple[list[Result], list[str]]
     return kept, conflicts
 
 
-def _first(result: Result) -> tuple[str, str]:
-    """The order in which results of one run and outcome are taken; where they lie makes no difference."""
-    return result.finished, digest_of_json(result.model_dump(mode="json", exclude={"run", "ticket"}))
+def _first(same: Sequence[Result]) -> Result:
+    """Of results of one run and outcome the one that is taken; where they lie makes no difference."""
+
+    def place(result: Result) -> tuple[str, str]:
+        return result.finished, digest_of_json(result.model_dump(mode="json", exclude={"run", "ticket"}))
+
+    return min(same, key=place) if len(same) > 1 else same[0]
 
 
 def _renamed(result: Result, mark: str) -> str:
@@ -91,15 +98,19 @@ def _distinct(studies: Sequence[LoadedStudy], kind: str) -> list[Any]:
     return [one for _, one in sorted({one.model_dump_json(): one for one in found}.items())]
 
 
-def _makes_good(failure: Failure, result: Result) -> bool:
+def _asked(one: Result | Failure, budget: float) -> tuple[object, ...]:
+    """What a run and a failure of the same work have in common, apart from settings."""
+    return one.strategy, one.task, one.sparsity, one.granularity, one.seed, tuple(one.keep), budget
+
+
+def _made_good(failure: Failure, finished: Mapping[tuple[object, ...], Sequence[Result]]) -> bool:
     """Whether a run that failed is finished elsewhere."""
     try:
         budget = parse_epochs(failure.budget)
     except InvalidValue:
         return False
-    asked = failure.strategy, failure.task, failure.sparsity, failure.granularity, failure.seed, failure.keep, budget
-    made = result.strategy, result.task, result.sparsity, result.granularity, result.seed, result.keep, result.budget
-    settings = {**result.parameters, **result.task_options}
-    return asked == made and all(
-        settings.get(key) == value for key, value in (*failure.settings.items(), *failure.task_options.items())
+    settings = (*failure.settings.items(), *failure.task_options.items())
+    return any(
+        all((run.parameters | run.task_options).get(key) == value for key, value in settings)
+        for run in finished.get(_asked(failure, budget), ())
     )

@@ -16,9 +16,11 @@ on top. Ten misses in ten runs of cost c so give [2.2 c, inf], ten hits of cost 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate
 
 import numpy as np
 
@@ -61,6 +63,11 @@ class Curve:
         if (np.diff(steps) < 0).any():
             raise InvalidValue(f"costs ascend from 0 to what the run spent, not {steps[1:].tolist()}")
 
+    @cached_property
+    def best(self) -> tuple[float, ...]:
+        """The highest value up to each checkpoint."""
+        return tuple(accumulate(self.values, max))
+
 
 @dataclass(frozen=True)
 class RunningTime:
@@ -91,8 +98,8 @@ class Ratio:
 
 def first_hit(curve: Curve, target: float) -> float | None:
     """Cost of the first checkpoint that reached the target; None if none did (the run is censored at ``spent``)."""
-    hits = (cost for cost, value in zip(curve.costs, curve.values, strict=True) if value >= target - ROUNDING)
-    return next(hits, None)
+    place = bisect_left(curve.best, target - ROUNDING)
+    return curve.costs[place] if place < len(curve.costs) else None
 
 
 def held(curve: Curve) -> Curve:
@@ -118,7 +125,8 @@ def expected_running_time(curves: Sequence[Curve], target: float) -> RunningTime
 def _interval(cost: tuple[float, ...], hit: tuple[float, ...], spent: tuple[float, ...]) -> tuple[float, float]:
     runs = _Runs(np.array(cost), np.array(hit), np.array(spent))
     drawn, places = bootstrap.weights(len(cost) + 1), range(len(cost) + 1)
-    return _lower(runs.draws(drawn, places, hit=True)), _upper(runs.draws(drawn, places, hit=False))
+    least, most = runs.draws(drawn, places)
+    return _lower(least), _upper(most)
 
 
 def ratio_of_running_times(a: Mapping[int, Curve], b: Mapping[int, Curve], target: float) -> Ratio:
@@ -134,9 +142,10 @@ def ratio_of_running_times(a: Mapping[int, Curve], b: Mapping[int, Curve], targe
         seeds = {seed: place for place, seed in enumerate(sorted(a.keys() | b.keys()), start=2)}
         drawn = bootstrap.weights(len(seeds) + 2)
         of_a, of_b = ([own, *map(seeds.__getitem__, curves)] for own, curves in enumerate((a, b)))
-        least, most = runs_a.draws(drawn, of_a, hit=True), runs_a.draws(drawn, of_a, hit=False)
-        low = _lower(_divide(least, runs_b.draws(drawn, of_b, hit=False), unknown=0.0))
-        high = _upper(_divide(most, runs_b.draws(drawn, of_b, hit=True), unknown=math.inf))
+        least_a, most_a = runs_a.draws(drawn, of_a)
+        least_b, most_b = runs_b.draws(drawn, of_b)
+        low = _lower(_divide(least_a, most_b, unknown=0.0))
+        high = _upper(_divide(most_a, least_b, unknown=math.inf))
     value = float(_divide(np.array([runs_a.ert()]), np.array([runs_b.ert()]), unknown=math.nan)[0])
     return Ratio(None if math.isnan(value) else value, low, high, common)
 
@@ -159,20 +168,21 @@ class _Runs:
     def ert(self) -> float:
         return float(self.cost.sum() / self.hit.sum()) if self.hit.any() else math.inf
 
-    def draws(self, drawn: ScoreArray, places: Sequence[int], *, hit: bool) -> ScoreArray:
-        """ERT under weights, ``places`` (1 + n) their columns, the first that of an imaginary run; (draws,).
+    def draws(self, drawn: ScoreArray, places: Sequence[int]) -> tuple[ScoreArray, ScoreArray]:
+        """ERT under weights if the imaginary run hits, and if it misses; (draws,) each.
 
         Args:
             drawn: (draws, at least 1 + n).
-            places: of the imaginary run, and of each run.
-            hit: whether the imaginary run hits or misses.
+            places: their columns, of the imaginary run and of each run.
         """
         cheapest = self.cost[self.hit == 1].min(initial=self.spent.max() if self.hit.any() else 0.0)
-        columns = np.zeros((drawn.shape[1], 2))
-        columns[places, 0] = [cheapest if hit else self.spent.max(), *self.cost]
-        columns[places, 1] = [float(hit), *self.hit]
-        cost, successes = (drawn @ columns).T
-        return _divide(cost, successes, unknown=math.inf)
+        columns = np.zeros((drawn.shape[1], 4))
+        columns[places, 0] = [cheapest, *self.cost]
+        columns[places, 1] = [1.0, *self.hit]
+        columns[places, 2] = [self.spent.max(), *self.cost]
+        columns[places, 3] = [0.0, *self.hit]
+        least, successes, most, fewest = (drawn @ columns).T
+        return _divide(least, successes, unknown=math.inf), _divide(most, fewest, unknown=math.inf)
 
 
 def _divide(a: ScoreArray, b: ScoreArray, unknown: float) -> ScoreArray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from ticketsearch.leaderboard.fidelity import Exploitation
+from ticketsearch.leaderboard.multiples import Multiple
 from ticketsearch.leaderboard.running_time import Ratio, RunningTime
 from ticketsearch.leaderboard.statistics import Summary
 from ticketsearch.leaderboard.table import Estimate, Row
@@ -38,7 +39,10 @@ class Contender:
             gradients, ``imp``, or ``other``.
         row: its line of the leaderboard.
         accuracies: confirmed, by seed.
-        curve: mean confirmed accuracy over search cost in epochs, where all seeds have one.
+        validation: confirmed validation accuracy, mean over seeds: what variants of a strategy are chosen by.
+        curves: mean confirmed accuracy over search cost, where all seeds have one; by currency, examples as epochs.
+        multiples: at which multiple of IMP's cost it reaches what it reaches, by currency; searches only, where some
+            IMP ran on all of their seeds.
         to_imp, to_random: paired comparisons with the reference and with random masks of the same counts; p-values
             are adjusted among all contenders but IMPs, and among IMPs.
         rank: among the contenders that ran on the group's common seeds.
@@ -58,7 +62,9 @@ class Contender:
     kind: Kind
     row: Row
     accuracies: dict[int, float]
-    curve: list[Point]
+    validation: float
+    curves: dict[str, list[Point]]
+    multiples: dict[str, Multiple]
     to_imp: Comparison | None
     to_random: Comparison | None
     rank: Summary | None
@@ -70,6 +76,11 @@ class Contender:
     train_size: float
     densities: dict[str, float]
     seconds: dict[str, float]
+
+    @property
+    def curve(self) -> list[Point]:
+        """Over epochs."""
+        return self.curves[EPOCHS]
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,7 @@ class Section:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no infinity: ``"inf"``."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = _plain(self)
         return plain
 
 
@@ -154,6 +165,8 @@ class Aggregate:
 
 
 def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -19,12 +19,12 @@ GRID = 24
 
 def curve_of(result: Result, currency: str) -> Curve:
     """A run as an anytime curve in one currency."""
-    spent = _in(result.cost, currency)
-    costs = np.minimum(np.maximum.accumulate([_in(point.cost, currency) for point in result.curve]), spent)
+    spent = spent_in(result.cost, currency)
+    costs = np.minimum(np.maximum.accumulate([spent_in(point.cost, currency) for point in result.curve]), spent)
     return Curve(tuple(costs.tolist()), tuple(point.test_accuracy for point in result.curve), spent)
 
 
-def _in(cost: CostRecord, currency: str) -> float:
+def spent_in(cost: CostRecord, currency: str) -> float:
     """A cost in a currency: training examples with a forward-only one as a third, FLOPs, or CPU seconds."""
     if currency == EPOCHS:
         return cost.train_examples + cost.forward_examples / 3
@@ -37,11 +37,14 @@ def train_size(run: Result) -> float:
     return (cost.train_examples + cost.forward_examples / 3) / cost.epochs if cost.epochs else 1.0
 
 
-def mean_curve(curves: Sequence[Curve], train_size: float) -> list[Point]:
-    """Mean over seeds on a geometric grid of costs in epochs; before a seed's first checkpoint there is no mean."""
+def mean_curve(curves: Sequence[Curve], unit: float) -> list[Point]:
+    """Mean over seeds on a geometric grid of costs, divided by ``unit``; none before a seed's first checkpoint.
+
+    What a search held before it had spent anything has no place on a logarithmic axis.
+    """
     if not all(curve.costs for curve in curves):
         return []
-    first = max(curve.costs[0] for curve in curves)
+    first = max(next((cost for cost in curve.costs if cost > 0), curve.costs[-1]) for curve in curves)
     last = max(curve.costs[-1] for curve in curves)
     grid = np.unique(np.geomspace(first, last, GRID)) if 0 < first < last else np.array([last])
     points = []
@@ -49,7 +52,7 @@ def mean_curve(curves: Sequence[Curve], train_size: float) -> list[Point]:
         limit = cost * (1 + 1e-9)
         values = np.array([curve.values[np.searchsorted(curve.costs, limit, side="right") - 1] for curve in curves])
         low, high = t_interval(values)
-        points.append(Point(float(cost) / train_size, float(values.mean()), low, high, len(values)))
+        points.append(Point(float(cost) / unit, float(values.mean()), low, high, len(values)))
     return points
 
 

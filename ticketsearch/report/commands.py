@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from ticketsearch.masks.controls import NAMES as CONTROLS
@@ -80,6 +81,7 @@ def _toml(value: Any) -> str:
     return repr(value) if isinstance(value, float) else json.dumps(value)  # infinity has no JSON
 
 
+@lru_cache(maxsize=1 << 12)  # a study has few texts, and each of them often
 def _is_toml(text: str) -> bool:
     """Whether a text would be read as something else than itself."""
     try:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ticketsearch.leaderboard.analysis import aggregate
 from ticketsearch.leaderboard.fidelity import RULE as EXPLOITATION_RULE
-from ticketsearch.leaderboard.section import Section
+from ticketsearch.leaderboard.section import Aggregate, Section
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import RULE
 from ticketsearch.records.files import write_atomically
@@ -68,6 +68,7 @@ def html_of(
     chapters = _chapters(sections, runs, overlaps)
     own = {f"beside-{place}": chapter for place, chapter in enumerate(beside, start=1)}
     chapters += [{"name": name, "figures": [vars(f).copy() for f in one.figures]} for name, one in own.items()]
+    summed = aggregate(sections)
     for number, figure in enumerate(figure for chapter in chapters for figure in chapter["figures"]):
         figure["number"] = number
     environment = Environment(
@@ -90,7 +91,7 @@ def html_of(
         rule=RULE,
         exploitation_rule=EXPLOITATION_RULE,
         board=tables.leaderboard(sections),
-        aggregates=tables.aggregates(sections),
+        aggregates=tables.aggregates(summed),
         columns=tables.BOARD,
         percent=percent,
         exploitation=tables.exploitation(sections),
@@ -103,7 +104,7 @@ def html_of(
         beside=own,
         mask_problems=[line for one in overlaps.values() for line in one.problems],
         data=_packed([figure["plots"] for chapter in chapters for figure in chapter["figures"]]),
-        island=_island(sections, study, overlaps),
+        island=_island(sections, summed, study, overlaps),
         island_format=ISLAND_FORMAT,
         runs_inside=len(study.results) <= RUNS_INSIDE,
         plotly=_plotly(),
@@ -153,12 +154,17 @@ def _packed(value: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def _island(sections: Sequence[Section], study: LoadedStudy, overlaps: dict[tuple[str, float], Overlaps]) -> str:
+def _island(
+    sections: Sequence[Section],
+    summed: Sequence[Aggregate],
+    study: LoadedStudy,
+    overlaps: dict[tuple[str, float], Overlaps],
+) -> str:
     """Everything the page is made of."""
     document = {
         "format": ISLAND_FORMAT,
         "sections": list(map(_without_pairs, sections)),
-        "aggregates": list(map(asdict, aggregate(sections))),
+        "aggregates": list(map(asdict, summed)),
         "overlaps": [
             {"task": task, "sparsity": sparsity, "a": a, "b": b} | asdict(value)
             for (task, sparsity), own in overlaps.items()

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ticketsearch.leaderboard.analysis import aggregate
-from ticketsearch.leaderboard.section import Contender, Section
+from ticketsearch.leaderboard.section import Aggregate, Contender, Section
 from ticketsearch.leaderboard.statistics import ALPHA
 from ticketsearch.leaderboard.studies import LoadedStudy
 from ticketsearch.leaderboard.verdict import CURRENCIES, Comparison, Verdict
@@ -138,7 +137,7 @@ def _compared(comparison: Comparison | None, family: Sequence[Comparison | None]
     return Cell(points(comparison), comparison.paired.difference, [f"{test}n {comparison.paired.n}", said])
 
 
-def aggregates(sections: Sequence[Section]) -> list[list[str]]:
+def aggregates(summed: Iterable[Aggregate]) -> list[list[str]]:
     """Interquartile means over the sparsities of a task."""
     return [
         [
@@ -148,7 +147,7 @@ def aggregates(sections: Sequence[Section]) -> list[list[str]]:
             summary(one.middle, 100, 1),
             str(one.middle.n),
         ]
-        for one in aggregate(sections)
+        for one in summed
     ]
 
 
