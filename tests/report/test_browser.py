@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.helpers.studies import EVIL, analysed, evil, study
+from ticketsearch.report.glance import headline, sentence, variants
 from ticketsearch.report.html import write_html
 
 if TYPE_CHECKING:
@@ -105,12 +106,10 @@ def opened(browser: Browser, folder: Path) -> Iterator[Open]:
 
 
 def draw_all(page: Page) -> None:
-    """Bring every figure into view."""
-    count = page.locator("figure[data-figure]").count()
-    for place in range(count):
-        page.locator("figure[data-figure]").nth(place).scroll_into_view_if_needed()
+    """Wait until every figure that is shown is drawn, without scrolling."""
     page.wait_for_function(
-        "count => document.querySelectorAll('.plot .main-svg:first-child').length === count", arg=count
+        """() => [...document.querySelectorAll('figure[data-figure]:not([hidden])')]
+            .every(figure => figure.querySelector('.plot .main-svg'))"""
     )
 
 
@@ -118,14 +117,13 @@ def draw_all(page: Page) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_all_figures_are_drawn_and_nothing_reaches_beyond_the_page(opened: Open, width: int, name: str) -> None:
     page = opened(name, width).page
-    assert page.evaluate("document.querySelectorAll('.js-plotly-plot').length") < 10  # drawn when needed
     draw_all(page)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     beyond = page.evaluate("""[...document.querySelectorAll('body *')]
         .filter(e => !e.closest('.scroll, pre, .plot, .skip'))
         .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))""")
     assert beyond == []
-    assert page.evaluate("""[...document.querySelectorAll('.plot')].every(plot => {
+    assert page.evaluate("""[...document.querySelectorAll('figure:not([hidden]) .plot')].every(plot => {
         const box = plot.getBoundingClientRect(), svg = plot.querySelector('.main-svg').getBoundingClientRect();
         return Math.abs(box.width - svg.width) < 2; })""")
 
@@ -175,6 +173,7 @@ def test_what_has_no_value_is_last_in_either_order(opened: Open) -> None:
 
 def test_the_leaderboard_and_the_figures_are_filtered(opened: Open) -> None:
     page = opened().page
+    page.locator("#all").check()
     assert page.locator("#count").inner_text() == "12 lines"
     page.locator("#by-sparsity").select_option("0.9")
     assert page.locator(FIRST).count() == 6
@@ -249,3 +248,49 @@ def test_contrast_is_enough_in_both_schemes(opened: Open) -> None:
             return [Math.min(...text), Math.min(...drawn)]; }""")
         assert found[0] >= 4.5
         assert found[1] >= 3
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_first_screen_is_a_sentence_and_a_picture(opened: Open, width: int) -> None:
+    page = opened(width=width).page
+    draw_all(page)
+    sections = analysed(study())
+    first = headline(sections)
+    assert page.locator("h1").inner_text() == sentence(sections[first])
+    picture = page.locator("#anytime figure:visible")
+    assert picture.count() == 1
+    box = picture.locator(".plot").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] / 2 < 900  # at least the upper half of it, on a phone
+    other = 1 - first
+    page.locator("#glance").select_option(str(other))
+    assert page.locator("h1").inner_text() == sentence(sections[other])
+    assert f"{sections[other].sparsity:g}" in picture.locator("h3").inner_text()
+    picture.get_by_role("button", name="CPU seconds").click()
+    assert "CPU seconds" in (picture.locator(".xtitle").text_content() or "")
+
+
+def test_variants_of_a_strategy_are_folded_until_they_are_asked_for(opened: Open) -> None:
+    page = opened().page
+    families = [family for section in analysed(study()) for family in variants(section).values()]
+    assert page.locator(FIRST).count() == len(families) < sum(map(len, families))
+    assert f"best of {max(map(len, families))} settings" in page.locator("#board").inner_text()
+    page.locator("#all").check()
+    assert page.locator(FIRST).count() == sum(map(len, families))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_finds_no_serious_fault(opened: Open, width: int, scheme: str) -> None:
+    import axe_core_python
+
+    page = opened(width=width, scheme=scheme).page
+    draw_all(page)
+    script = next(Path(axe_core_python.__file__).parent.rglob("axe.min.js")).read_text()
+    page.evaluate(script)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert [
+        (one["id"], one["nodes"][0]["html"][:200])
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ] == []

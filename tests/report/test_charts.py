@@ -66,7 +66,9 @@ def test_a_hybrid_is_drawn_as_a_search_is() -> None:
 
 
 def test_the_anytime_curve_ends_at_the_confirmed_accuracy_and_the_frontier_is_a_step() -> None:
-    [plot] = charts.anytime(SECTION, STYLES).plots.values()
+    figure = charts.anytime(SECTION, STYLES)
+    assert list(figure.plots) == ["kept-weight FLOPs", "epochs", "CPU seconds"]
+    plot = figure.plots["epochs"]
     assert plot["layout"]["xaxis"]["type"] == "log"
     lines = {trace["meta"]: trace for trace in plot["data"] if trace["mode"] == "lines+markers"}
     ga = SECTION.contender("ga")
@@ -75,6 +77,19 @@ def test_the_anytime_curve_ends_at_the_confirmed_accuracy_and_the_frontier_is_a_
     assert step["x"][:-1] == pytest.approx([SECTION.contender(one).row.epochs.mean for one in SECTION.frontier])
     bands = [trace for trace in plot["data"] if trace.get("fill") == "tonexty"]
     assert {band["meta"] for band in bands} == {"ga", "random"}
+
+
+def test_the_anytime_curve_is_over_each_currency() -> None:
+    figure = charts.anytime(SECTION, STYLES)
+    ga = SECTION.contender("ga")
+    for name, expected in (
+        ("kept-weight FLOPs", ga.row.sparse_flops.mean / 1e9),
+        ("epochs", ga.row.epochs.mean),
+        ("CPU seconds", ga.seconds["cpu"]),
+    ):
+        [line] = [one for one in figure.plots[name]["data"] if one["meta"] == "ga" and one["mode"] == "lines+markers"]
+        assert line["x"][-1] == pytest.approx(expected, rel=1e-3)
+        assert line["y"][-1] == pytest.approx(100 * ga.row.test_accuracy.mean, rel=1e-4)
 
 
 def test_what_is_never_reached_stands_above_all_that_is() -> None:

@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ticketsearch.report import charts, raw, tables
 from ticketsearch.report.chapter import Chapter
 from ticketsearch.report.charts import Figure, Key
 from ticketsearch.report.charts.style import DASHES, SEARCHES
+from ticketsearch.report.glance import headline, sentence
 from ticketsearch.report.masks import Overlaps, overlaps_of
 from ticketsearch.report.text import percent
 from ticketsearch.visible import visible
@@ -86,6 +88,8 @@ def html_of(
         tasks=list(dict.fromkeys(one.task for one in sections)),
         sparsities=sorted({one.sparsity for one in sections}),
         sections=sections,
+        sentences=list(map(sentence, sections)),
+        first=headline(sections) if sections else 0,
         tally=tables.tally(sections),
         verdicts=[tables.verdicts(one) for one in sections],
         rule=RULE,
@@ -189,12 +193,13 @@ def _shown(value: Any) -> Any:
     return visible(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+@cache
 def _plotly() -> str:
-    """Plotly's script, as its distribution has it."""
+    """Plotly's script, as its distribution has it, gzipped, in base64: a third of its size."""
     from importlib.resources import files
 
-    script = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-    return script.replace("</script", "<\\/script")
+    script = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(script, mtime=0)).decode()
 
 
 def _swatch(key: Key) -> dict[str, Any]:

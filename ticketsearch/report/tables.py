@@ -16,6 +16,7 @@ from ticketsearch.records.results import Machine, Result
 from ticketsearch.records.study_records import Baseline, Failure
 from ticketsearch.report.charts.style import SEARCHES
 from ticketsearch.report.commands import commands_of
+from ticketsearch.report.glance import variants
 from ticketsearch.report.text import percent
 from ticketsearch.report.verdicts import points, summary, verdict_cells
 
@@ -87,19 +88,25 @@ def _verdict(one: Verdict, notes: Sequence[str]) -> dict[str, Any]:
 
 
 def leaderboard(sections: Iterable[Section]) -> list[dict[str, Any]]:
-    """A line for each strategy of each section."""
-    return [
-        {
-            "task": section.task,
-            "sparsity": f"{section.sparsity:g}",
-            "kind": one.kind,
-            "reference": one.label == section.reference,
-            "frontier": one.label in section.frontier,
-            "cells": _board_cells(one, section),
-        }
-        for section in sections
-        for one in section.contenders
-    ]
+    """A line for each strategy of each section; ``variant`` if another setting of it is better on validation."""
+    board = []
+    for section in sections:
+        families = variants(section)
+        for one in section.contenders:
+            best, *others = families[one.row.strategy]
+            board.append(
+                {
+                    "task": section.task,
+                    "sparsity": f"{section.sparsity:g}",
+                    "kind": one.kind,
+                    "reference": one.label == section.reference,
+                    "frontier": one.label in section.frontier,
+                    "variant": one is not best,
+                    "others": len(others) if one is best else 0,
+                    "cells": _board_cells(one, section),
+                }
+            )
+    return board
 
 
 def _board_cells(one: Contender, section: Section) -> list[Cell]:

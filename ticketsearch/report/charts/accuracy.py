@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ticketsearch.leaderboard.section import Contender, Point, Section
@@ -11,6 +12,7 @@ from ticketsearch.report.charts.figure import (
     ALL,
     Figure,
     Key,
+    Plot,
     Table,
     named,
     percents,
@@ -38,35 +40,51 @@ def rivals(section: Section) -> list[Contender]:
     return sorted(found, key=lambda one: KINDS.index(one.kind))
 
 
+UNITS = {
+    "kept-weight FLOPs": ("kept-weight FLOPs", "search cost, GFLOP of the kept weights", 1e9, "GFLOP"),
+    "train examples": ("epochs", "search cost, epochs of the dense network", 1.0, "ep"),
+    "CPU seconds": ("CPU seconds", "search cost, CPU seconds", 1.0, "s"),
+}
+"""By currency: its button, its axis, what a unit is, and how it is written."""
+
+
 def anytime(section: Section, styles: dict[str, Style]) -> Figure:
-    """Mean confirmed accuracy over search cost with bands; SGD's frontier as steps."""
+    """Mean confirmed accuracy over search cost with bands, SGD's frontier as steps; a button for each currency."""
     frontier = [section.contender(label) for label in section.frontier]
-    ends = [point.cost for one in section.contenders for point in one.curve]
-    data, keys, rows = [], [], []
-    if frontier:
-        data += _frontier(frontier, max(ends))
-        keys.append(Key(FRONTIER, IMP))
-    for one in rivals(section):
-        data += _curve(one, styles[one.label])
-        keys.append(Key(one.label, styles[one.label], line=len(one.curve) > 1))
-    flat = _flat(section, (min(ends), max(ends)))
-    data += [trace for trace, _ in flat]
-    keys += [key for _, key in flat]
-    for one in [*frontier, *(one for one in rivals(section))]:
-        role = FRONTIER if one in frontier else "curve"
-        rows += [[one.label, role, f"{p.cost:.5g}", interval(p), str(p.n)] for p in _ends(one)]
+    shown = rivals(section)
+    plots: dict[str, Plot] = {}
+    for currency, (button, axis, _, _) in UNITS.items():
+        ends = [point.cost for one in section.contenders for point in _points(one, currency)]
+        data = _frontier(frontier, max(ends), currency) if frontier else []
+        for one in shown:
+            data += _curve(one, styles[one.label], currency)
+        flat = _flat(section, (min(ends), max(ends)))
+        plots[button] = plot([*data, *(trace for trace, _ in flat)], {"type": "log", "title": axis}, ACCURACY)
+    keys = [Key(FRONTIER, IMP)] if frontier else []
+    keys += [Key(one.label, styles[one.label], line=len(one.curve) > 1) for one in shown]
+    rows = [
+        [one.label, FRONTIER if one in frontier else "curve", f"{p.cost:.5g}", interval(p), str(p.n)]
+        for one in [*frontier, *shown]
+        for p in _ends(one)
+    ]
     return Figure(
         title=name_of(section),
-        alt="Confirmed test accuracy over search cost in epochs, on a logarithmic axis: "
+        alt="Confirmed test accuracy over search cost, on a logarithmic axis: "
         + "; ".join(f"{one.label} ends at {percent(one.row.test_accuracy)} %" for one in section.contenders[:6])
         + ".",
-        plots={"": plot(data, {"type": "log", "title": "search cost, epochs of the dense network"}, ACCURACY)},
-        keys=keys,
+        plots=plots,
+        keys=[*keys, *(key for _, key in _flat(section, (1.0, 1.0)))],
         table=Table(("strategy", "drawn as", "cost, ep", "accuracy %, 95 % interval", "n"), rows),
         task=section.task,
         sparsity=section.sparsity,
         height=430,
     )
+
+
+def _points(one: Contender, currency: str) -> list[Point]:
+    """A curve in the units of its axis; what cost nothing has no place on a logarithmic one."""
+    unit = UNITS[currency][2]
+    return [replace(point, cost=point.cost / unit) for point in one.curves[currency] if point.cost > 0]
 
 
 def _ends(one: Contender) -> list[Point]:
@@ -83,16 +101,17 @@ def interval(point: Point) -> str:
     return f"{text} [{100 * point.low:.1f}, {100 * point.high:.1f}]"
 
 
-def _hover(point: Point) -> str:
-    return f"{point.cost:.4g} ep: {interval(point)} %, n = {point.n}"
+def _hover(point: Point, currency: str) -> str:
+    return f"{point.cost:.4g} {UNITS[currency][3]}: {interval(point)} %, n = {point.n}"
 
 
-def _frontier(frontier: Sequence[Contender], end: float) -> list[dict[str, Any]]:
+def _frontier(frontier: Sequence[Contender], end: float, currency: str) -> list[dict[str, Any]]:
     """Steps: a strategy is at SGD's price when it is on them."""
-    points = [one.curve[-1] for one in frontier]
+    ends = sorted(((_points(one, currency)[-1], one) for one in frontier), key=lambda pair: pair[0].cost)
+    points, frontier = [point for point, _ in ends], [one for _, one in ends]
     costs, means = [p.cost for p in points], [p.mean for p in points]
     common = {"type": "scatter", "meta": FRONTIER, "hovertemplate": "%{text}<extra></extra>"}
-    texts = [f"{plain(one.label)}<br>{_hover(p)}" for one, p in zip(frontier, points, strict=True)]
+    texts = [f"{plain(one.label)}<br>{_hover(p, currency)}" for one, p in zip(frontier, points, strict=True)]
     return [
         common
         | {
@@ -126,17 +145,17 @@ def _bars(points: Sequence[Point], style: Style) -> dict[str, Any]:
     }
 
 
-def _curve(one: Contender, style: Style) -> list[dict[str, Any]]:
-    points, common = one.curve, {"type": "scatter", "meta": one.label}
+def _curve(one: Contender, style: Style, currency: str) -> list[dict[str, Any]]:
+    points, common = _points(one, currency), {"type": "scatter", "meta": one.label}
     x = rounded([p.cost for p in points])
     line = common | {
         "x": x,
         "y": percents([p.mean for p in points]),
-        "text": [_hover(p) for p in points],
+        "text": [_hover(p, currency) for p in points],
         "hovertemplate": named(one.label),
         "marker": style.marker(),
     }
-    if len(points) == 1:
+    if len(points) < 2:
         return [line | {"mode": "markers", "error_y": _bars(points, style)}]
     sizes = [7 if i % 4 == 0 or i == len(points) - 1 else 0 for i in range(len(points))]
     drawn = line | {

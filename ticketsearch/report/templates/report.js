@@ -39,15 +39,33 @@
     return Plotly.react(figure.querySelector(".plot"), data, layout, config);
   }
 
+  // What is not in view is drawn when there is nothing else to do, so that a picture of the whole page has all of it.
+  const idle = window.requestIdleCallback || ((then) => setTimeout(then, 50));
+  function rest() {
+    const next = figures.find((figure) => !drawn.has(figure) && !figure.hidden);
+    if (next) idle(() => { if (!drawn.has(next)) draw(next); rest(); });
+  }
+
+  // At one look: the sentence and the picture of one task and sparsity.
+  const looks = [...document.querySelectorAll("#anytime figure")];
+  function look() {
+    const chosen = byId("glance") ? byId("glance").value : "0";
+    if (byId("glance")) byId("sentence").textContent = byId("glance").selectedOptions[0].dataset.sentence;
+    looks.forEach((figure, place) => { figure.hidden = String(place) !== chosen; });
+    if (plots.length && looks[chosen] && !drawn.has(looks[chosen])) draw(looks[chosen]);
+  }
+
   const figures = [...document.querySelectorAll("figure[data-figure]")];
   const watch = new IntersectionObserver((entries) => {
     for (const entry of entries)
       if (entry.isIntersecting && !drawn.has(entry.target)) draw(entry.target);
   }, { rootMargin: "400px" });
   if ("DecompressionStream" in window)
-    unpacked("figures").json().then((found) => {
+    Promise.all([unpacked("figures").json(), unpacked("plotly").text()]).then(([found, text]) => {
+      document.head.append(Object.assign(document.createElement("script"), { textContent: text }));
       plots = found;
       figures.forEach((figure) => watch.observe(figure));
+      rest();
     });
   else byId("old").hidden = false;
   figures.forEach((figure) => {
@@ -77,15 +95,23 @@
       (!sparsity || !element.dataset.sparsity || element.dataset.sparsity === sparsity);
     let count = 0;
     for (const row of rows) {
-      row.hidden = !fits(row) || !words.every((word) => texts.get(row).includes(word));
+      const folded = row.dataset.variant !== undefined && byId("all") && !byId("all").checked && !words.length;
+      row.hidden = folded || !fits(row) || !words.every((word) => texts.get(row).includes(word));
       count += row.hidden ? 0 : 1;
     }
-    document.querySelectorAll("figure[data-task], .commands").forEach((element) => { element.hidden = !fits(element); });
+    document.querySelectorAll("figure[data-task], .commands").forEach((element) => {
+      if (!element.closest("#anytime")) element.hidden = !fits(element);
+    });
+    if (plots.length) rest();
     byId("count").textContent = count === rows.length ? `${count} lines` : `${count} of ${rows.length} lines`;
   }
   byId("filter").addEventListener("change", show);
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
   byId("by-text").addEventListener("input", show);
+  if (byId("all")) byId("all").addEventListener("change", show);
+  if (byId("glance")) byId("glance").addEventListener("change", look);
+  show();
+  look();
 
   function sort(head) {
     const button = head.querySelector("button"), place = head.cellIndex, now = head.getAttribute("aria-sort");
