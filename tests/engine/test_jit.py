@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from numba.core import config
 
-from tests.helpers.commands import ROOT
+from tests.helpers.commands import ROOT, python
 from ticketsearch.engine import jit
 
 CODE = """
@@ -88,3 +88,31 @@ def test_other_source_has_another_folder(tmp_path: Path, monkeypatch: pytest.Mon
     inner.write_text("from numba import njit\n")
     (tmp_path / "c.py").write_text("import torch\n")  # nothing in it is compiled
     assert jit._digest() == first
+
+
+GATES = """
+import sys
+import numpy as np
+from ticketsearch.engine.dense import gate_kernels as kernels
+
+f, size = np.float32, 500
+scores = np.linspace(-4, 4, size, dtype=f)
+arrays = [np.zeros(size, dtype=f) for _ in range(3)]
+for name in sys.argv[1:]:
+    if name == "soft":
+        kernels.soft(scores, scores, f(2), f(0), f(1), *arrays)
+    else:
+        kernels.concrete(scores, scores, np.int32(3), np.int32(4), f(1.5), f(-0.1), f(1.1), *arrays)
+print(b"".join(array.tobytes() for array in arrays).hex())
+"""
+
+
+def test_what_is_compiled_does_not_depend_on_what_was_compiled_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of one loop may be reordered; the small functions that it shares with another must not be for that."""
+    found = []
+    for names in (("concrete",), ("soft", "concrete")):
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "-".join(names)))
+        found.append(python("-c", GATES, *names))
+    assert found[0].stdout == found[1].stdout != "", found[0].stderr

@@ -33,7 +33,7 @@ def summing(function: Callable[..., Any]) -> Any:
 
 
 def _kept(function: Callable[..., Any], more: dict[str, Any]) -> Any:
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", **more}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, **more}
     folder = cache_folder()
     if folder is None:
         return njit(**options)(function)
