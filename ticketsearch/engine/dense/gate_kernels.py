@@ -22,7 +22,7 @@ _LOG2E, _LN2_HIGH, _LN2_LOW = f32(1.44269504), f32(0.693359375), f32(-2.12194440
 _SMALLEST, _LARGEST = f32(-87.0), f32(88.0)
 _E = tuple(f32(x) for x in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5))
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": False}
-"""Said in full: what is not said, Numba takes from whichever loop is compiled first, and results would depend on that."""
+"""Said in full: what is not said, Numba takes from whichever loop is compiled first, and results depend on it."""
 
 
 @intrinsic
