@@ -165,3 +165,21 @@ def test_a_logarithmic_axis_has_some_ticks_and_not_too_many(low: float, high: fl
     assert 1 <= len(ticks) <= 12
     assert all(low <= tick <= high for tick in ticks)
     assert ticks == sorted(ticks)
+
+
+def test_break_even_is_drawn_over_sparsity_in_each_currency() -> None:
+    """Of what the sections say themselves; a search above all of IMP has no multiple."""
+    figure = charts.multiples([SECTION], STYLES)
+    assert figure is not None
+    drawn = {trace["meta"]: trace for trace in figure.plots["epochs"]["data"]}
+    for one in SECTION.contenders:
+        found = one.multiples.get("train examples")
+        if found is None or found.standing == "above":
+            assert one.label not in drawn
+        else:
+            assert drawn[one.label]["y"] == [pytest.approx(found.value, rel=1e-4)]
+            assert drawn[one.label]["x"] == [pytest.approx(1 - SECTION.sparsity)]
+            assert (drawn[one.label]["marker"]["symbol"] == ["triangle-up"]) == (found.standing == "below")
+    assert drawn
+    [even] = figure.plots["epochs"]["layout"]["shapes"]
+    assert even["y0"] == 1

@@ -127,6 +127,7 @@ def _chapters(
     drawn: dict[str, list[Figure | None]] = {
         "anytime": [charts.anytime(one, styles) for one in sections],
         "sparsity": [charts.against_sparsity(own, styles) for own in by_task],
+        "multiples": [charts.multiples(own, styles) for own in by_task],
         "targets": [charts.running_times(one, styles) if one.targets else None for one in sections],
         "solved": [charts.solved(one, styles) if one.targets else None for one in sections],
         "ratios": [charts.ratios(one, styles) for one in sections],

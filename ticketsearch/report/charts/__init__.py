@@ -7,6 +7,7 @@ from ticketsearch.report.charts.descent import over_capacity
 from ticketsearch.report.charts.fidelity import scatter, tau_over_steps
 from ticketsearch.report.charts.figure import Figure, Key, Table
 from ticketsearch.report.charts.masks import densities, overlap
+from ticketsearch.report.charts.multiples import multiples
 from ticketsearch.report.charts.predictors import predictors
 from ticketsearch.report.charts.style import Style, styles_of
 from ticketsearch.report.charts.targets import ratios, running_times, solved
@@ -21,6 +22,7 @@ __all__ = [
     "barriers",
     "breakdown",
     "densities",
+    "multiples",
     "over_capacity",
     "overlap",
     "predictors",
