@@ -179,7 +179,7 @@ def test_the_leaderboard_and_the_figures_are_filtered(opened: Open) -> None:
     assert page.locator(FIRST).count() == 6
     assert page.locator("#count").inner_text() == "6 of 12 lines"
     assert page.locator("#anytime figure:visible").count() == 1
-    assert page.locator("#sparsity figure:visible").count() == 1  # about all sparsities
+    assert page.locator("#sparsity figure:visible").count() == 2  # about all sparsities
     page.locator("#by-text").fill("imp 11")
     assert page.locator(FIRST).count() == 1
     page.locator("#by-text").fill("nothing of the kind")
