@@ -145,7 +145,7 @@ def test_a_study_file_says_itself_what_to_run(archive: Path, cli: Cli, tmp_path:
     (tmp_path / "study.toml").write_text("seeds = [0]\n")
     shown = cli("compare", tmp_path / "study.toml", "--against", archive)
     assert shown.code == 2
-    assert "leave out against" in shown.err
+    assert "says itself on what to run; leave it out, or --against" in shown.err
 
 
 @pytest.mark.parametrize("name", published())

@@ -55,6 +55,24 @@ def test_eighteen_runs_are_eighteen_runs() -> None:
     assert len(lines) == 2 * 4
 
 
+def test_options_override_what_a_study_file_says_in_each_of_its_grids(tmp_path: Path, cli: Cli) -> None:
+    text = 'seeds = "0-2"\ntasks = ["tests.helpers.tiny:task"]\nbaselines = false\n'
+    text += (
+        '[[grid]]\nstrategies = ["random"]\nsparsities = [0.8, 0.9]\n[[grid]]\nstrategies = ["snip"]\nbudget = "30ep"\n'
+    )
+    (tmp_path / "study.toml").write_text(text)
+    shown = cli("compare", tmp_path / "study.toml", "--seeds", "5", "--budget", "7ep", "--dry-run")
+    assert shown.code == 0, shown.err
+    assert shown.out.splitlines()[:-1] == [
+        "tests.helpers.tiny:task 0.8 random: seed 5, 7ep each",
+        "tests.helpers.tiny:task 0.9 random: seed 5, 7ep each",
+        "tests.helpers.tiny:task 0.9 snip: seed 5, 7ep each",
+    ]
+    refused = cli("compare", tmp_path / "study.toml", "--sparsities", "1.5")
+    assert refused.code == 2
+    assert "sparsities" in refused.err
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path, cli: Cli) -> None:
     out = tmp_path / "runs"
     shown = cli("compare", "--strategies", "ga", "--seeds", "1,3,4", "--no-controls", "--out", out, "--dry-run")
@@ -300,14 +318,12 @@ def test_the_command_compares_and_reports_what_failed(cli: Cli, tmp_path: Path) 
     assert bad.err.count("the budget is 12ep") == 4  # as they end, and at the end
 
 
-def test_a_study_file_and_options_exclude_each_other(cli: Cli, tmp_path: Path) -> None:
+def test_a_study_file_is_run_where_an_option_says(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(
         'tasks = ["tests.helpers.tiny:task"]\nstrategies = ["random"]\nseeds = [0]\nbudget = "12ep"\norders = 1\n'
         "frontier = false\nbaselines = false\ncontrols = []\n"
     )
-    both = cli("compare", path, "--seeds", "0-3")
-    assert (both.code, len(both.err.splitlines())) == (2, 1)
     alone = cli("compare", path, "--out", tmp_path / "runs")
     assert alone.code == 0
     assert isinstance(json.loads(next((tmp_path / "runs").glob("*/result.json")).read_text()), dict)

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 
 def compare(
-    study: Annotated[Path | None, typer.Argument(help="A TOML study, in place of options that say what.")] = None,
+    study: Annotated[
+        Path | None, typer.Argument(help="A TOML study; options override what all of its grids say.")
+    ] = None,
     strategies: Annotated[
         str | None, typer.Option(help="Names: ga,sa,imp. Default: random, magnitude, early-bird, imp, ga, sa, optuna.")
     ] = None,
@@ -145,11 +147,10 @@ def _study(path: Path | None, grid: dict[str, Any], published: LoadedStudy | Non
     from ticketsearch.studies.against import grids_against
     from ticketsearch.studies.study import make_study, read_study
 
-    if path is not None and (grid or published):
-        said = ", ".join([*grid, *(["against"] if published else [])])
-        raise InvalidValue(f"a study says what to run itself; leave out {said}, or change {path}")
+    if path is not None and published is not None:
+        raise InvalidValue(f"{path} says itself on what to run; leave it out, or --against")
     if path is not None:
-        return read_study(path)
+        return read_study(path, grid)
     asked = make_study("compare", {"grids": [grid]})
     if published is None:
         return asked

@@ -156,8 +156,12 @@ class Study(BaseModel):
     ray_address: str | None = None
 
 
-def read_study(path: str | os.PathLike[str]) -> Study:
+def read_study(path: str | os.PathLike[str], instead: Mapping[str, Any] | None = None) -> Study:
     """Read a TOML study: keys of :class:`Study`, ``[[grid]]`` tables, and keys of grids that all of them share.
+
+    Args:
+        path: of the file.
+        instead: keys of grids, in place of what the file says of them, in each of its grids.
 
     Raises:
         NotARun: no such file.
@@ -180,7 +184,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
         raise InvalidValue(f"study {path}: grids are tables, written [[grid]]")
     if "grids" in document:
         raise InvalidValue(f"study {path}: grids: write each as a table, [[grid]]")
-    return make_study(f"study {path}", document | {"grids": [shared | grid for grid in grids]})
+    return make_study(f"study {path}", document | {"grids": [shared | grid | dict(instead or {}) for grid in grids]})
 
 
 def _strategies() -> set[str]:
